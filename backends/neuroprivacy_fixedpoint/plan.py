@@ -1,0 +1,173 @@
+"""A Program laid out for the kernels: flat weight buffer, one row of numbers per layer and edge, and an order to run.
+
+Layers that are in no cycle run over all steps at once, while their weights are in cache; layers of a cycle advance
+together, a step at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
+
+from neuroprivacy.program import ConvMap, DenseMap, Edge, Layer, Program
+
+#: Columns of an edge's row. `SOURCE` is an offset into the input buffer (FROM_INPUT = 1) or the spike buffer (0).
+EDGE_COLUMNS = (
+    "KIND", "FROM_INPUT", "SOURCE", "SOURCE_SIZE", "DELAY", "WEIGHTS",
+    "CHANNELS", "HEIGHT", "WIDTH", "POOLED_HEIGHT", "POOLED_WIDTH", "GROUP_IN", "GROUP_OUT",
+    "KERNEL_ROWS", "KERNEL_COLUMNS", "STRIDE_ROWS", "STRIDE_COLUMNS", "PAD_ROWS", "PAD_COLUMNS",
+    "DILATION_ROWS", "DILATION_COLUMNS", "POOL_ROWS", "POOL_COLUMNS", "POOL_STRIDE_ROWS", "POOL_STRIDE_COLUMNS",
+)  # fmt: skip
+EDGE = {name: i for i, name in enumerate(EDGE_COLUMNS)}
+DENSE, CONV = 0, 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LayerPlan:
+    """One layer for the kernels.
+
+    Attributes:
+        layer: the Program's layer.
+        offset: where its neurons begin in the spike buffer.
+        shape: (channels, positions): how the channels-last accumulator maps to neurons; (neurons, 1) if dense.
+        edges: int64 (edges, columns), see EDGE_COLUMNS.
+        weights: int16 or int32, all edges one after another.
+        narrow: whether every synaptic sum is proved to fit int32.
+    """
+
+    layer: Layer
+    offset: int
+    shape: tuple[int, int]
+    edges: NDArray[np.int64]
+    weights: NDArray[np.int16]
+    narrow: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Plan:
+    """A Program for the kernels: layers by group; a group of more than one layer, or with a self-loop, is a cycle."""
+
+    layers: tuple[LayerPlan, ...]
+    groups: tuple[tuple[tuple[LayerPlan, ...], bool], ...]
+    input_offsets: dict[str, int]
+    input_size: int
+    neurons: int
+    scratch: int
+
+
+def make_plan(program: Program) -> Plan:
+    """Lay a Program out."""
+    input_offsets, position = {}, 0
+    for port in program.inputs:
+        input_offsets[port.name] = position
+        position += port.size
+    layer_offsets, neurons = {}, 0
+    for layer in program.layers:
+        layer_offsets[layer.name] = neurons
+        neurons += layer.size
+    largest = {port.name: max(abs(port.low), abs(port.high)) for port in program.inputs}
+    plans = {
+        layer.name: _plan_layer(program, layer, input_offsets, layer_offsets, largest) for layer in program.layers
+    }
+    return Plan(
+        layers=tuple(plans.values()),
+        groups=_groups(program, plans),
+        input_offsets=input_offsets,
+        input_size=position,
+        neurons=neurons,
+        scratch=max(edge.map.in_size for layer in program.layers for edge in layer.edges),
+    )
+
+
+def _groups(program: Program, plans: dict[str, LayerPlan]) -> tuple[tuple[tuple[LayerPlan, ...], bool], ...]:
+    """Strongly connected groups of layers in an order in which every group's sources come first."""
+    names = [layer.name for layer in program.layers]
+    pairs = [
+        (names.index(edge.source), names.index(layer.name))
+        for layer in program.layers
+        for edge in layer.edges
+        if edge.source in plans
+    ]
+    graph = csr_matrix(
+        (np.ones(len(pairs), np.int8), ([a for a, _ in pairs], [b for _, b in pairs])), shape=(len(names),) * 2
+    )
+    count, label = connected_components(graph, directed=True, connection="strong")
+    members = [tuple(plans[names[i]] for i in np.flatnonzero(label == group)) for group in range(count)]
+    feeds = {group: {int(label[a]) for a, b in pairs if label[b] == group != label[a]} for group in range(count)}
+    ordered: list[int] = []
+    while len(ordered) < count:
+        ordered.append(next(g for g in range(count) if g not in ordered and feeds[g] <= set(ordered)))
+    loops = {int(label[a]) for a, b in pairs if label[a] == label[b]}
+    return tuple((members[group], group in loops) for group in ordered)
+
+
+def _plan_layer(
+    program: Program,
+    layer: Layer,
+    input_offsets: dict[str, int],
+    layer_offsets: dict[str, int],
+    largest: dict[str, int],
+) -> LayerPlan:
+    conv = any(isinstance(edge.map, ConvMap) for edge in layer.edges)
+    channels = layer.shape[0] if conv else layer.size
+    rows, weights, position, bound = [], [], 0, 0
+    for edge in layer.edges:
+        packed = _pack(edge, channels=channels, positions=layer.size // channels)
+        row = np.zeros(len(EDGE_COLUMNS), np.int64)
+        inside = edge.source in layer_offsets
+        row[EDGE["FROM_INPUT"]] = not inside
+        row[EDGE["SOURCE"]] = layer_offsets[edge.source] if inside else input_offsets[edge.source]
+        row[EDGE["SOURCE_SIZE"]] = edge.map.in_size
+        row[EDGE["DELAY"]] = edge.delay
+        row[EDGE["WEIGHTS"]] = position
+        _describe(row, edge)
+        rows.append(row)
+        weights.append(packed)
+        position += packed.size
+        bound += _bound(edge) * largest.get(edge.source, 1)
+    return LayerPlan(
+        layer=layer,
+        offset=layer_offsets[layer.name],
+        shape=(channels, layer.size // channels),
+        edges=np.stack(rows),
+        weights=np.concatenate(weights).astype(np.int16 if program.target.weight_bits <= 16 else np.int32),
+        narrow=bound < 2**31,
+    )
+
+
+def _bound(edge: Edge) -> int:
+    """An upper bound of |W·x| for |x| <= 1: the largest sum of |w| that can reach one neuron."""
+    weight = np.abs(edge.map.weight).reshape(len(edge.map.weight), -1).sum(axis=1).max()
+    return int(weight) * (edge.map.pool[0] * edge.map.pool[1] if isinstance(edge.map, ConvMap) else 1)
+
+
+def _pack(edge: Edge, *, channels: int, positions: int) -> NDArray[np.int64]:
+    """Weights in the order in which an event reads them: its targets side by side, in the accumulator's order."""
+    if isinstance(edge.map, DenseMap):
+        rows = edge.map.weight.reshape(channels, positions, -1).transpose(2, 1, 0)
+        return np.ascontiguousarray(rows).reshape(-1)
+    grouped = edge.map.weight.reshape(edge.map.groups, -1, *edge.map.weight.shape[1:])
+    return np.ascontiguousarray(grouped.transpose(0, 2, 3, 4, 1)).reshape(-1)
+
+
+def _describe(row: NDArray[np.int64], edge: Edge) -> None:
+    """Fill in the columns of a convolution."""
+    if isinstance(edge.map, DenseMap):
+        row[EDGE["KIND"]] = DENSE
+        return
+    linear = edge.map
+    row[EDGE["KIND"]] = CONV
+    row[[EDGE["CHANNELS"], EDGE["HEIGHT"], EDGE["WIDTH"]]] = linear.in_shape
+    row[[EDGE["POOLED_HEIGHT"], EDGE["POOLED_WIDTH"]]] = linear.pooled_shape[1:]
+    row[EDGE["GROUP_IN"]] = linear.weight.shape[1]
+    row[EDGE["GROUP_OUT"]] = linear.weight.shape[0] // linear.groups
+    row[[EDGE["KERNEL_ROWS"], EDGE["KERNEL_COLUMNS"]]] = linear.weight.shape[2:]
+    row[[EDGE["STRIDE_ROWS"], EDGE["STRIDE_COLUMNS"]]] = linear.stride
+    row[[EDGE["PAD_ROWS"], EDGE["PAD_COLUMNS"]]] = linear.padding
+    row[[EDGE["DILATION_ROWS"], EDGE["DILATION_COLUMNS"]]] = linear.dilation
+    row[[EDGE["POOL_ROWS"], EDGE["POOL_COLUMNS"]]] = linear.pool
+    row[[EDGE["POOL_STRIDE_ROWS"], EDGE["POOL_STRIDE_COLUMNS"]]] = linear.pool_stride

@@ -1,0 +1,110 @@
+"""What a run did, counted: one function for every backend.
+
+Spikes, synaptic operations and neuron updates follow from how often each source was non-zero, and from the Program; so
+they are computed here and nowhere else. Extremes, wraps and saturations come from backends that can see them.
+
+A synaptic operation is a weight touched by a non-zero source value. It is counted where the source is active: a spike
+that is still in flight when the run ends has been paid for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.program import Program
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Observed:
+    """What only a backend that looks inside can tell, per sample, int64 (samples,).
+
+    Attributes:
+        max_activation: largest |a|; likewise `max_current` |u| and `max_membrane` |v| (v before the reset).
+        wraps: how often a current wrapped.
+        saturations: how often a membrane saturated.
+    """
+
+    max_activation: Int64
+    max_current: Int64
+    max_membrane: Int64
+    wraps: Int64
+    saturations: Int64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LayerCounts:
+    """Counts of one layer, per sample, int64 (samples,).
+
+    Attributes:
+        spikes: spikes emitted in all computed steps.
+        operations: weights touched on the edges into this layer.
+        updates: neurons times steps.
+        observed: extremes, wraps and saturations; None where the backend cannot see them.
+    """
+
+    spikes: Int64
+    operations: Int64
+    updates: Int64
+    observed: Observed | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Counts:
+    """Counts of a run: per layer, and non-zero values per input port, int64 (samples,)."""
+
+    steps: int
+    inputs: dict[str, Int64]
+    layers: dict[str, LayerCounts]
+
+    def totals(self) -> dict[str, dict[str, int | None]]:
+        """Sums (maxima for extremes) over samples, as plain numbers."""
+        table: dict[str, dict[str, int | None]] = {}
+        for name, layer in self.layers.items():
+            seen = layer.observed
+            table[name] = {
+                "spikes": int(layer.spikes.sum()),
+                "operations": int(layer.operations.sum()),
+                "updates": int(layer.updates.sum()),
+                "max_activation": int(seen.max_activation.max()) if seen else None,
+                "max_current": int(seen.max_current.max()) if seen else None,
+                "max_membrane": int(seen.max_membrane.max()) if seen else None,
+                "wraps": int(seen.wraps.sum()) if seen else None,
+                "saturations": int(seen.saturations.sum()) if seen else None,
+            }
+        return table
+
+
+def count(
+    program: Program,
+    *,
+    events: Mapping[str, Int64],
+    steps: int,
+    observed: Mapping[str, Observed] | None = None,
+) -> Counts:
+    """Counts of a run.
+
+    Args:
+        program: what ran.
+        events: port or layer name -> how many steps each of its values was non-zero, int64 (samples, neurons).
+        steps: computed steps, T + latency.
+        observed: layer name -> what the backend saw, if it can.
+    """
+    samples = next(iter(events.values())).shape[0]
+    layers: dict[str, LayerCounts] = {}
+    for layer in program.layers:
+        operations = np.zeros(samples, np.int64)
+        for edge in layer.edges:
+            operations += events[edge.source] @ edge.map.fan_out()
+        layers[layer.name] = LayerCounts(
+            spikes=events[layer.name].sum(axis=1),
+            operations=operations,
+            updates=np.full(samples, layer.size * steps, np.int64),
+            observed=observed[layer.name] if observed is not None else None,
+        )
+    return Counts(
+        steps=steps, inputs={port.name: events[port.name].sum(axis=1) for port in program.inputs}, layers=layers
+    )

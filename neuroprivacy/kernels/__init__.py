@@ -1,0 +1,26 @@
+"""Number formats and integer dynamics: the arithmetic of a chip, in numpy int64.
+
+Nothing here knows of targets, programs or torch. Whatever else computes with integers (the fast simulator, the
+training-side quantizers) is tested against these functions, exactly.
+"""
+
+from neuroprivacy.kernels.dynamics import NeuronRule, decay, fire_and_reset, integrate_current, integrate_membrane
+from neuroprivacy.kernels.formats import FixedPoint, quantize, saturate, wrap, wrap_once
+from neuroprivacy.kernels.linear import conv_apply, conv_output_shape, dense_apply, sum_pool
+
+__all__ = [
+    "FixedPoint",
+    "NeuronRule",
+    "conv_apply",
+    "conv_output_shape",
+    "decay",
+    "dense_apply",
+    "fire_and_reset",
+    "integrate_current",
+    "integrate_membrane",
+    "quantize",
+    "saturate",
+    "sum_pool",
+    "wrap",
+    "wrap_once",
+]

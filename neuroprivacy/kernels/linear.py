@@ -1,0 +1,75 @@
+"""Integer linear maps as plain loops over kernel positions: what a synapse table computes.
+
+Convolution here is what PyTorch calls convolution (cross-correlation: the kernel is not flipped).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neuroprivacy.kernels.formats import Int64
+
+Pair = tuple[int, int]
+
+
+def dense_apply(weight: Int64, x: Int64) -> Int64:
+    """W·x: weight (out, in), x (..., in) -> (..., out)."""
+    return x @ weight.T
+
+
+def conv_output_shape(
+    height: int, width: int, *, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> Pair:
+    """Height and width of a convolution's output: floor((n + 2P - D(K-1) - 1)/S) + 1 per axis."""
+    rows = (height + 2 * padding[0] - dilation[0] * (kernel[0] - 1) - 1) // stride[0] + 1
+    columns = (width + 2 * padding[1] - dilation[1] * (kernel[1] - 1) - 1) // stride[1] + 1
+    return rows, columns
+
+
+def conv_apply(
+    weight: Int64, x: Int64, *, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> Int64:
+    """Grouped 2-d convolution.
+
+    Args:
+        weight: (out channels, in channels / groups, kernel rows, kernel columns).
+        x: (samples, in channels, height, width).
+        stride: rows and columns, likewise `padding` (zeros) and `dilation`.
+        groups: channel groups.
+
+    Returns:
+        (samples, out channels, rows, columns).
+    """
+    samples, channels, height, width = x.shape
+    out_channels, in_per_group, kernel_rows, kernel_columns = weight.shape
+    rows, columns = conv_output_shape(
+        height, width, kernel=(kernel_rows, kernel_columns), stride=stride, padding=padding, dilation=dilation
+    )
+    padded = np.pad(x, ((0, 0), (0, 0), (padding[0], padding[0]), (padding[1], padding[1])))
+    by_group = padded.reshape(samples, groups, in_per_group, *padded.shape[2:])
+    kernels = weight.reshape(groups, out_channels // groups, in_per_group, kernel_rows, kernel_columns)
+    total = np.zeros((samples, groups, out_channels // groups, rows, columns), np.int64)
+    for i in range(kernel_rows):
+        for j in range(kernel_columns):
+            top, left = i * dilation[0], j * dilation[1]
+            seen = by_group[
+                ...,
+                top : top + stride[0] * (rows - 1) + 1 : stride[0],
+                left : left + stride[1] * (columns - 1) + 1 : stride[1],
+            ]
+            total += np.einsum("goc,ngchw->ngohw", kernels[..., i, j], seen)
+    return total.reshape(samples, out_channels, rows, columns)
+
+
+def sum_pool(x: Int64, *, kernel: Pair, stride: Pair) -> Int64:
+    """Sum over windows without padding: (samples, channels, height, width) -> (samples, channels, rows, columns)."""
+    rows, columns = conv_output_shape(
+        x.shape[2], x.shape[3], kernel=kernel, stride=stride, padding=(0, 0), dilation=(1, 1)
+    )
+    total = np.zeros((*x.shape[:2], rows, columns), np.int64)
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            total += x[:, :, i : i + stride[0] * rows : stride[0], j : j + stride[1] * columns : stride[1]][
+                :, :, :rows, :columns
+            ]
+    return total

@@ -1,0 +1,23 @@
+"""The integer network: what a chip is given, frozen.
+
+`SEMANTICS.md` says what these integers mean, `neuroprivacy.reference` computes them.
+"""
+
+from neuroprivacy.program.file import load_program, save_program
+from neuroprivacy.program.maps import ConvMap, DenseMap, LinearMap
+from neuroprivacy.program.network import Edge, Layer, Port, Program, check_program
+from neuroprivacy.program.unroll import unroll
+
+__all__ = [
+    "ConvMap",
+    "DenseMap",
+    "Edge",
+    "Layer",
+    "LinearMap",
+    "Port",
+    "Program",
+    "check_program",
+    "load_program",
+    "save_program",
+    "unroll",
+]

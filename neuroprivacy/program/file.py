@@ -1,0 +1,166 @@
+"""Programs on disk: `program.json` and `arrays.npz` in a folder, with format version and content hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroprivacy.errors import BadFile, NeuroPrivacyError
+from neuroprivacy.program.maps import ConvMap, DenseMap, LinearMap
+from neuroprivacy.program.network import Edge, Layer, Port, Program
+from neuroprivacy.storage import read_arrays, read_json, write_arrays, write_json
+from neuroprivacy.target import target_from_dict
+
+FORMAT = 1
+_LAYER_ARRAYS = ("threshold", "du", "dv", "bias_mantissa", "v_init")
+_CONV_OPTIONS = ("in_shape", "stride", "padding", "dilation", "pool", "pool_stride")
+
+
+def save_program(program: Program, folder: Path) -> Path:
+    """Write `program.json` and `arrays.npz` into `folder`; equal Programs give equal bytes.
+
+    The arrays are written first: a folder with a `program.json` is complete.
+    """
+    arrays = {name: _narrow(array) for name, array in _arrays(program).items()}
+    write_arrays(folder / "arrays.npz", arrays)
+    write_json(
+        folder / "program.json",
+        {**_description(program), "format": FORMAT, "content_hash": program.content_hash},
+    )
+    return folder
+
+
+def load_program(folder: Path) -> Program:
+    """Read a Program and check its hash.
+
+    Raises:
+        BadFile: files are missing or damaged, the format is newer, the hash differs, or the content is not legal.
+    """
+    path = Path(folder) / "program.json"
+    described = read_json(path)
+    if described.get("format") != FORMAT:
+        raise BadFile(path, f"has format {described.get('format')!r}, this version reads {FORMAT}")
+    arrays = read_arrays(Path(folder) / "arrays.npz")
+    try:
+        program = _rebuild(described, arrays)
+    except BadFile:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadFile(path, f"is not a program ({type(error).__name__}: {error})") from error
+    except NeuroPrivacyError as error:
+        raise BadFile(path, f"is not a legal program ({error})") from error
+    if program.content_hash != described.get("content_hash"):
+        raise BadFile(path, "does not match its content hash", hint="the files were changed or mixed up; export again")
+    return program
+
+
+def content_hash(program: Program) -> str:
+    """SHA-256 over the description and all arrays."""
+    state = hashlib.sha256(json.dumps(_description(program), sort_keys=True).encode())
+    for name, array in sorted(_arrays(program).items()):
+        state.update(f"{name}{array.shape}".encode())
+        state.update(np.ascontiguousarray(array, np.int64).astype("<i8").tobytes())
+    return state.hexdigest()
+
+
+def _narrow(array: NDArray[np.int64]) -> NDArray[Any]:
+    """The same integers in the smallest signed type that holds them."""
+    for kind in (np.int8, np.int16, np.int32):
+        info = np.iinfo(kind)
+        if array.size == 0 or (array.min() >= info.min and array.max() <= info.max):
+            return array.astype(kind)
+    return array
+
+
+def _arrays(program: Program) -> dict[str, NDArray[np.int64]]:
+    """All arrays by a name made of positions, not of user text."""
+    found: dict[str, NDArray[np.int64]] = {}
+    for i, layer in enumerate(program.layers):
+        found.update({f"layer{i}.{name}": getattr(layer, name) for name in _LAYER_ARRAYS})
+        found.update({f"layer{i}.edge{j}.weight": edge.map.weight for j, edge in enumerate(layer.edges)})
+    return found
+
+
+def _description(program: Program) -> dict[str, Any]:
+    """Everything but the arrays, as JSON values."""
+    return {
+        "target": program.target.to_dict(),
+        "inputs": [
+            {"name": p.name, "shape": list(p.shape), "low": p.low, "high": p.high, "scale": p.scale}
+            for p in program.inputs
+        ],
+        "layers": [
+            {
+                "name": layer.name,
+                "shape": list(layer.shape),
+                "bias_exponent": layer.bias_exponent,
+                "reset": layer.reset,
+                "fires": layer.fires,
+                "scale": list(layer.scale),
+                "edges": [
+                    {"source": edge.source, "delay": edge.delay, "map": _describe_map(edge.map)}
+                    for edge in layer.edges
+                ],
+            }
+            for layer in program.layers
+        ],
+        "outputs": list(program.outputs),
+        "readout": program.readout,
+        "latency": program.latency,
+        "max_steps": program.max_steps,
+        "encoder": dict(program.encoder),
+        "provenance": dict(program.provenance),
+    }
+
+
+def _describe_map(linear: LinearMap) -> dict[str, Any]:
+    if isinstance(linear, DenseMap):
+        return {"kind": "dense"}
+    options = {name: list(getattr(linear, name)) for name in _CONV_OPTIONS}
+    return {"kind": "conv", "groups": linear.groups, **options}
+
+
+def _rebuild(described: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Program:
+    """The inverse of `_description` and `_arrays`."""
+    return Program(
+        target=target_from_dict(described["target"], where="program.json: target"),
+        inputs=tuple(Port(**{**port, "shape": tuple(port["shape"])}) for port in described["inputs"]),
+        layers=tuple(_rebuild_layer(i, layer, arrays) for i, layer in enumerate(described["layers"])),
+        outputs=tuple(described["outputs"]),
+        readout=described["readout"],
+        latency=described["latency"],
+        max_steps=described["max_steps"],
+        encoder=described["encoder"],
+        provenance=described["provenance"],
+    )
+
+
+def _rebuild_layer(i: int, described: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Layer:
+    edges = []
+    for j, edge in enumerate(described["edges"]):
+        weight = arrays[f"layer{i}.edge{j}.weight"]
+        kind = edge["map"]["kind"]
+        if kind == "dense":
+            linear: LinearMap = DenseMap(weight=weight)
+        elif kind == "conv":
+            options = {name: tuple(edge["map"][name]) for name in _CONV_OPTIONS}
+            linear = ConvMap(weight=weight, groups=edge["map"]["groups"], **options)
+        else:
+            raise ValueError(f"map kind {kind!r} is unknown")
+        edges.append(Edge(source=edge["source"], map=linear, delay=edge["delay"]))
+    return Layer(
+        name=described["name"],
+        shape=tuple(described["shape"]),
+        edges=tuple(edges),
+        bias_exponent=described["bias_exponent"],
+        reset=described["reset"],
+        fires=described["fires"],
+        scale=tuple(described["scale"]),
+        **{name: arrays[f"layer{i}.{name}"] for name in _LAYER_ARRAYS},
+    )

@@ -1,0 +1,167 @@
+"""The linear maps of an edge: which weight leads from which source to which neuron."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from neuroprivacy.errors import ConfigurationError
+from neuroprivacy.kernels import conv_output_shape
+from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.kernels.linear import Pair
+
+Shape = tuple[int, ...]
+
+
+def frozen(values: object) -> Int64:
+    """A read-only int64 copy of an integer array.
+
+    Raises:
+        ConfigurationError: the values are not integers.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind not in "iub":
+        raise ConfigurationError(f"program: an array holds {array.dtype} where integers are expected")
+    copy = np.array(array, np.int64)
+    copy.setflags(write=False)
+    return copy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DenseMap:
+    """All to all: weight (outputs, inputs), int64. The source is read flattened in C order."""
+
+    weight: Int64
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", frozen(self.weight))
+        if self.weight.ndim != 2 or 0 in self.weight.shape:
+            raise ConfigurationError(f"dense map: weight shape {self.weight.shape} is not (outputs, inputs)")
+
+    @property
+    def in_size(self) -> int:
+        """Number of source neurons."""
+        return int(self.weight.shape[1])
+
+    @property
+    def out_shape(self) -> Shape:
+        """Shape of what is computed."""
+        return (int(self.weight.shape[0]),)
+
+    def fan_out(self) -> Int64:
+        """Weights that one event of each source neuron touches, (inputs,)."""
+        return np.full(self.in_size, self.weight.shape[0], np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ConvMap:
+    """A convolution, optionally of sums over pooling windows.
+
+    Attributes:
+        weight: (out channels, in channels / groups, kernel rows, kernel columns), int64; not flipped (PyTorch's order).
+        in_shape: (channels, height, width) of the source, before pooling.
+        stride: rows and columns; likewise `padding` (zeros) and `dilation`.
+        groups: channel groups.
+        pool: window of a sum pool before the convolution; (1, 1) for none.
+        pool_stride: its stride.
+    """
+
+    weight: Int64
+    in_shape: tuple[int, int, int]
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+    pool: Pair = (1, 1)
+    pool_stride: Pair = (1, 1)
+    out_shape: tuple[int, int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", frozen(self.weight))
+        positive = (*self.in_shape, *self.stride, *self.dilation, self.groups, *self.pool, *self.pool_stride)
+        if self.weight.ndim != 4 or 0 in self.weight.shape or min(positive) < 1 or min(self.padding) < 0:
+            raise ConfigurationError(
+                f"conv map: weight shape {self.weight.shape}, input {self.in_shape} or an option is not positive"
+            )
+        if self.in_shape[0] != self.weight.shape[1] * self.groups or self.weight.shape[0] % self.groups:
+            raise ConfigurationError(
+                f"conv map: weight shape {self.weight.shape} with {self.groups} groups does not fit "
+                f"{self.in_shape[0]} input channels"
+            )
+        height, width = self.pooled_shape[1:]
+        rows, columns = conv_output_shape(
+            height,
+            width,
+            kernel=(self.weight.shape[2], self.weight.shape[3]),
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+        )
+        if rows < 1 or columns < 1:
+            raise ConfigurationError(f"conv map: the kernel {self.weight.shape[2:]} is larger than its padded input")
+        object.__setattr__(self, "out_shape", (int(self.weight.shape[0]), rows, columns))
+
+    @property
+    def in_size(self) -> int:
+        """Number of source neurons."""
+        return math.prod(self.in_shape)
+
+    @property
+    def pooled_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) after the sum pool."""
+        channels, height, width = self.in_shape
+        rows, columns = conv_output_shape(
+            height, width, kernel=self.pool, stride=self.pool_stride, padding=(0, 0), dilation=(1, 1)
+        )
+        if rows < 1 or columns < 1:
+            raise ConfigurationError(f"conv map: the pool {self.pool} is larger than its input {self.in_shape}")
+        return channels, rows, columns
+
+    def fan_out(self) -> Int64:
+        """Weights that one event of each source neuron touches, (channels * height * width,); borders as they are."""
+        reach = [
+            _axis_reach(
+                self.in_shape[axis + 1],
+                self.pooled_shape[axis + 1],
+                pool=self.pool[axis],
+                pool_stride=self.pool_stride[axis],
+                kernel=int(self.weight.shape[axis + 2]),
+                stride=self.stride[axis],
+                padding=self.padding[axis],
+                dilation=self.dilation[axis],
+                outputs=self.out_shape[axis + 1],
+            )
+            for axis in (0, 1)
+        ]
+        per_channel = np.outer(reach[0], reach[1]) * (self.weight.shape[0] // self.groups)
+        return np.broadcast_to(per_channel, self.in_shape).reshape(-1).copy()
+
+
+LinearMap = DenseMap | ConvMap
+
+
+def _axis_reach(
+    size: int,
+    pooled: int,
+    *,
+    pool: int,
+    pool_stride: int,
+    kernel: int,
+    stride: int,
+    padding: int,
+    dilation: int,
+    outputs: int,
+) -> Int64:
+    """How many (output, kernel position) pairs each index of one axis reaches, through its pooling windows."""
+    after_pool = np.zeros(pooled, np.int64)
+    for output in range(outputs):
+        for position in range(kernel):
+            index = output * stride + position * dilation - padding
+            if 0 <= index < pooled:
+                after_pool[index] += 1
+    reach = np.zeros(size, np.int64)
+    for window in range(pooled):
+        reach[window * pool_stride : window * pool_stride + pool] += after_pool[window]
+    return reach

@@ -1,0 +1,143 @@
+"""Hold a backend against the reference: every hand-made case, and random Programs; exact, and told apart.
+
+A case that a backend refuses by `check` is "refused", with its reason; one excluded by the caller is "excluded"; an
+exclusion that passes is a failure. Nothing that did not run counts as passed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from neuroprivacy.backend import Record, RunResult, check_inputs, load_backend
+from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.program import Program
+from neuroprivacy.reference import run_reference
+from neuroprivacy.testing.case import Case
+from neuroprivacy.testing.hand_made import hand_made_cases
+from neuroprivacy.testing.random_programs import random_case
+from neuroprivacy.verify import compare, first_difference
+
+Status = Literal["passed", "failed", "refused", "excluded"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one case ended; `detail` says why it did not pass."""
+
+    case: str
+    status: Status
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConformanceReport:
+    """All outcomes of one backend."""
+
+    backend: str
+    outcomes: tuple[Outcome, ...]
+    lively: int
+    random_programs: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing failed and something passed."""
+        return any(o.status == "passed" for o in self.outcomes) and not self.failures
+
+    @property
+    def failures(self) -> tuple[Outcome, ...]:
+        """The outcomes that failed."""
+        return tuple(o for o in self.outcomes if o.status == "failed")
+
+    def tally(self) -> dict[str, int]:
+        """Status -> how many."""
+        return {s: sum(o.status == s for o in self.outcomes) for s in ("passed", "failed", "refused", "excluded")}
+
+
+def case_inputs(case: Case) -> dict[str, Int64]:
+    """A case's input by port; ports beyond the first are silent."""
+    first, *others = case.program.inputs
+    silent = {p.name: np.zeros((*case.spikes.shape[:2], *p.shape), np.int64) for p in others}
+    return check_inputs(case.program, {first.name: case.spikes, **silent})
+
+
+def expectation_faults(case: Case, result: RunResult) -> Iterator[str]:
+    """Where a result leaves the case's own hand-made integers (sample 0)."""
+    for quantity, wanted, found in (
+        ("spikes", case.expect_spikes, result.layer_spikes),
+        ("u", case.expect_u, result.states_u),
+        ("v", case.expect_v, result.states_v),
+    ):
+        for name, values in wanted.items():
+            if found is None:
+                continue
+            got = np.asarray(found[name][:1], np.int64)
+            expected = np.asarray(values, np.int64).reshape(1, len(values), -1)
+            difference = first_difference(quantity, name, expected, got)
+            if difference is not None:
+                yield str(difference)
+
+
+def check_backend(
+    name: str,
+    *,
+    random_programs: int = 0,
+    first_seed: int = 0,
+    steps: int = 40,
+    targets: tuple[str, ...] = ("loihi2", "loihi2-soft", "int8"),
+    states: bool = True,
+    exclusions: Mapping[str, str] | None = None,
+) -> ConformanceReport:
+    """Run the kit against a backend.
+
+    Args:
+        name: of the installed backend.
+        random_programs: how many, spread over `targets` in turn.
+        first_seed: seed of the first one.
+        steps: input steps of each.
+        targets: for the random Programs.
+        states: whether u and v are compared after every step, else only after the last.
+        exclusions: case -> reason, for what the backend is known not to do.
+    """
+    backend = load_backend(name)
+    excluded = dict(exclusions or {})
+    record = Record(spikes=True, final=True, states=states)
+    outcomes: list[Outcome] = []
+    lively = 0
+    with tempfile.TemporaryDirectory(prefix="neuroprivacy-kit-") as scratch:
+
+        def hold(case: str, program: Program, inputs: dict[str, Int64], given: Case | None) -> None:
+            """Run one Program on both sides and note how they compare."""
+            refusals = [str(issue) for issue in backend.check(program) if issue.fatal]
+            if refusals:
+                outcomes.append(Outcome(case=case, status="refused", detail="; ".join(refusals)))
+                return
+            artifact = backend.build(program, Path(scratch) / case)
+            got = backend.run(artifact, inputs, record)
+            faults = [str(d) for d in compare(run_reference(program, inputs, record=record), got)]
+            if given is not None:
+                faults += expectation_faults(given, got)
+            outcomes.append(_judge(case, faults, excluded.get(case)))
+
+        for case in hand_made_cases():
+            hold(case.name, case.program, case_inputs(case), case)
+        for i in range(random_programs):
+            drawn = random_case(first_seed + i, target=targets[i % len(targets)], steps=steps)
+            lively += drawn.lively
+            hold(f"random-{drawn.seed}-{drawn.program.target.name}", drawn.program, drawn.spikes, None)
+    return ConformanceReport(
+        backend=name, outcomes=tuple(outcomes), lively=lively, random_programs=random_programs
+    )
+
+
+def _judge(case: str, faults: list[str], exclusion: str | None) -> Outcome:
+    if exclusion is not None:
+        if faults:
+            return Outcome(case=case, status="excluded", detail=exclusion)
+        return Outcome(case=case, status="failed", detail=f"is excluded ({exclusion}) but passes; remove the exclusion")
+    return Outcome(case=case, status="failed" if faults else "passed", detail="; ".join(faults))
