@@ -12,6 +12,7 @@ import json
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def read_arrays(path: Path, *, limit_bytes: int = MAX_ARCHIVE_BYTES) -> dict[str
             return {name: np.asarray(archive[name]) for name in archive.files}
     except OSError as error:
         raise BadFile(path, f"cannot be read ({error.strerror or error})") from error
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, NotImplementedError, MemoryError) as error:
+    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, RuntimeError, MemoryError) as error:
         raise BadFile(path, f"is not a readable npz archive ({error})") from error
 
 

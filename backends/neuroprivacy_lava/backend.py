@@ -1,0 +1,129 @@
+"""The backend: what Lava cannot do is refused before it runs; what it can is run in the worker and read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from neuroprivacy.backend import Artifact, Inputs, Record, RunResult
+from neuroprivacy.counts import count
+from neuroprivacy.errors import Issue, WorkerFailed
+from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.program import ConvMap, Layer, Program
+from neuroprivacy_lava.export import export
+from neuroprivacy_lava.worker_process import WorkerProcess
+
+#: Lava computes u in 32 bits after a shift of 6; sums of this size and more would overflow without a word.
+MAX_ACTIVATION = 2**24
+
+
+class LavaBackend:
+    """Runs a Program on lava-nc's fixed-point processes."""
+
+    def __init__(self, worker: WorkerProcess | None = None) -> None:
+        self._worker = worker
+
+    def check(self, program: Program) -> tuple[Issue, ...]:
+        """Only the arithmetic of Loihi, a delay of at least one, sums that 32 bits hold."""
+        if program.target.current_bits != 24 or program.target.edge_delay_min != 1:
+            return (
+                Issue(
+                    where="target",
+                    what=f"{program.target.name} does not have the arithmetic that Lava simulates",
+                    hint="lower for loihi2 or loihi2-soft",
+                ),
+            )
+        found = []
+        largest = {p.name: max(abs(p.low), abs(p.high)) for p in program.inputs}
+        for layer in program.layers:
+            bound = activation_bound(layer, largest)
+            if bound >= MAX_ACTIVATION:
+                found.append(
+                    Issue(
+                        where=layer.name,
+                        what="the largest synaptic sum",
+                        value=bound,
+                        limit=MAX_ACTIVATION - 1,
+                        hint="Lava's 32-bit arithmetic would overflow; use smaller input values",
+                    )
+                )
+            if not layer.fires and int(layer.threshold.min()) != program.target.threshold_max:
+                found.append(
+                    Issue(
+                        where=layer.name,
+                        what="a silent layer needs the largest threshold",
+                        value=int(layer.threshold.min()),
+                        hint=f"set it to {program.target.threshold_max}",
+                    )
+                )
+        return tuple(found)
+
+    def build(self, program: Program, folder: Path) -> Artifact:
+        """Write a folder that Lava users can run on their own."""
+        export(program, folder)
+        return Artifact(backend="lava", folder=folder, program=program)
+
+    def run(self, artifact: Artifact, spikes: Inputs, record: Record) -> RunResult:
+        """Run all samples in the worker."""
+        program = artifact.program
+        given = next(iter(spikes.values())).shape[1]
+        worker = self._worker or shared_worker()
+        arrays, versions = worker.ask(
+            network=artifact.folder,
+            inputs={name: np.asarray(array, np.int32) for name, array in spikes.items()},
+            record={"states": record.states},
+        )
+
+        def by_layer(quantity: str) -> dict[str, Int64]:
+            """The arrays of one quantity."""
+            return {layer.name: arrays[f"{quantity}.{layer.name}"] for layer in program.layers}
+
+        try:
+            fired = {name: array.astype(np.uint8) for name, array in by_layer("spikes").items()}
+            final_u, final_v = by_layer("final_u"), by_layer("final_v")
+            states_u = by_layer("states_u") if record.states else None
+            states_v = by_layer("states_v") if record.states else None
+        except KeyError as error:
+            raise WorkerFailed(f"lava: the worker's result lacks {error}") from error
+        for layer in program.layers:
+            if not layer.fires and fired[layer.name].any():
+                raise WorkerFailed(f"lava: the silent layer {layer.name} fired; its range audit is wrong")
+        events: dict[str, Int64] = {p.name: (spikes[p.name] != 0).sum(axis=1) for p in program.inputs}
+        events.update({name: array.sum(axis=1, dtype=np.int64) for name, array in fired.items()})
+        window = {name: fired[name][:, program.latency :] for name in program.outputs}
+        first = program.outputs[0]
+        return RunResult(
+            backend="lava",
+            spikes=window,
+            readout=final_v[first]
+            if program.readout == "membrane"
+            else window[first].sum(axis=1, dtype=np.int64),
+            counts=count(program, events=events, steps=given + program.latency),
+            layer_spikes=fired if record.spikes else None,
+            final_u=final_u if record.final else None,
+            final_v=final_v if record.final else None,
+            states_u=states_u,
+            states_v=states_v,
+            versions=versions,
+        )
+
+
+def activation_bound(layer: Layer, largest: dict[str, int]) -> int:
+    """An upper bound of |a|: the largest sum of |w| times the largest |x|, over all edges."""
+    total = 0
+    for edge in layer.edges:
+        window = edge.map.pool[0] * edge.map.pool[1] if isinstance(edge.map, ConvMap) else 1
+        rows = np.abs(edge.map.weight).reshape(len(edge.map.weight), -1).sum(axis=1)
+        total += int(rows.max()) * window * largest.get(edge.source, 1)
+    return total
+
+
+_SHARED: list[WorkerProcess] = []
+
+
+def shared_worker() -> WorkerProcess:
+    """The one worker of this process: starting Lava costs seconds, so it is kept."""
+    if not _SHARED:
+        _SHARED.append(WorkerProcess())
+    return _SHARED[0]

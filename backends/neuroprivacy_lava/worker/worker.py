@@ -1,0 +1,276 @@
+# /// script
+# requires-python = "==3.10.*"
+# dependencies = ["lava-nc==0.10.0", "numpy<2", "scipy<1.13"]
+# ///
+"""Run an exported network on Lava's fixed-point models. Needs lava-nc 0.10.0 and nothing of neuroprivacy.
+
+    python run.py --input spikes.npz --output result.npz        run a file
+    python run.py --serve                                       answer requests, one folder name a line (used by us)
+
+The network lies beside this file (or in --network): `network.json` says what is connected to what, `network.npz` holds
+the integers. `spikes.npz` holds one integer array per input port (samples, steps, values), or one named `spikes`.
+`result.npz` then holds `spikes` (samples, steps, outputs), `readout` and `prediction`.
+
+All samples of a chunk stand side by side in one block-diagonal network, so that one run computes them all, each as if
+it were alone. Weights are passed as `W << 1` with `weight_exp = -1` in mixed mode: the only way in which Lava keeps all
+eight bits of a signed weight.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+
+import numpy as np
+from scipy.sparse import block_diag, coo_matrix, csr_matrix
+
+MAX_NONZEROS = 2_000_000
+MAX_CHUNK = 128
+
+
+def load_network(folder):
+    """The description and its arrays."""
+    with open(os.path.join(folder, "network.json"), encoding="utf-8") as stream:
+        described = json.load(stream)
+    with np.load(os.path.join(folder, "network.npz"), allow_pickle=False) as archive:
+        return described, {name: archive[name] for name in archive.files}
+
+
+def lava_classes():
+    """Lava, imported late: it takes a second. The soft-reset neuron is ours: a stock LIF knows only the hard reset."""
+    from lava.magma.core.run_conditions import RunSteps
+    from lava.magma.core.run_configs import Loihi2SimCfg
+    from lava.proc.io.sink import RingBuffer as Sink
+    from lava.proc.io.source import RingBuffer as Source
+    from lava.proc.lif.models import PyLifModelBitAcc
+    from lava.proc.lif.process import LIF
+    from lava.proc.sparse.process import DelaySparse, Sparse
+    from lava.utils.weightutils import SignMode
+
+    class SoftLIF(LIF):
+        """A LIF that subtracts its threshold."""
+
+    class PySoftLif(PyLifModelBitAcc):
+        """Lava's bit-accurate LIF with the reset replaced."""
+
+        def reset_voltage(self, spike_vector):
+            self.v[spike_vector] -= self.effective_vth
+
+    return {
+        "RunSteps": RunSteps, "Sink": Sink, "Source": Source, "LIF": LIF, "SoftLIF": SoftLIF, "Sparse": Sparse,
+        "DelaySparse": DelaySparse, "MIXED": SignMode.MIXED,
+        "config": lambda: Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map={SoftLIF: PySoftLif}),
+    }  # fmt: skip
+
+
+def matrices(rows, columns, values, shape):
+    """The matrix of an edge as parts whose entries stay within eight bits (a pair may occur in several parts)."""
+    parts = []
+    order = np.lexsort((columns, rows))
+    rows, columns, values = rows[order], columns[order], values[order]
+    new = np.ones(len(rows), bool)
+    new[1:] = (rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1])
+    first = np.maximum.accumulate(np.where(new, np.arange(len(rows)), 0)) if len(rows) else np.zeros(0, int)
+    occurrence = np.arange(len(rows)) - first
+    for turn in range(int(occurrence.max()) + 1 if len(rows) else 1):
+        chosen = occurrence == turn
+        parts.append(coo_matrix((values[chosen], (rows[chosen], columns[chosen])), shape=shape).tocsr())
+    return parts
+
+
+def build(lava, described, arrays, inputs, steps, record):
+    """One Lava network for a chunk of samples: ({layer: LIF}, {layer: sink}, any process to run)."""
+    samples = len(next(iter(inputs.values())))
+    outlets, neurons, sinks = {}, {}, {}
+    for port in described["ports"]:
+        given = inputs[port["name"]]
+        data = np.zeros((samples * port["size"], steps), np.int32)
+        data[:, : given.shape[1]] = given.transpose(0, 2, 1).reshape(samples * port["size"], given.shape[1])
+        outlets[port["name"]] = lava["Source"](data=data).s_out
+    for i, layer in enumerate(described["layers"]):
+        kind = lava["SoftLIF"] if layer["reset"] == "soft" else lava["LIF"]
+        neurons[layer["name"]] = kind(
+            shape=(samples * layer["size"],),
+            vth=int(layer["threshold"]),
+            du=int(layer["du"]),
+            dv=int(layer["dv"]),
+            bias_mant=np.tile(arrays[f"layer{i}.bias_mantissa"].astype(np.int32), samples),
+            bias_exp=int(layer["bias_exponent"]),
+            v=np.tile(arrays[f"layer{i}.v_init"].astype(np.int32), samples),
+        )
+        outlets[layer["name"]] = neurons[layer["name"]].s_out
+        sinks[layer["name"]] = lava["Sink"](shape=(samples * layer["size"],), buffer=steps)
+        neurons[layer["name"]].s_out.connect(sinks[layer["name"]].a_in)
+    for i, layer in enumerate(described["layers"]):
+        for j, edge in enumerate(layer["edges"]):
+            rows, columns, values = (arrays[f"layer{i}.edge{j}.{n}"].astype(np.int64) for n in ("rows", "columns", "values"))
+            for part in matrices(rows, columns, values, (layer["size"], edge["source_size"])):
+                connect(lava, part, samples, edge, outlets[edge["source"]], neurons[layer["name"]].a_in)
+    return neurons, sinks
+
+
+def connect(lava, part, samples, edge, outlet, inlet):
+    """One Lava connection for all samples."""
+    weights = csr_matrix(block_diag([part * 2] * samples, format="csr"), dtype=np.int32)
+    options = {"weight_exp": -1, "num_message_bits": edge["message_bits"], "sign_mode": lava["MIXED"]}
+    if edge["delay"] == 1:
+        connection = lava["Sparse"](weights=weights, **options)
+    else:
+        delays = weights.copy().astype(int)
+        delays.data[:] = edge["delay"] - 1
+        connection = lava["DelaySparse"](weights=weights, delays=delays, max_delay=edge["delay"] - 1, **options)
+    outlet.connect(connection.s_in)
+    connection.a_out.connect(inlet)
+
+
+def read(var, samples):
+    """An integer variable as (samples, neurons)."""
+    return np.rint(np.asarray(var.get())).astype(np.int64).reshape(samples, -1)
+
+
+def run_chunk(lava, described, arrays, inputs, given, record):
+    """One chunk of samples: quantity.layer -> array."""
+    samples, steps = len(next(iter(inputs.values()))), given + described["latency"]
+    neurons, sinks = build(lava, described, arrays, inputs, steps, record)
+    process, config = next(iter(neurons.values())), lava["config"]()
+    result = {}
+    try:
+        if record["states"]:
+            states = {name: ([], []) for name in neurons}
+            for _ in range(steps):
+                process.run(condition=lava["RunSteps"](num_steps=1), run_cfg=config)
+                for name, neuron in neurons.items():
+                    states[name][0].append(read(neuron.u, samples))
+                    states[name][1].append(read(neuron.v, samples))
+            for name, (u, v) in states.items():
+                result[f"states_u.{name}"], result[f"states_v.{name}"] = np.stack(u, 1), np.stack(v, 1)
+        else:
+            process.run(condition=lava["RunSteps"](num_steps=steps), run_cfg=config)
+        for name, neuron in neurons.items():
+            spikes = np.rint(np.asarray(sinks[name].data.get())).astype(np.uint8)
+            result[f"spikes.{name}"] = spikes.reshape(samples, -1, steps).transpose(0, 2, 1)
+            result[f"final_u.{name}"], result[f"final_v.{name}"] = read(neuron.u, samples), read(neuron.v, samples)
+    finally:
+        process.stop()
+    return result
+
+
+def run_network(folder, inputs, record):
+    """All samples, in chunks; quantity.layer -> array."""
+    described, arrays = load_network(folder)
+    lava = lava_classes()
+    samples, given = next(iter(inputs.values())).shape[:2]
+    nonzeros = sum(array.size for name, array in arrays.items() if name.endswith(".values"))
+    size = max(1, min(samples, MAX_CHUNK, MAX_NONZEROS // max(1, nonzeros)))
+    parts = []
+    for first in range(0, samples, size):
+        chunk = {name: array[first : first + size] for name, array in inputs.items()}
+        parts.append(run_chunk(lava, described, arrays, chunk, given, record))
+    return described, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def versions():
+    """What runs here."""
+    from importlib.metadata import version
+
+    return {"lava-nc": version("lava-nc"), "numpy": np.__version__, "python": sys.version.split()[0]}
+
+
+def answer(folder):
+    """One request: read request.json and arrays.npz, write result.npz and then response.json."""
+    started = time.time()
+    try:
+        with open(os.path.join(folder, "request.json"), encoding="utf-8") as stream:
+            request = json.load(stream)
+        with np.load(os.path.join(folder, "arrays.npz"), allow_pickle=False) as archive:
+            inputs = {name: archive[f"port{i}"] for i, name in enumerate(request["ports"])}
+        _, result = run_network(request["network"], inputs, request["record"])
+        names = sorted(result)
+        np.savez(os.path.join(folder, "result.npz"), **{f"array{i}": result[name] for i, name in enumerate(names)})
+        response = {"ok": True, "names": names, "versions": versions(), "seconds": time.time() - started}
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the host is told
+        response = {"ok": False, "error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
+    partial = os.path.join(folder, "response.partial")
+    with open(partial, "w", encoding="utf-8") as stream:
+        json.dump(response, stream)
+    os.replace(partial, os.path.join(folder, "response.json"))
+
+
+def serve():
+    """Answer requests from standard input until it closes; then end this whole process group."""
+    requests = []
+    arrived = threading.Condition()
+    # Read below Python's own stdin object: Lava's child processes close that one, and would wait for its lock for ever.
+    pipe = os.dup(0)
+    sys.stdin = open(os.devnull, encoding="utf-8")
+
+    def listen():
+        pending = b""
+        while True:
+            received = os.read(pipe, 65536)
+            if not received:
+                break
+            *lines, pending = (pending + received).split(b"\n")
+            with arrived:
+                requests.extend(line.decode() for line in lines)
+                arrived.notify()
+        # The host is gone, or done: take Lava's processes along.
+        os.killpg(os.getpgid(0), signal.SIGTERM)
+
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        with arrived:
+            while not requests:
+                arrived.wait()
+            folder = requests.pop(0)
+        answer(folder)
+
+
+def run_file(network, source, target):
+    """Run a file of spikes and write what came out."""
+    described, _ = load_network(network)
+    with np.load(source, allow_pickle=False) as archive:
+        ports = described["ports"]
+        names = [ports[0]["name"] if len(ports) == 1 and "spikes" in archive.files else port["name"] for port in ports]
+        keys = ["spikes"] if len(ports) == 1 and "spikes" in archive.files else names
+        inputs = {name: archive[key] for name, key in zip(names, keys)}
+        labels = archive["labels"] if "labels" in archive.files else None
+    inputs = {name: array.reshape(*array.shape[:2], -1).astype(np.int64) for name, array in inputs.items()}
+    record = {"states": False}
+    _, result = run_network(network, inputs, record)
+    output = described["outputs"][0]
+    window = result[f"spikes.{output}"][:, described["latency"] :]
+    if described["readout"] == "membrane":
+        readout = result[f"final_v.{output}"]
+    else:
+        readout = window.sum(axis=1, dtype=np.int64)
+    prediction = readout.argmax(axis=1)
+    arrays = {"spikes": window, "readout": readout, "prediction": prediction}
+    if labels is not None:
+        arrays["labels"] = labels
+        print(f"accuracy {np.mean(prediction == labels):.4f} of {len(labels)} samples")
+    np.savez_compressed(target, **arrays)
+
+
+def main():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--network", default=os.path.dirname(os.path.abspath(__file__)), help="folder of network.json")
+    parser.add_argument("--input", help="npz of spikes")
+    parser.add_argument("--output", default="result.npz", help="npz to write")
+    parser.add_argument("--serve", action="store_true", help="answer requests from standard input")
+    options = parser.parse_args()
+    if options.serve:
+        serve()
+    elif options.input:
+        run_file(options.network, options.input, options.output)
+    else:
+        parser.error("give --input spikes.npz")
+
+
+if __name__ == "__main__":
+    main()
