@@ -51,9 +51,6 @@ def lava_classes():
     from lava.proc.sparse.process import DelaySparse, Sparse
     from lava.utils.weightutils import SignMode
 
-    class SoftLIF(LIF):
-        """A LIF that subtracts its threshold."""
-
     class PySoftLif(PyLifModelBitAcc):
         """Lava's bit-accurate LIF with the reset replaced."""
 
@@ -61,9 +58,8 @@ def lava_classes():
             self.v[spike_vector] -= self.effective_vth
 
     return {
-        "RunSteps": RunSteps, "Sink": Sink, "Source": Source, "LIF": LIF, "SoftLIF": SoftLIF, "Sparse": Sparse,
-        "DelaySparse": DelaySparse, "MIXED": SignMode.MIXED,
-        "config": lambda: Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map={SoftLIF: PySoftLif}),
+        "RunSteps": RunSteps, "Sink": Sink, "Source": Source, "LIF": LIF, "SoftModel": PySoftLif, "Sparse": Sparse,
+        "DelaySparse": DelaySparse, "MIXED": SignMode.MIXED, "Config": Loihi2SimCfg,
     }  # fmt: skip
 
 
@@ -92,8 +88,7 @@ def build(lava, described, arrays, inputs, steps, record):
         data[:, : given.shape[1]] = given.transpose(0, 2, 1).reshape(samples * port["size"], given.shape[1])
         outlets[port["name"]] = lava["Source"](data=data).s_out
     for i, layer in enumerate(described["layers"]):
-        kind = lava["SoftLIF"] if layer["reset"] == "soft" else lava["LIF"]
-        neurons[layer["name"]] = kind(
+        neurons[layer["name"]] = lava["LIF"](
             shape=(samples * layer["size"],),
             vth=int(layer["threshold"]),
             du=int(layer["du"]),
@@ -136,7 +131,9 @@ def run_chunk(lava, described, arrays, inputs, given, record):
     """One chunk of samples: quantity.layer -> array."""
     samples, steps = len(next(iter(inputs.values()))), given + described["latency"]
     neurons, sinks = build(lava, described, arrays, inputs, steps, record)
-    process, config = next(iter(neurons.values())), lava["config"]()
+    process = next(iter(neurons.values()))
+    soft = {neurons[n["name"]]: lava["SoftModel"] for n in described["layers"] if n["reset"] == "soft"}
+    config = lava["Config"](select_tag="fixed_pt", exception_proc_model_map=soft)
     result = {}
     try:
         if record["states"]:
