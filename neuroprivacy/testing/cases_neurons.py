@@ -10,8 +10,6 @@ from neuroprivacy.kernels.dynamics import Reset
 from neuroprivacy.program import Port
 from neuroprivacy.testing.case import Case, edge, layer, network, train
 
-_GRADED = (Port(name="input", shape=(1,), high=2**20),)
-
 
 def _neuron(
     name: str,
@@ -31,7 +29,7 @@ def _neuron(
     program = network(
         [layer("n", [edge("input", [[weight]], delay=0 if target == "int8" else 1)], reset=reset, **constants)],
         target=target,
-        inputs=_GRADED if graded else None,
+        inputs=(Port(name="input", shape=(1,), high=max(steps)),) if graded else None,
     )
     return Case(
         name=name,
