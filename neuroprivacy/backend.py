@@ -73,7 +73,7 @@ class RunResult:
     @property
     def prediction(self) -> Int64:
         """Index of the largest readout, the lowest index on ties, int64 (S,)."""
-        return np.argmax(self.readout, axis=1).astype(np.int64)
+        return np.asarray(np.argmax(self.readout, axis=1), np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,13 +41,15 @@ class LayerCounts:
 
     Attributes:
         spikes: spikes emitted in all computed steps.
-        operations: weights touched on the edges into this layer.
+        operations: weights touched on the edges into this layer; the sum of `edge_operations`.
+        edge_operations: the same for each edge by itself, in the order of the layer's edges.
         updates: neurons times steps.
         observed: extremes, wraps and saturations; None where the backend cannot see them.
     """
 
     spikes: Int64
     operations: Int64
+    edge_operations: tuple[Int64, ...]
     updates: Int64
     observed: Observed | None = None
 
@@ -96,12 +98,13 @@ def count(
     samples = next(iter(events.values())).shape[0]
     layers: dict[str, LayerCounts] = {}
     for layer in program.layers:
-        operations = np.zeros(samples, np.int64)
-        for edge in layer.edges:
-            operations += events[edge.source] @ edge.map.fan_out()
+        per_edge = tuple(
+            np.asarray(events[edge.source] @ edge.map.fan_out(), np.int64) for edge in layer.edges
+        )
         layers[layer.name] = LayerCounts(
             spikes=events[layer.name].sum(axis=1),
-            operations=operations,
+            operations=sum(per_edge, start=np.zeros(samples, np.int64)),
+            edge_operations=per_edge,
             updates=np.full(samples, layer.size * steps, np.int64),
             observed=observed[layer.name] if observed is not None else None,
         )

@@ -74,7 +74,7 @@ def pack_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """The bytes of a compressed npz of `arrays`, in the order of their names; equal arrays give equal bytes."""
     stream = io.BytesIO()
     ordered = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
-    np.savez_compressed(stream, allow_pickle=False, **ordered)  # type: ignore[arg-type]
+    np.savez_compressed(stream, allow_pickle=False, **ordered)
     return stream.getvalue()
 
 
@@ -95,11 +95,15 @@ def read_arrays(path: Path, *, limit_bytes: int = MAX_ARCHIVE_BYTES) -> dict[str
         if declared > limit_bytes:
             raise BadFile(path, f"declares {declared} bytes of arrays, the limit is {limit_bytes}")
         with np.load(path, allow_pickle=False) as archive:
-            return {name: np.asarray(archive[name]) for name in archive.files}
+            arrays = {name: archive[name] for name in archive.files}
     except OSError as error:
         raise BadFile(path, f"cannot be read ({error.strerror or error})") from error
     except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, RuntimeError, MemoryError) as error:
         raise BadFile(path, f"is not a readable npz archive ({error})") from error
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # numpy hands over the bytes of an entry that it does not know
+            raise BadFile(path, f"is not a readable npz archive ({name} is no array)")
+    return arrays
 
 
 def digest(payload: bytes) -> str:

@@ -6,6 +6,7 @@ A new chip is a new TOML file (shipped in `targets/`, or any path), never code. 
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
@@ -21,6 +22,9 @@ from neuroprivacy.kernels import NeuronRule
 Standing = Literal["published", "secondary", "chosen"]
 Width = Annotated[int, Field(ge=1, le=62)]
 Count = Annotated[int, Field(ge=1)]
+#: What a number is written with, and the fields that are no numbers.
+_PARTS = frozenset(("value", "standing", "source"))
+_PLAIN = frozenset(("name", "title", "simulation_only", "note"))
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
 
@@ -179,15 +183,22 @@ def target_from_dict(values: Mapping[str, Any], *, where: str) -> TargetSpec:
     Raises:
         BadFile: fields are missing, unknown or out of range; all of them are named at once.
     """
-    import json
+    return _validated(values, [], where)
 
+
+def _validated(values: Mapping[str, Any], faults: list[str], where: str) -> TargetSpec:
+    """The TargetSpec, unless there are faults: those already found and those of the values."""
+    cause: Exception | None = None
     try:
-        return TypeAdapter(TargetSpec).validate_json(json.dumps(dict(values)))
+        spec = TypeAdapter(TargetSpec).validate_json(json.dumps(dict(values), default=str))
+        if not faults:
+            return spec
     except ValidationError as error:
-        faults = "; ".join(
+        cause = error
+        faults = faults + [
             f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()
-        )
-        raise BadFile(where, f"is not a target description: {faults}") from error
+        ]
+    raise BadFile(where, f"is not a target description: {'; '.join(faults)}") from cause
 
 
 def target_names() -> tuple[str, ...]:
@@ -220,24 +231,29 @@ def load_target(name: str | Path) -> TargetSpec:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadFile(where, f"is not valid TOML ({error})") from error
-    return target_from_dict(_flatten(table, where), where=where)
+    faults: list[str] = []
+    return _validated(_flatten(table, faults), faults, where)
 
 
-def _flatten(table: dict[str, Any], where: str) -> dict[str, Any]:
-    """Split `field = { value, standing, source }` into the field and its source."""
+def _flatten(table: dict[str, Any], faults: list[str], within: str = "") -> dict[str, Any]:
+    """Split `field = { value, standing, source }` into the field and its source; what lacks one goes to `faults`."""
     values: dict[str, Any] = {}
     sources: dict[str, Any] = {}
     for key, entry in table.items():
         if key in ("limits", "energy") and isinstance(entry, dict):
-            inner = _flatten(entry, where)
-            sources.update({f"{key}.{name}": source for name, source in inner.pop("sources").items()})
+            inner = _flatten(entry, faults, f"{key}.")
+            sources.update({f"{key}.{name}": source for name, source in inner.pop("sources", {}).items()})
             values[key] = inner
-        elif isinstance(entry, dict):
-            missing = {"value", "standing", "source"} - entry.keys()
-            if missing:
-                raise BadFile(where, f"{key}: lacks {', '.join(sorted(missing))}")
-            values[key] = entry["value"]
-            sources[key] = {"standing": entry["standing"], "source": entry["source"]}
-        else:
+        elif key in _PLAIN:
             values[key] = entry
+        else:
+            parts = entry if isinstance(entry, dict) else {"value": entry}
+            if _PARTS - parts.keys():
+                faults.append(f"{within}{key}: lacks {', '.join(sorted(_PARTS - parts.keys()))}")
+            if parts.keys() - _PARTS:
+                faults.append(f"{within}{key}: has unknown parts {', '.join(sorted(parts.keys() - _PARTS))}")
+            if "value" in parts:
+                values[key] = parts["value"]
+            if {"standing", "source"} <= parts.keys():
+                sources[key] = {"standing": parts["standing"], "source": parts["source"]}
     return {**values, "sources": sources}

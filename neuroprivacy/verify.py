@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,8 +72,7 @@ def compare(expected: RunResult, got: RunResult) -> tuple[Difference, ...]:
     them; what a backend cannot see (None) is not compared.
     """
     found: list[Difference | None] = [first_difference("readout", "readout", expected.readout, got.readout)]
-    for name, spikes in expected.spikes.items():
-        found.append(first_difference("spikes in the window", name, spikes, got.spikes[name]))
+    found += _by_name("spikes in the window", expected.spikes, got.spikes)
     for quantity, attribute in (
         ("spikes", "layer_spikes"),
         ("final u", "final_u"),
@@ -82,8 +82,11 @@ def compare(expected: RunResult, got: RunResult) -> tuple[Difference, ...]:
     ):
         left, right = getattr(expected, attribute), getattr(got, attribute)
         if left is not None and right is not None:
-            found += [first_difference(quantity, name, left[name], right[name]) for name in left]
+            found += _by_name(quantity, left, right)
     for name, counts in expected.counts.layers.items():
+        if name not in got.counts.layers:
+            found.append(_missing("counts are", name, 1))
+            continue
         other = got.counts.layers[name]
         for field in ("spikes", "operations", "updates"):
             found.append(first_difference(f"count of {field}", name, getattr(counts, field), getattr(other, field)))
@@ -93,3 +96,20 @@ def compare(expected: RunResult, got: RunResult) -> tuple[Difference, ...]:
                     first_difference(field, name, getattr(counts.observed, field), getattr(other.observed, field))
                 )
     return tuple(difference for difference in found if difference is not None)
+
+
+def _by_name(
+    quantity: str, expected: Mapping[str, NDArray[Any]], got: Mapping[str, NDArray[Any]]
+) -> list[Difference | None]:
+    """The difference in one quantity of each layer."""
+    return [
+        first_difference(quantity, name, array, got[name])
+        if name in got
+        else _missing(f"{quantity} is", name, array.size)
+        for name, array in expected.items()
+    ]
+
+
+def _missing(what: str, layer: str, total: int) -> Difference:
+    """The difference where the second run lacks what the first one has."""
+    return Difference(quantity=f"{what} missing", layer=layer, index=(), expected=0, got=0, total=total)

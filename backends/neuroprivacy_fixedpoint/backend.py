@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -14,9 +15,11 @@ from neuroprivacy.backend import Artifact, Inputs, Record, RunResult
 from neuroprivacy.counts import Observed, count
 from neuroprivacy.errors import Issue
 from neuroprivacy.kernels.formats import Int64
-from neuroprivacy.program import Program, save_program
+from neuroprivacy.program import ConvMap, Program, save_program
 from neuroprivacy_fixedpoint.plan import LayerPlan, Plan, make_plan
 
+#: Events and weights are 32-bit integers in the kernels.
+LARGEST = 2**31 - 1
 #: Spikes of one chunk of samples take at most this many bytes.
 CHUNK_BYTES = 128 * 2**20
 
@@ -25,12 +28,20 @@ class FixedPointBackend:
     """Runs every Program on the CPU, exactly as the reference does."""
 
     def check(self, program: Program) -> tuple[Issue, ...]:
-        """Input values must fit 32 bits."""
-        return tuple(
-            Issue(where=port.name, what="an input value", value=port.high, limit=2**31 - 1, hint="scale the input")
-            for port in program.inputs
-            if max(abs(port.low), abs(port.high)) >= 2**31
-        )
+        """Weights, and input values summed over a pooling window, must fit 32 bits."""
+        found: list[Issue] = []
+        largest = {port.name: max(abs(port.low), abs(port.high)) for port in program.inputs}
+        for layer in program.layers:
+            for edge in layer.edges:
+                where, weight = f"{layer.name} from {edge.source}", int(np.abs(edge.map.weight).max())
+                window = math.prod(edge.map.pool) if isinstance(edge.map, ConvMap) else 1
+                value = largest.get(edge.source, 1) * window
+                if weight > LARGEST:
+                    found.append(Issue(where=where, what="weight", value=weight, limit=LARGEST))
+                if value > LARGEST:
+                    what = "an input value, summed over its pool"
+                    found.append(Issue(where=where, what=what, value=value, limit=LARGEST, hint="scale the input"))
+        return tuple(found)
 
     def build(self, program: Program, folder: Path) -> Artifact:
         """Save the Program; the kernels are compiled once per machine and cached."""
@@ -106,8 +117,6 @@ class _Machine:
             ],
             np.int64,
         )  # fmt: skip
-        channels, positions = plan.shape
-        self.shape = (channels, *layer.shape[1:]) if len(layer.shape) == 3 and positions > 1 else (channels, positions, 1)
 
     def advance(
         self, begin: int, end: int, inputs: NDArray[np.int32], fired: NDArray[np.uint8], plan: Plan
@@ -115,9 +124,9 @@ class _Machine:
         """Compute steps begin ... end-1 of this layer."""
         from neuroprivacy_fixedpoint.kernels import advance
 
-        advance(
-            begin, end, inputs.shape[1], self.plan.edges, self.plan.weights, self.shape, self.plan.offset, inputs,
-            fired, self.u, self.v, *self.constants, self.rule, self.seen, plan.scratch, self.kind,
+        advance(  # type: ignore[call-arg]
+            begin, end, inputs.shape[1], self.plan.edges, self.plan.weights, self.plan.shape, self.plan.offset,
+            inputs, fired, self.u, self.v, *self.constants, self.rule, self.seen, plan.scratch, self.kind,
             self.keep_u, self.keep_v,
         )  # fmt: skip
 

@@ -104,20 +104,23 @@ def _add_conv(edge, weights, index, value, found, accumulator, channels, columns
         group = channel // group_in
         amount = value[k]
         base = edge[_WEIGHTS] + channel * kernel_rows * kernel_columns * group_out
-        for i in range(kernel_rows):
-            row = y + edge[_PAD_ROWS] - i * edge[_DILATION_ROWS]
-            if row < 0 or row % edge[_STRIDE_ROWS] != 0:
+        top = y + edge[_PAD_ROWS]
+        left = x + edge[_PAD_COLUMNS]
+        reach_rows = (kernel_rows - 1) * edge[_DILATION_ROWS]
+        reach_columns = (kernel_columns - 1) * edge[_DILATION_COLUMNS]
+        # Only the outputs that this event reaches: a kernel as large as its input then costs one row, not all.
+        first_row = max(0, (top - reach_rows + edge[_STRIDE_ROWS] - 1) // edge[_STRIDE_ROWS])
+        first_column = max(0, (left - reach_columns + edge[_STRIDE_COLUMNS] - 1) // edge[_STRIDE_COLUMNS])
+        for row in range(first_row, min(rows_out - 1, top // edge[_STRIDE_ROWS]) + 1):
+            away = top - row * edge[_STRIDE_ROWS]
+            if away % edge[_DILATION_ROWS] != 0:
                 continue
-            row //= edge[_STRIDE_ROWS]
-            if row >= rows_out:
-                continue
-            for j in range(kernel_columns):
-                column = x + edge[_PAD_COLUMNS] - j * edge[_DILATION_COLUMNS]
-                if column < 0 or column % edge[_STRIDE_COLUMNS] != 0:
+            i = away // edge[_DILATION_ROWS]
+            for column in range(first_column, min(columns_out - 1, left // edge[_STRIDE_COLUMNS]) + 1):
+                aside = left - column * edge[_STRIDE_COLUMNS]
+                if aside % edge[_DILATION_COLUMNS] != 0:
                     continue
-                column //= edge[_STRIDE_COLUMNS]
-                if column >= columns_out:
-                    continue
+                j = aside // edge[_DILATION_COLUMNS]
                 first = base + (i * kernel_columns + j) * group_out
                 target = (row * columns_out + column) * channels + group * group_out
                 w = weights[first : first + group_out]

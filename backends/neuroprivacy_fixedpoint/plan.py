@@ -7,13 +7,14 @@ together, a step at a time.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
-from neuroprivacy.program import ConvMap, DenseMap, Edge, Layer, Program
+from neuroprivacy.program import ConvMap, DenseMap, Edge, Layer, Program, unroll
 
 #: Columns of an edge's row. `SOURCE` is an offset into the input buffer (FROM_INPUT = 1) or the spike buffer (0).
 EDGE_COLUMNS = (
@@ -33,7 +34,8 @@ class LayerPlan:
     Attributes:
         layer: the Program's layer.
         offset: where its neurons begin in the spike buffer.
-        shape: (channels, positions): how the channels-last accumulator maps to neurons; (neurons, 1) if dense.
+        shape: (channels, rows, columns) of the convolutions that feed it, whatever the layer's own shape: how the
+            channels-last accumulator maps to neurons; (neurons, 1, 1) if there is none.
         edges: int64 (edges, columns), see EDGE_COLUMNS.
         weights: int16 or int32, all edges one after another.
         narrow: whether every synaptic sum is proved to fit int32.
@@ -41,9 +43,9 @@ class LayerPlan:
 
     layer: Layer
     offset: int
-    shape: tuple[int, int]
+    shape: tuple[int, int, int]
     edges: NDArray[np.int64]
-    weights: NDArray[np.int16]
+    weights: NDArray[np.signedinteger[Any]]
     narrow: bool
 
 
@@ -112,11 +114,10 @@ def _plan_layer(
     layer_offsets: dict[str, int],
     largest: dict[str, int],
 ) -> LayerPlan:
-    conv = any(isinstance(edge.map, ConvMap) for edge in layer.edges)
-    channels = layer.shape[0] if conv else layer.size
+    shape = next((e.map.out_shape for e in layer.edges if isinstance(e.map, ConvMap)), (layer.size, 1, 1))
     rows, weights, position, bound = [], [], 0, 0
-    for edge in layer.edges:
-        packed = _pack(edge, channels=channels, positions=layer.size // channels)
+    for edge in (_as_dense(edge, unless=shape) for edge in layer.edges):
+        ordered = _pack(edge, channels=shape[0], positions=shape[1] * shape[2])
         row = np.zeros(len(EDGE_COLUMNS), np.int64)
         inside = edge.source in layer_offsets
         row[EDGE["FROM_INPUT"]] = not inside
@@ -126,17 +127,28 @@ def _plan_layer(
         row[EDGE["WEIGHTS"]] = position
         _describe(row, edge)
         rows.append(row)
-        weights.append(packed)
-        position += packed.size
+        weights.append(ordered)
+        position += ordered.size
         bound += _bound(edge) * largest.get(edge.source, 1)
+    packed = np.concatenate(weights)
     return LayerPlan(
         layer=layer,
         offset=layer_offsets[layer.name],
-        shape=(channels, layer.size // channels),
+        shape=shape,
         edges=np.stack(rows),
-        weights=np.concatenate(weights).astype(np.int16 if program.target.weight_bits <= 16 else np.int32),
+        weights=packed.astype(np.int16 if np.abs(packed).max() < 2**15 else np.int32),
         narrow=bound < 2**31,
     )
+
+
+def _as_dense(edge: Edge, *, unless: tuple[int, int, int]) -> Edge:
+    """The edge; a convolution of another output shape than `unless`, which the accumulator cannot hold, as a matrix."""
+    if isinstance(edge.map, DenseMap) or edge.map.out_shape == unless:
+        return edge
+    matrix = unroll(edge.map)
+    weight = np.zeros(matrix.shape, np.int64)
+    np.add.at(weight, (matrix.rows, matrix.columns), matrix.values)
+    return Edge(source=edge.source, map=DenseMap(weight=weight), delay=edge.delay)
 
 
 def _bound(edge: Edge) -> int:

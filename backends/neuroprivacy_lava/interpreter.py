@@ -44,7 +44,14 @@ def candidates() -> Iterator[Path]:
             yield path
     roots = [os.environ.get("PYENV_ROOT", ""), str(Path("~/.pyenv").expanduser())]
     for root in dict.fromkeys(root for root in roots if root):
-        yield from sorted(Path(root).glob("versions/3.10*/bin/python3.10"), reverse=True)
+        found = Path(root).glob("versions/3.10*/bin/python3.10")
+        yield from sorted(found, key=lambda path: _patch(path.parts[-3]), reverse=True)
+
+
+def _patch(version: str) -> tuple[int, str]:
+    """The order of pyenv's folders: 3.10.13 is newer than 3.10.9; "3.10-dev" comes last."""
+    last = version.rpartition(".")[2]
+    return (int(last), version) if last.isdecimal() else (-1, version)
 
 
 def uv_program() -> str:

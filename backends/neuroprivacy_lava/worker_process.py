@@ -22,11 +22,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.errors import BackendUnavailable, WorkerFailed
+from neuroprivacy.errors import BackendUnavailable, BadFile, WorkerFailed
+from neuroprivacy.storage import read_arrays
 from neuroprivacy_lava.interpreter import REMEDIES, find_python, uv_program
 
 DEFAULT_TIMEOUT_S = 900.0
 TIMEOUT_VARIABLE = "NEUROPRIVACY_LAVA_TIMEOUT"
+#: How long a worker may take to end after SIGTERM, and again after SIGKILL.
+PATIENCE_S = 3.0
 _DROPPED = (
     "PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "VIRTUAL_ENV", "UV_PYTHON", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT",
     "PYENV_VERSION",
@@ -99,6 +102,7 @@ class WorkerProcess:
         """
         limit = timeout_s if timeout_s is not None else float(os.environ.get(TIMEOUT_VARIABLE, DEFAULT_TIMEOUT_S))
         if self._process is None or self._process.poll() is not None:
+            self.close()
             self._process = self._start()
         with tempfile.TemporaryDirectory(prefix="neuroprivacy-lava-") as name:
             folder = Path(name)
@@ -113,8 +117,12 @@ class WorkerProcess:
             if not response.get("ok"):
                 self.close()
                 raise WorkerFailed(f"lava: {response.get('error')}\n{response.get('traceback', '')}".rstrip())
-            with np.load(folder / "result.npz", allow_pickle=False) as archive:
-                arrays = {n: archive[f"array{i}"] for i, n in enumerate(response["names"])}
+            try:
+                found = read_arrays(folder / "result.npz")
+                arrays = {n: found[f"array{i}"] for i, n in enumerate(response["names"])}
+            except (BadFile, KeyError) as error:
+                self.close()
+                raise WorkerFailed(f"lava: the worker's result cannot be read ({error})") from error
         return arrays, dict(response["versions"])
 
     def _await(self, folder: Path, limit: float) -> dict[str, Any]:
@@ -152,16 +160,34 @@ class WorkerProcess:
         return WorkerFailed(f"lava: the worker ended with code {code}\n{text[-2000:]}".rstrip())
 
     def close(self) -> None:
-        """End the worker and its children: SIGTERM to the group, then SIGKILL after three seconds."""
+        """End the worker and its children: SIGTERM to the group, then SIGKILL to what is left after three seconds."""
         process, self._process = self._process, None
         if process is None:
             return
-        for number, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0)):
+        for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(patience)
-                break
+            deadline = time.monotonic() + PATIENCE_S
+            while (process.poll() is None or group_alive(process.pid)) and time.monotonic() < deadline:
+                time.sleep(0.01)
         if process.stdin is not None:
             with contextlib.suppress(OSError):
                 process.stdin.close()
+
+
+def group_alive(group: int) -> bool:
+    """Whether a process of this group still runs; one that has ended and waits to be collected does not."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    if not Path("/proc/self/stat").exists():
+        return True
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, its_group = entry.read_text(errors="replace").rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state not in "ZX":
+                return True
+    return False

@@ -1,0 +1,9 @@
+"""NIR in and out: the only exchange format between what is trained and what is deployed.
+
+Torch is touched in `torch_export` alone; everything else here is numpy and nir.
+"""
+
+from neuroprivacy.graph.file import load_nir, save_nir
+from neuroprivacy.graph.metadata import GraphInfo, read_info
+
+__all__ = ["GraphInfo", "load_nir", "read_info", "save_nir"]

@@ -1,0 +1,80 @@
+"""What NIR cannot say, carried as metadata of the graph: time step, reset, coding, readout.
+
+NIR has continuous time and the hard reset only. A reader that ignores this metadata discretizes with a time step of its
+own and resets to zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import nir
+
+from neuroprivacy.encoding import Coding
+from neuroprivacy.errors import UnsupportedNode
+from neuroprivacy.kernels.dynamics import Reset
+from neuroprivacy.program.network import Readout
+
+PREFIX = "neuroprivacy."
+#: Time step that our writer assumes, seconds: the one that snnTorch and SpikingJelly write.
+DEFAULT_DT_S = 1e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphInfo:
+    """What a graph says about itself beyond NIR.
+
+    Attributes:
+        dt_s: time step, seconds; None if the graph does not say.
+        reset: reset rule; None if the graph does not say (NIR's own meaning is "hard").
+        readout: of the last layer; None if it does not say.
+        coding: of the input; None if it does not say.
+        steps: time steps; None if it does not say.
+    """
+
+    dt_s: float | None = None
+    reset: Reset | None = None
+    readout: Readout | None = None
+    coding: Coding | None = None
+    steps: int | None = None
+
+    def to_metadata(self) -> dict[str, Any]:
+        """As graph metadata; fields that are None are left out."""
+        fields = {name: getattr(self, name) for name in ("dt_s", "reset", "readout", "coding", "steps")}
+        written = {PREFIX + name: value for name, value in fields.items() if value is not None}
+        if self.reset == "soft":
+            written[PREFIX + "warning"] = (
+                "These neurons subtract the threshold on a spike. A reader that ignores this metadata resets them to "
+                "zero and will compute fewer spikes."
+            )
+        return written
+
+
+def read_info(graph: nir.NIRGraph) -> GraphInfo:
+    """What `to_metadata` wrote.
+
+    Raises:
+        UnsupportedNode: a field has a value that is not known here.
+    """
+    found: Mapping[str, Any] = graph.metadata if isinstance(graph.metadata, Mapping) else {}
+    known: dict[str, Any] = {}
+    for name, choices in (
+        ("reset", get_args(Reset)), ("readout", get_args(Readout)), ("coding", get_args(Coding))
+    ):  # fmt: skip
+        value = _text(found.get(PREFIX + name))
+        if value is not None and value not in choices:
+            raise UnsupportedNode(f"graph: metadata {name} ({value!r}) is none of {', '.join(choices)}")
+        known[name] = value
+    dt, steps = found.get(PREFIX + "dt_s"), found.get(PREFIX + "steps")
+    return GraphInfo(
+        dt_s=float(dt) if dt is not None else None, steps=int(steps) if steps is not None else None, **known
+    )
+
+
+def _text(value: Any) -> str | None:
+    """Metadata text may come back from a file as bytes."""
+    if value is None:
+        return None
+    return value.decode() if isinstance(value, bytes) else str(value)

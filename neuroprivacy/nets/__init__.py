@@ -1,0 +1,23 @@
+"""Networks in torch: ANN families, spiking networks, surrogates, checkpoints."""
+
+from neuroprivacy.nets.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from neuroprivacy.nets.families import ModelSpec, build_ann, family_names, model_spec
+from neuroprivacy.nets.neuron import SpikingNeuron
+from neuroprivacy.nets.spiking import SpikingNet, SpikingOutput, SpikingSpec
+from neuroprivacy.nets.surrogate import Surrogate, surrogate_names
+
+__all__ = [
+    "Checkpoint",
+    "ModelSpec",
+    "SpikingNet",
+    "SpikingNeuron",
+    "SpikingOutput",
+    "SpikingSpec",
+    "Surrogate",
+    "build_ann",
+    "family_names",
+    "load_checkpoint",
+    "model_spec",
+    "save_checkpoint",
+    "surrogate_names",
+]

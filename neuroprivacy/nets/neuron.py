@@ -1,0 +1,138 @@
+"""The float neuron of SEMANTICS.md: integrate, fire, reset, in one step; and its gradient through time (STBP).
+
+    v[t]   = β v[t-1] + I[t]
+    s[t]   = v[t] > θ
+    v[t]  := 0 where s (hard)   or   v[t] - θ where s (soft)
+
+The whole scan over time is one autograd function: forward keeps the membrane before the reset, backward walks it in
+reverse. Source of the gradient: Wu et al. 2018 (STBP); Kim et al. 2022, Eq. 4.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neuroprivacy.kernels.dynamics import Reset
+from neuroprivacy.nets.surrogate import Surrogate
+
+
+class _Scan(torch.autograd.Function):
+    """The scan over time: current (T, ...) and threshold () -> spikes (T, ...)."""
+
+    @staticmethod
+    def forward(
+        current: Tensor, threshold: Tensor, beta: float, soft: bool, surrogate: Surrogate, detach_reset: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Spikes and the membrane before each reset, both (T, ...)."""
+        before = torch.empty_like(current)
+        spikes = torch.empty_like(current)
+        v = torch.zeros_like(current[0])
+        for t in range(len(current)):
+            v = torch.add(current[t], v, alpha=beta, out=before[t])
+            fired = torch.gt(v, threshold, out=torch.empty(0, dtype=torch.bool, device=v.device))
+            spikes[t] = fired
+            v = v - threshold * spikes[t] if soft else v.masked_fill(fired, 0)
+        return spikes, before
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        """Keep what the backward needs."""
+        _, threshold, beta, soft, surrogate, detach_reset = inputs
+        ctx.save_for_backward(output[1], threshold)
+        ctx.mark_non_differentiable(output[1])
+        ctx.constants = (beta, soft, surrogate, detach_reset)
+
+    @staticmethod
+    def backward(ctx: Any, grad_spikes: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of current and threshold."""
+        before, threshold = ctx.saved_tensors
+        beta, soft, surrogate, detach_reset = ctx.constants
+        grad_current = torch.empty_like(grad_spikes)
+        grad_threshold = torch.zeros_like(threshold)
+        later = torch.zeros_like(before[0])
+        for t in range(len(before) - 1, -1, -1):
+            v = before[t]
+            fired = (v > threshold).to(v.dtype)
+            slope = surrogate.derivative(v, threshold)
+            after = beta * later
+            if soft:
+                keeps = torch.ones_like(v) if detach_reset else 1 - threshold * slope
+                of_threshold = -fired if detach_reset else threshold * slope - fired
+            else:
+                keeps = 1 - fired if detach_reset else 1 - fired - v * slope
+                of_threshold = torch.zeros_like(v) if detach_reset else v * slope
+            later = after * keeps + grad_spikes[t] * slope
+            grad_current[t] = later
+            grad_threshold += (after * of_threshold - grad_spikes[t] * slope).sum()
+        return grad_current, grad_threshold.reshape(threshold.shape), None, None, None, None
+
+
+def scan(
+    current: Tensor,
+    *,
+    threshold: Tensor,
+    beta: float,
+    reset: Reset,
+    surrogate: Surrogate,
+    detach_reset: bool = True,
+) -> Tensor:
+    """Spikes of a layer over all steps.
+
+    Args:
+        current: (T, batch, ...), input current of each step.
+        threshold: scalar tensor, θ > 0.
+        beta: membrane decay, 0 ... 1; 1 is integrate-and-fire.
+        reset: "hard" or "soft".
+        surrogate: for the backward pass.
+        detach_reset: whether the reset is a constant to the gradient.
+
+    Returns:
+        (T, batch, ...), 0 or 1.
+    """
+    spikes: Tensor = _Scan.apply(current, threshold, beta, reset == "soft", surrogate, detach_reset)[0]  # type: ignore[no-untyped-call]
+    return spikes
+
+
+class SpikingNeuron(nn.Module):
+    """A layer of spiking neurons with one threshold.
+
+    Attributes:
+        threshold: scalar buffer θ (a parameter if `learn_threshold`).
+    """
+
+    threshold: Tensor
+
+    def __init__(
+        self,
+        *,
+        threshold: float = 1.0,
+        beta: float = 1.0,
+        reset: Reset = "hard",
+        surrogate: Surrogate | None = None,
+        detach_reset: bool = True,
+        learn_threshold: bool = False,
+    ) -> None:
+        super().__init__()
+        value = torch.tensor(float(threshold))
+        if learn_threshold:
+            self.threshold = nn.Parameter(value)
+        else:
+            self.register_buffer("threshold", value)
+        self.beta = beta
+        self.reset: Reset = reset
+        self.surrogate = surrogate or Surrogate()
+        self.detach_reset = detach_reset
+
+    def forward(self, current: Tensor) -> Tensor:
+        """(T, batch, ...) -> spikes (T, batch, ...)."""
+        return scan(
+            current,
+            threshold=self.threshold,
+            beta=self.beta,
+            reset=self.reset,
+            surrogate=self.surrogate,
+            detach_reset=self.detach_reset,
+        )

@@ -1,0 +1,190 @@
+"""SpikingNet: an ANN's layers with spiking neurons in place of its activations, run over time.
+
+Layers without memory see time and batch as one axis; neurons scan over time. The last layer is read, by its membrane
+(U_L^T: it only integrates) or by its spike count.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from neuroprivacy.encoding import DIRECT_HIGH, Coding
+from neuroprivacy.errors import ConfigurationError
+from neuroprivacy.kernels.dynamics import Reset
+from neuroprivacy.nets.families import ModelSpec, SignedInput, build_ann
+from neuroprivacy.nets.neuron import SpikingNeuron
+from neuroprivacy.nets.surrogate import Surrogate
+from neuroprivacy.program.network import Readout
+
+Schedule = Literal["ideal", "chip"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpikingSpec:
+    """What makes a spiking network of an ANN's layers; plain values, stored in checkpoints.
+
+    Attributes:
+        model: the ANN's layers.
+        beta: membrane decay per step; 1 is integrate-and-fire.
+        reset: "hard" or "soft".
+        coding: input coding.
+        steps: time steps T.
+        readout: "membrane" (the last layer integrates and never fires) or "spike_count".
+        surrogate: name of the surrogate gradient.
+        surrogate_scale: multiplies it.
+    """
+
+    model: ModelSpec
+    beta: float = 1.0
+    reset: Reset = "hard"
+    coding: Coding = "poisson"
+    steps: int = 16
+    readout: Readout = "membrane"
+    surrogate: str = "privatesnn"
+    surrogate_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.beta <= 1:
+            raise ConfigurationError(f"beta: {self.beta} is not in (0, 1]")
+        if self.reset not in ("hard", "soft") or self.readout not in ("membrane", "spike_count"):
+            raise ConfigurationError(f"reset {self.reset!r} or readout {self.readout!r} is unknown")
+        if (self.coding == "poisson-signed") != self.model.signed_input:
+            raise ConfigurationError(
+                f"coding: {self.coding} does not fit an ANN that was trained with"
+                f"{'' if self.model.signed_input else 'out'} signed input; "
+                "train with --signed-input and use poisson-signed, or neither"
+            )
+
+    def describe(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SpikingOutput:
+    """Result of a forward pass.
+
+    Attributes:
+        readout: (batch, classes): membrane after the last step, or number of spikes.
+        spikes: layer name -> (T, batch, ...) if asked for.
+    """
+
+    readout: Tensor
+    spikes: dict[str, Tensor]
+
+
+class SpikingNet(nn.Module):
+    """A spiking network.
+
+    Attributes:
+        spec: what it is.
+        layers: the ANN's modules by name, activations replaced by `SpikingNeuron`.
+    """
+
+    def __init__(self, spec: SpikingSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        surrogate = Surrogate(name=spec.surrogate, scale=spec.surrogate_scale)
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        for name, module in build_ann(spec.model).named_children():
+            if isinstance(module, SignedInput):
+                continue  # the encoder does it
+            if isinstance(module, nn.BatchNorm2d):
+                raise ConfigurationError(f"{name}: fold batch norm into the convolution before making it spike")
+            spiking = isinstance(module, nn.ReLU)
+            layers[name] = (
+                SpikingNeuron(beta=spec.beta, reset=spec.reset, surrogate=surrogate) if spiking else module
+            )
+        if spec.readout == "spike_count":
+            layers["outact"] = SpikingNeuron(beta=spec.beta, reset=spec.reset, surrogate=surrogate)
+        self.layers = nn.Sequential(layers)
+
+    def neurons(self) -> dict[str, SpikingNeuron]:
+        """Spiking layers by name, in order."""
+        return {n: m for n, m in self.layers.named_children() if isinstance(m, SpikingNeuron)}
+
+    def with_steps(self, steps: int) -> SpikingNet:
+        """A network with the same weights that runs for another number of steps."""
+        net = SpikingNet(replace(self.spec, steps=steps))
+        net.load_state_dict(self.state_dict())
+        return net.to(next(self.parameters()).device)
+
+    def forward(self, x: Tensor, *, schedule: Schedule = "ideal", record: bool = False) -> SpikingOutput:
+        """Run over time.
+
+        Args:
+            x: (T, batch, *input shape), input of each step; or (1, batch, *input shape), constant over `spec.steps`.
+            schedule: "ideal": no latency. "chip": every layer costs a step and biases act from step 1, as on Loihi
+                without `align_bias`; the result is read latency steps late.
+            record: whether to keep the spikes of each layer.
+        """
+        kept: dict[str, Tensor] = {}
+        if schedule == "chip":
+            latency = self._latency()
+            x = x.expand(self.spec.steps, *x.shape[1:]) if len(x) == 1 else x
+            x = torch.cat([x, x.new_zeros(latency, *x.shape[1:])])
+        for name, module in self.layers.named_children():
+            if isinstance(module, SpikingNeuron):
+                x = module(x.expand(self.spec.steps, *x.shape[1:]) if len(x) == 1 else x)
+                if record:
+                    kept[name] = x
+            elif isinstance(module, nn.Dropout):
+                # One mask per forward, shared over time (Kim et al. 2022, published code).
+                x = x * module(torch.ones_like(x[0]))
+            elif isinstance(module, nn.Conv2d | nn.Linear) and schedule == "chip":
+                x = _one_step_late(module, x)
+            else:
+                x = module(x.flatten(0, 1)).unflatten(0, (len(x), -1))
+        return SpikingOutput(readout=self._read(x, schedule), spikes=kept)
+
+    def _latency(self) -> int:
+        """Steps from input to output on a chip: one for each linear layer."""
+        return sum(isinstance(m, nn.Conv2d | nn.Linear) for m in self.layers.children())
+
+    def _read(self, x: Tensor, schedule: Schedule) -> Tensor:
+        """The readout from the last layer's currents (membrane) or spikes (count)."""
+        if self.spec.readout == "spike_count":
+            return x[self._latency() :].sum(0) if schedule == "chip" else x.sum(0)
+        if len(x) == 1:
+            x = x.expand(self.spec.steps, *x.shape[1:])
+        if self.spec.beta == 1:
+            return x.sum(0)
+        v = torch.zeros_like(x[0])
+        for current in x:
+            v = self.spec.beta * v + current
+        return v
+
+
+def _one_step_late(module: nn.Conv2d | nn.Linear, x: Tensor) -> Tensor:
+    """A linear layer on a chip: its input arrives one step late, its bias acts at every step."""
+    late = torch.cat([x.new_zeros(1, *x.shape[1:]), x[:-1]])
+    result: Tensor = module(late.flatten(0, 1)).unflatten(0, (len(x), -1))
+    return result
+
+
+def spiking_input(samples: Tensor, *, spec: SpikingSpec, generator: torch.Generator | None = None) -> Tensor:
+    """Input for training: samples (batch, ...) in [0, 1] -> (T or 1, batch, ...), with torch's own random draws.
+
+    The draws have the distribution of `neuroprivacy.encoding.encode`, which deployment uses, but not its numbers.
+    `direct` is quantized to 8 bits with a straight-through gradient.
+    """
+    if spec.coding == "direct":
+        rounded = (samples * DIRECT_HIGH).round() / DIRECT_HIGH
+        return (samples + (rounded - samples).detach()).unsqueeze(0)
+    value = 2 * samples - 1 if spec.coding == "poisson-signed" else samples
+    shape = (spec.steps, *samples.shape)
+    draws = torch.rand(shape, generator=generator, device="cpu" if generator else samples.device).to(samples.device)
+    return (draws < value.abs()).to(samples.dtype) * value.sign()
+
+
+def spec_from(described: Mapping[str, Any]) -> SpikingSpec:
+    """The spec that `SpikingSpec.describe` wrote down."""
+    from neuroprivacy.nets.families import spec_from as model_from
+
+    return SpikingSpec(**{**described, "model": model_from(described["model"])})

@@ -1,0 +1,11 @@
+"""Progress as a function: (done, total, text). The library calls it; only the command line shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Progress = Callable[[int, int, str], None]
+
+
+def silent(done: int, total: int, text: str) -> None:
+    """Show nothing."""

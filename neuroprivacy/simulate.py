@@ -1,0 +1,114 @@
+"""A whole data set through a deployed network, in chunks of bounded memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroprivacy.backend import Artifact, Record, check_inputs, load_backend
+from neuroprivacy.counts import Counts, LayerCounts, Observed
+from neuroprivacy.encoding import encode, encoder_from
+from neuroprivacy.errors import ConfigurationError
+from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.program import Program
+from neuroprivacy.progress import Progress, silent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Simulation:
+    """What a data set gave.
+
+    Attributes:
+        readout: int64 (samples, outputs).
+        prediction: int64 (samples,).
+        counts: per sample.
+        versions: of what ran.
+    """
+
+    readout: Int64
+    prediction: Int64
+    counts: Counts
+    versions: dict[str, str]
+
+    def accuracy(self, labels: NDArray[np.int64]) -> float:
+        """Fraction of right predictions."""
+        return float((self.prediction == labels).mean())
+
+
+def encode_samples(
+    program: Program, samples: NDArray[np.float32], *, first: int = 0
+) -> NDArray[np.int16]:
+    """Samples in [0, 1] as the Program's own encoder makes them: (samples, T, *port shape).
+
+    Raises:
+        ConfigurationError: the Program has no encoder (it takes events), or more than one port.
+    """
+    if not program.encoder or len(program.inputs) != 1:
+        raise ConfigurationError("input: this program has no encoder; give spikes with --input")
+    spikes = encode(samples, encoder=encoder_from(program.encoder), first=first)
+    if program.encoder.get("on_off_channels"):
+        return np.concatenate([np.maximum(spikes, 0), np.maximum(-spikes, 0)], axis=2)
+    return spikes
+
+
+def simulate(
+    artifact: Artifact,
+    *,
+    samples: NDArray[np.float32],
+    chunk: int = 250,
+    first: int = 0,
+    progress: Progress = silent,
+) -> Simulation:
+    """Encode and run samples.
+
+    Args:
+        artifact: a built Program with an encoder.
+        samples: (samples, *shape) in [0, 1].
+        chunk: samples encoded and run at once.
+        first: number of the first sample in its data set.
+        progress: told after each chunk.
+    """
+    backend = load_backend(artifact.backend)
+    readouts, counts = [], []
+    versions: dict[str, str] = {}
+    for begin in range(0, len(samples), chunk):
+        part = encode_samples(artifact.program, samples[begin : begin + chunk], first=first + begin)
+        result = backend.run(artifact, check_inputs(artifact.program, part), Record())
+        readouts.append(result.readout)
+        counts.append(result.counts)
+        versions = dict(result.versions)
+        progress(min(begin + chunk, len(samples)), len(samples), artifact.backend)
+    readout = np.concatenate(readouts)
+    return Simulation(
+        readout=readout, prediction=readout.argmax(axis=1), counts=join_counts(counts), versions=versions
+    )
+
+
+def join_counts(parts: list[Counts]) -> Counts:
+    """Counts of consecutive chunks as one."""
+
+    def joined(values: list[Any]) -> Int64:
+        return np.concatenate(values)
+
+    layers: dict[str, LayerCounts] = {}
+    for name in parts[0].layers:
+        each = [part.layers[name] for part in parts]
+        seen = [layer.observed for layer in each]
+        observed = None
+        if all(s is not None for s in seen):
+            fields = Observed.__dataclass_fields__
+            observed = Observed(**{f: joined([getattr(s, f) for s in seen]) for f in fields})
+        layers[name] = LayerCounts(
+            spikes=joined([layer.spikes for layer in each]),
+            operations=joined([layer.operations for layer in each]),
+            edge_operations=tuple(
+                joined(list(edge)) for edge in zip(*(layer.edge_operations for layer in each), strict=True)
+            ),
+            updates=joined([layer.updates for layer in each]),
+            observed=observed,
+        )
+    inputs = {name: joined([part.inputs[name] for part in parts]) for name in parts[0].inputs}
+    return Counts(steps=parts[0].steps, inputs=inputs, layers=layers)
