@@ -1,0 +1,81 @@
+"""From the data of a report to one HTML page that loads nothing, runs nothing and escapes everything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from neuroprivacy.report.accuracy_chart import accuracy_chart, interval
+from neuroprivacy.report.energy_chart import energy_chart
+from neuroprivacy.report.formats import flatten, joule, number, percent, picojoule, points, ratio
+from neuroprivacy.report.schema import Report, WeightChange, check_report
+from neuroprivacy.target import load_target, target_names
+
+
+def render_report(data: Mapping[str, Any]) -> str:
+    """The page of a report; the same data give the same text.
+
+    Args:
+        data: as `neuroprivacy.report.schema.Report` describes it.
+
+    Raises:
+        ConfigurationError: `data` is not a report.
+    """
+    report = check_report(data)
+    return _environment().from_string(_read("template.html")).render(
+        r=report,
+        style=Markup(_read("style.css")),
+        accuracy=accuracy_chart(report.stations),
+        energy_bars=energy_chart(report.energy.models) if report.energy else None,
+        membrane_limit=membrane_limit(report),
+        highest_rate=max((layer.rate or 0 for layer in report.layers), default=0),
+        weight_change=_in_layer_order(report),
+        further=report.model_extra or {},
+    )  # fmt: skip
+
+
+def membrane_limit(report: Report) -> int | None:
+    """The largest |v| that the target holds: as the report says, else by the name of a shipped target."""
+    if report.target is None:
+        return None
+    if report.target.membrane_limit is not None:
+        return report.target.membrane_limit
+    shipped = report.target.name in target_names()
+    return load_target(report.target.name).membrane_range[1] if shipped else None
+
+
+def _in_layer_order(report: Report) -> list[tuple[str, WeightChange]]:
+    """The weight changes in the order of the layers, others after them."""
+    place = {layer.name: i for i, layer in enumerate(report.layers)}
+    return sorted(report.weight_change.items(), key=lambda item: place.get(item[0], len(place)))
+
+
+def _environment() -> Environment:
+    """Jinja with escaping on for everything and an error for every misspelt name."""
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        number=number,
+        percent=percent,
+        points=points,
+        joule=joule,
+        picojoule=picojoule,
+        ratio=ratio,
+        flatten=flatten,
+    )
+    environment.globals.update(interval=interval)
+    return environment
+
+
+def _read(name: str) -> str:
+    """A file of this package."""
+    return (resources.files("neuroprivacy.report") / name).read_text(encoding="utf-8")
