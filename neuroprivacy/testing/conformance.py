@@ -14,13 +14,15 @@ from typing import Literal
 
 import numpy as np
 
-from neuroprivacy.backend import Record, RunResult, check_inputs, load_backend
+from neuroprivacy.backend import Backend, Record, RunResult, check_inputs, load_backend
+from neuroprivacy.errors import WorkerFailed
+from neuroprivacy.errors import CheckFailed
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Program
 from neuroprivacy.reference import run_reference
 from neuroprivacy.testing.case import Case
 from neuroprivacy.testing.hand_made import hand_made_cases
-from neuroprivacy.testing.random_programs import random_case
+from neuroprivacy.testing.random_programs import RandomCase, random_case
 from neuroprivacy.verify import compare, first_difference
 
 Status = Literal["passed", "failed", "refused", "excluded"]
@@ -106,33 +108,86 @@ def check_backend(
     """
     backend = load_backend(name)
     excluded = dict(exclusions or {})
-    record = Record(spikes=True, final=True, states=states)
     outcomes: list[Outcome] = []
     lively = 0
     with tempfile.TemporaryDirectory(prefix="neuroprivacy-kit-") as scratch:
-
-        def hold(case: str, program: Program, inputs: dict[str, Int64], given: Case | None) -> None:
-            """Run one Program on both sides and note how they compare."""
-            refusals = [str(issue) for issue in backend.check(program) if issue.fatal]
-            if refusals:
-                outcomes.append(Outcome(case=case, status="refused", detail="; ".join(refusals)))
-                return
-            artifact = backend.build(program, Path(scratch) / case)
-            got = backend.run(artifact, inputs, record)
-            faults = [str(d) for d in compare(run_reference(program, inputs, record=record), got)]
-            if given is not None:
-                faults += expectation_faults(given, got)
-            outcomes.append(_judge(case, faults, excluded.get(case)))
-
         for case in hand_made_cases():
-            hold(case.name, case.program, case_inputs(case), case)
+            outcomes.append(hold_case(backend, case, Path(scratch), states=states, exclusion=excluded.get(case.name)))
         for i in range(random_programs):
             drawn = random_case(first_seed + i, target=targets[i % len(targets)], steps=steps)
             lively += drawn.lively
-            hold(f"random-{drawn.seed}-{drawn.program.target.name}", drawn.program, drawn.spikes, None)
+            exclusion = excluded.get(random_name(drawn))
+            outcomes.append(hold_random(backend, drawn, Path(scratch), states=states, exclusion=exclusion))
     return ConformanceReport(
         backend=name, outcomes=tuple(outcomes), lively=lively, random_programs=random_programs
     )
+
+
+def random_name(drawn: RandomCase) -> str:
+    """What a random Program is called in a report."""
+    return f"random-{drawn.seed}-{drawn.program.target.name}"
+
+
+def hold_case(
+    backend: Backend, case: Case, folder: Path, *, states: bool = True, exclusion: str | None = None
+) -> Outcome:
+    """One hand-made case: a backend against the reference and against the integers written in the case."""
+    return _hold(backend, case.name, case.program, case_inputs(case), folder, states, exclusion, case)
+
+
+def hold_random(
+    backend: Backend, drawn: RandomCase, folder: Path, *, states: bool = True, exclusion: str | None = None
+) -> Outcome:
+    """One random Program: a backend against the reference."""
+    return _hold(backend, random_name(drawn), drawn.program, drawn.spikes, folder, states, exclusion, None)
+
+
+def _hold(
+    backend: Backend,
+    name: str,
+    program: Program,
+    inputs: dict[str, Int64],
+    folder: Path,
+    states: bool,
+    exclusion: str | None,
+    given: Case | None,
+) -> Outcome:
+    refusals = [str(issue) for issue in backend.check(program) if issue.fatal]
+    if refusals:
+        return Outcome(case=name, status="refused", detail="; ".join(refusals))
+    record = Record(spikes=True, final=True, states=states)
+    try:
+        got = backend.run(backend.build(program, folder / name), inputs, record)
+    except WorkerFailed as error:
+        return _judge(name, [str(error)], exclusion)
+    faults = [str(d) for d in compare(run_reference(program, inputs, record=record), got)]
+    if given is not None:
+        faults += expectation_faults(given, got)
+    return _judge(name, faults, exclusion)
+
+
+def try_backend(name: str) -> str:
+    """Run one small network on a backend: whether it has everything that it needs.
+
+    Returns:
+        Versions of what ran.
+
+    Raises:
+        CheckFailed: it ran and differs from the reference, or refuses every case.
+        NeuroPrivacyError: whatever keeps it from running.
+    """
+    backend = load_backend(name)
+    for case in hand_made_cases():
+        if backend.check(case.program):
+            continue
+        inputs = case_inputs(case)
+        with tempfile.TemporaryDirectory(prefix="neuroprivacy-kit-") as scratch:
+            got = backend.run(backend.build(case.program, Path(scratch)), inputs, Record())
+        differences = compare(run_reference(case.program, inputs), got)
+        if differences:
+            raise CheckFailed(f"{name}: {case.name}: {differences[0]}")
+        return ", ".join(f"{package} {version}" for package, version in got.versions.items())
+    raise CheckFailed(f"{name}: refuses every case of the kit")
 
 
 def _judge(case: str, faults: list[str], exclusion: str | None) -> Outcome:

@@ -1,0 +1,52 @@
+"""`neuroprivacy export`: a network for a backend, or as a NIR file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from neuroprivacy.cli import options
+from neuroprivacy.cli.models import load_graph
+from neuroprivacy.cli.output import show
+
+
+@click.command("export")
+@click.argument("model", type=options.FILE)
+@click.option("--backend", required=True, help="fixedpoint, lava, ..., or nir for a .nir file.")
+@options.target
+@options.out("runs/exported")
+@click.option("--weight-bits", type=int, help="Fewer bits than the target has.")
+@click.option("--dt", "dt_s", type=float, help="Time step in seconds; default: what the graph says.")
+@click.option("--steps", type=int, help="Input steps to prove ranges for; default: what the graph says.")
+@click.option("--strict", is_flag=True, help="Refuse what would only be remarked on.")
+@options.seed
+@options.as_json
+def command(
+    model: Path, backend: str, target: str, out: Path, weight_bits: int | None, dt_s: float | None,
+    steps: int | None, strict: bool, seed: int, as_json: bool,
+) -> None:  # fmt: skip
+    """Lower MODEL (a checkpoint folder or a .nir file) to the target's integers and write it to --out."""
+    from neuroprivacy.backend import build
+    from neuroprivacy.graph import save_nir
+    from neuroprivacy.lower import LowerOptions, lower
+    from neuroprivacy.provenance import versions
+    from neuroprivacy.storage import write_json
+
+    graph = load_graph(model)
+    if backend == "nir":
+        path = save_nir(graph, out / "network.nir")
+        show({"file": str(path)}, as_json=as_json, text=f"written: {path}")
+        return
+    choice = LowerOptions(dt_s=dt_s, weight_bits=weight_bits, steps=steps, seed=seed, strict=strict)
+    lowered = lower(graph, target=target, options=choice, provenance={"versions": versions()})
+    artifact = build(lowered.program, backend=backend, folder=out)
+    save_nir(graph, out / "network.nir")
+    write_json(out / "artifact.json", {"backend": backend, "content_hash": lowered.program.content_hash})
+    remarks = [str(remark) for remark in lowered.remarks]
+    result = {
+        "folder": str(artifact.folder), "backend": backend, "target": lowered.program.target.name,
+        "latency": lowered.program.latency, "content_hash": lowered.program.content_hash, "remarks": remarks,
+    }  # fmt: skip
+    lines = [f"written: {artifact.folder} ({backend}, {result['target']}, latency {result['latency']} steps)"]
+    show(result, as_json=as_json, text="\n".join(lines + [f"remark: {remark}" for remark in remarks]))

@@ -1,0 +1,27 @@
+"""MODEL on the command line: one of our checkpoints, or a NIR file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from neuroprivacy.errors import BadFile
+
+
+def load_graph(model: Path) -> Any:
+    """The NIR graph of MODEL.
+
+    Raises:
+        BadFile: it is neither a checkpoint folder nor a NIR file.
+        ConfigurationError: it is an ANN.
+    """
+    from neuroprivacy.graph import load_nir
+
+    if model.is_dir() or model.name == "model.json":
+        from neuroprivacy.graph.torch_export import to_nir
+        from neuroprivacy.nets import load_checkpoint
+
+        return to_nir(load_checkpoint(model).spiking)
+    if not model.exists():
+        raise BadFile(model, "does not exist", hint="give a checkpoint folder or a .nir file")
+    return load_nir(model)

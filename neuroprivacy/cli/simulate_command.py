@@ -1,0 +1,48 @@
+"""`neuroprivacy simulate`: run an exported network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from neuroprivacy.cli import options
+from neuroprivacy.cli.output import percent, progress_bars, show
+
+
+@click.command("simulate")
+@click.argument("folder", type=options.FOLDER)
+@click.option("--dataset", help="Encode and run the test split of a data set.")
+@click.option("--input", "source", type=options.FILE, help="npz with `spikes` and optionally `labels`.")
+@click.option("--out", type=options.FILE, help="result.npz to write.")
+@click.option("--samples", type=int, help="Only the first so many.")
+@options.data_root
+@options.as_json
+def command(
+    folder: Path, dataset: str | None, source: Path | None, out: Path | None, samples: int | None,
+    data_root: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Run the network that `export` wrote to FOLDER, on a data set or on spikes."""
+    from neuroprivacy.errors import ConfigurationError
+    from neuroprivacy.exported import open_artifact, run_dataset, run_spikes, save_result
+
+    if (dataset is None) == (source is None):
+        raise ConfigurationError("simulate: give either --dataset or --input")
+    artifact = open_artifact(folder)
+    with progress_bars() as bars:
+        if dataset is not None:
+            from neuroprivacy.data import load_dataset
+
+            data = load_dataset(dataset, data_root=data_root)
+            result = run_dataset(artifact, data, samples=samples, progress=bars("simulate"))
+        else:
+            result = run_spikes(artifact, source or Path(), samples=samples)
+    if out is not None:
+        save_result(out, result)
+    table = result.counts.totals()
+    printed = {
+        "samples": len(result.prediction), "accuracy": result.accuracy, "backend": artifact.backend, "counts": table,
+        "out": str(out) if out else None,
+    }  # fmt: skip
+    right = f", accuracy {percent(result.accuracy)}" if result.accuracy is not None else ""
+    show(printed, as_json=as_json, text=f"{len(result.prediction)} samples on {artifact.backend}{right}")

@@ -1,0 +1,75 @@
+"""`neuroprivacy train`: an ANN, or a spiking network directly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from neuroprivacy.cli import options
+from neuroprivacy.cli.output import percent, progress_bars, show
+
+
+@click.command("train")
+@click.option("--dataset", required=True, help="digits, mnist, fashion-mnist, cifar-10, ...")
+@click.option("--model", "family", required=True, help="mlp, convnet, vgg5, vgg9, vgg11, vgg16.")
+@options.out("runs/ann")
+@options.data_root
+@options.download
+@click.option("--epochs", type=int, help="Default depends on the data set.")
+@click.option("--lr", type=float)
+@click.option("--batch-size", type=int)
+@click.option("--width", default=1.0, show_default=True, help="Multiplies the channels.")
+@click.option("--bias", is_flag=True)
+@click.option("--batch-norm", is_flag=True)
+@click.option("--signed-input", is_flag=True, help="The network sees 2x - 1, for poisson-signed coding.")
+@click.option("--spiking", is_flag=True, help="Train a spiking network by backpropagation through time.")
+@click.option("--surrogate", default="privatesnn", show_default=True)
+@click.option("--beta", default=1.0, show_default=True, help="Membrane decay per step.")
+@click.option("--reset", type=click.Choice(["zero", "subtract"]), default="zero", show_default=True)
+@click.option("--coding", type=click.Choice(["poisson", "poisson-signed", "direct"]), default="poisson")
+@click.option("--schedule", type=click.Choice(["ideal", "chip"]), default="ideal", show_default=True)
+@options.steps
+@options.seed
+@options.threads
+@options.device
+@options.resume
+@options.as_json
+def command(  # noqa: D103 - the help text follows
+    dataset: str, family: str, out: Path, data_root: Path | None, download: bool, epochs: int | None,
+    lr: float | None, batch_size: int | None, width: float, bias: bool, batch_norm: bool, signed_input: bool,
+    spiking: bool, surrogate: str, beta: float, reset: str, coding: str, schedule: str, steps: int, seed: int,
+    threads: int, device: str, resume: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Train a network on a data set and keep it in --out."""
+    from neuroprivacy.cli.fields import RESETS, spiking_fields
+    from neuroprivacy.data import load_dataset
+    from neuroprivacy.experiments.presets import default_training
+    from neuroprivacy.nets import model_spec, save_checkpoint
+    from neuroprivacy.provenance import provenance
+    from neuroprivacy.train import accuracy, train
+    from neuroprivacy.train.fit import discard_state
+
+    options.check_device(device)
+    data = load_dataset(dataset, data_root=data_root, download=download)
+    spec = model_spec(
+        family, input_shape=data.sample_shape, classes=data.num_classes, width=width, bias=bias,
+        batch_norm=batch_norm, signed_input=signed_input,
+    )  # fmt: skip
+    given = {"epochs": epochs, "lr": lr, "batch_size": batch_size}
+    settings = replace(
+        default_training(data.name, seed=seed, threads=threads), **{k: v for k, v in given.items() if v is not None}
+    )
+    fields = spiking_fields(beta, RESETS[reset], coding, steps, surrogate) if spiking else None
+    with progress_bars() as bars:
+        net = train(
+            spec, dataset=data, settings=settings, spiking=fields, schedule="chip" if schedule == "chip" else "ideal",
+            state_folder=out, resume=resume, device=device, progress=bars("train"),
+        )  # fmt: skip
+    right = accuracy(net, data.test_images, data.test_labels)
+    info = provenance(command=f"train {dataset} {family}", seed=seed, threads=threads, dataset=data.name, accuracy=right)
+    save_checkpoint(net, out, spec=spec, info=info)
+    discard_state(out)
+    result = {"model": str(out), "accuracy": right, "test_samples": len(data.test_labels), "seed": seed}
+    show(result, as_json=as_json, text=f"accuracy {percent(right)} of {len(data.test_labels)} test samples, kept in {out}")

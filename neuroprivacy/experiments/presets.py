@@ -1,0 +1,50 @@
+"""Settings that were tried: the demo on digits, and the published runs on MNIST, Fashion-MNIST and CIFAR-10."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from neuroprivacy.data import Dataset
+from neuroprivacy.encryption import EncryptionSettings
+from neuroprivacy.errors import ConfigurationError
+from neuroprivacy.experiments.deployment import DeploymentSettings
+from neuroprivacy.nets import model_spec
+from neuroprivacy.synthesis import SynthesisSettings
+from neuroprivacy.train import FitSettings
+
+_EPOCHS = {"digits": 60, "mnist": 8, "fashion-mnist": 14, "cifar-10": 30}
+
+
+def default_training(dataset: str, *, seed: int = 0, threads: int = 1) -> FitSettings:
+    """How an ANN is trained on a data set unless told otherwise."""
+    if dataset in ("mnist", "fashion-mnist", "cifar-10", "cifar-100"):
+        return FitSettings(epochs=_EPOCHS.get(dataset, 30), batch_size=128, lr=2e-3, seed=seed, threads=threads)
+    return FitSettings(epochs=_EPOCHS.get(dataset, 200), batch_size=32, lr=2e-3, seed=seed, threads=threads)
+
+
+def default_deployment(dataset: Dataset, *, seed: int = 0, threads: int = 1, **model: Any) -> DeploymentSettings:
+    """The whole way for a data set.
+
+    Args:
+        dataset: images.
+        seed: of every part.
+        threads: of torch.
+        model: options of `model_spec`; the family is `convnet` unless given.
+
+    Raises:
+        ConfigurationError: the data set has no images and no family was given.
+    """
+    family = model.pop("family", "convnet" if len(dataset.sample_shape) == 3 else "mlp")
+    if not dataset.sample_shape:
+        raise ConfigurationError(f"{dataset.name}: samples have no shape")
+    spec = model_spec(family, input_shape=dataset.sample_shape, classes=dataset.num_classes, **model)
+    small = dataset.sample_shape[-1] < 16
+    settings = DeploymentSettings(
+        model=spec,
+        training=default_training(dataset.name, seed=seed, threads=threads),
+        synthesis=SynthesisSettings(seed=seed, jitter=1 if small else 2, count=1000 if small else 2000),
+        seed=seed,
+    )
+    fit = replace(settings.encryption.fit, seed=seed, threads=threads, lr=5e-4 if small else 1e-4)
+    return replace(settings, encryption=EncryptionSettings(shift=1 if small else 2, fit=fit))

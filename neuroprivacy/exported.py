@@ -1,0 +1,98 @@
+"""Exported networks: opening what `export` wrote, running it, and writing `result.npz`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroprivacy.backend import Artifact, run
+from neuroprivacy.counts import Counts
+from neuroprivacy.data import Dataset, load_spikes
+from neuroprivacy.errors import BadFile
+from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.program import load_program
+from neuroprivacy.progress import Progress, silent
+from neuroprivacy.simulate import simulate
+from neuroprivacy.storage import read_json, write_arrays
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcome:
+    """Result of running an exported network.
+
+    Attributes:
+        readout: int64 (samples, outputs); likewise `prediction` (samples,).
+        spikes: uint8 (samples, T, outputs), if they were kept.
+        labels: int64 (samples,), if known.
+        counts: of the run.
+    """
+
+    readout: Int64
+    prediction: Int64
+    spikes: NDArray[np.uint8] | None
+    labels: Int64 | None
+    counts: Counts
+
+    @property
+    def accuracy(self) -> float | None:
+        """Fraction of right predictions, if labels are known."""
+        return None if self.labels is None else float((self.prediction == self.labels).mean())
+
+
+def open_artifact(folder: Path) -> Artifact:
+    """What `neuroprivacy export` wrote.
+
+    Raises:
+        BadFile: the folder holds no export, or its parts do not belong together.
+    """
+    described = read_json(folder / "artifact.json")
+    place = folder if (folder / "program.json").exists() else folder / "program"
+    program = load_program(place)
+    if described.get("content_hash") != program.content_hash or not isinstance(described.get("backend"), str):
+        raise BadFile(folder / "artifact.json", "does not belong to the program beside it", hint="export again")
+    return Artifact(backend=described["backend"], folder=folder, program=program)
+
+
+def run_dataset(
+    artifact: Artifact, data: Dataset, *, samples: int | None = None, progress: Progress = silent
+) -> Outcome:
+    """Encode and run the test split."""
+    done = simulate(artifact, samples=data.test_images[:samples], progress=progress)
+    return Outcome(
+        readout=done.readout, prediction=done.prediction, spikes=None, labels=data.test_labels[:samples],
+        counts=done.counts,
+    )  # fmt: skip
+
+
+def run_spikes(artifact: Artifact, source: Path, *, samples: int | None = None) -> Outcome:
+    """Run a file of spikes.
+
+    Raises:
+        BadFile: the file is no spikes.
+        ConfigurationError: they do not fit the network.
+    """
+    spikes, labels = load_spikes(source)
+    done = run(artifact, spikes=spikes[:samples].astype(np.int64))
+    return Outcome(
+        readout=done.readout,
+        prediction=done.prediction,
+        spikes=done.spikes[artifact.program.outputs[0]],
+        labels=None if labels is None else labels[:samples].astype(np.int64),
+        counts=done.counts,
+    )
+
+
+def save_result(path: Path, outcome: Outcome) -> None:
+    """Write `spikes` (if kept), `readout`, `prediction`, `labels` (if known) and `counts` (JSON text as bytes)."""
+    arrays: dict[str, NDArray[np.generic]] = {"readout": outcome.readout, "prediction": outcome.prediction}
+    if outcome.spikes is not None:
+        arrays["spikes"] = outcome.spikes
+    if outcome.labels is not None:
+        arrays["labels"] = outcome.labels
+    text = json.dumps(outcome.counts.totals(), sort_keys=True).encode()
+    arrays["counts"] = np.frombuffer(text, np.uint8)
+    write_arrays(path, arrays)
