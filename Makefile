@@ -1,0 +1,41 @@
+# Each target does all of its own set-up. `make demo` and `make test` are the only two commands a newcomer needs.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: demo test check hw-test bench results clean
+
+demo: $(READY)
+	$(BIN)/neuroprivacy demo --out runs/demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+hw-test: $(READY)
+	$(BIN)/python -m pytest hw_tests --target fixedpoint
+	$(BIN)/python -m pytest hw_tests --target lava
+
+# Remakes docs/results.md; needs the data sets under NEUROPRIVACY_DATA. Takes about an hour on two cores, resumes.
+results: $(READY)
+	$(BIN)/python -m neuroprivacy.experiments.results --runs runs/results --out docs/results.md
+
+# The environment, with everything that demo and test need; afterwards both run without a network.
+$(READY): pyproject.toml
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed; set PYTHON=...')"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/neuroprivacy backend setup fixedpoint
+	$(BIN)/neuroprivacy backend setup lava
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) build dist runs results .pytest_cache .mypy_cache .ruff_cache
