@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from neuroprivacy.program import Program, save_program, unroll
 from neuroprivacy.storage import write_arrays, write_json, write_text
+from neuroprivacy_lava.netx import write_net
 from neuroprivacy_lava.worker_process import worker_script
 
 README = """# A network for Lava
@@ -22,6 +23,8 @@ Exported for `{target}`: {layers} layers, {neurons} neurons, latency {latency} s
 `spikes.npz` holds `spikes`, integers of shape (samples, steps, {inputs}); optionally `labels`. `result.npz` then holds
 `spikes` (samples, steps, outputs), `readout` and `prediction`. `network.json` and `network.npz` are the network itself;
 `program/` is the same network for neuroprivacy. Content hash: `{digest}`.
+
+For lava-dl: {net}
 
 "Bit-accurate" here means equal to Lava's fixed-point models on a CPU; it is not a claim about a chip.
 """
@@ -62,6 +65,7 @@ def export(program: Program, folder: Path) -> None:
             }
         )
     save_program(program, folder / "program")
+    reason = write_net(program, folder / "network.net")
     write_arrays(folder / "network.npz", arrays)
     write_text(folder / "run.py", worker_script().read_text(encoding="utf-8"))
     write_text(
@@ -74,6 +78,7 @@ def export(program: Program, folder: Path) -> None:
             readout=program.readout,
             inputs=", ".join(str(port.size) for port in program.inputs),
             digest=program.content_hash,
+            net="`network.net` is read by netx." if reason is None else f"there is no `network.net`: {reason}.",
         ),
     )
     write_json(

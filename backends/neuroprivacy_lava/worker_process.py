@@ -73,10 +73,13 @@ class WorkerProcess:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         atexit.register(self.close)
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, *, offline: bool) -> subprocess.Popen[bytes]:
+        """Start the worker; `offline` keeps uv from asking the network for what it may have already."""
         command, env = self._given
         if command is None:
             command, env = default_command()
+            if offline:
+                env["UV_OFFLINE"] = "1"
         self._log.seek(0)
         self._log.truncate()
         try:
@@ -103,7 +106,20 @@ class WorkerProcess:
         limit = timeout_s if timeout_s is not None else float(os.environ.get(TIMEOUT_VARIABLE, DEFAULT_TIMEOUT_S))
         if self._process is None or self._process.poll() is not None:
             self.close()
-            self._process = self._start()
+            self._process = self._start(offline=True)
+            try:
+                return self._exchange(network, inputs, record, limit)
+            except BackendUnavailable:
+                if self._given[0] is not None or "UV_OFFLINE" in os.environ:
+                    raise
+            # Not all of it is in uv's cache: the second start may use the network.
+            self._process = self._start(offline=False)
+        return self._exchange(network, inputs, record, limit)
+
+    def _exchange(
+        self, network: Path, inputs: dict[str, NDArray[Any]], record: dict[str, bool], limit: float
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+        """One request to the running worker, and its answer."""
         with tempfile.TemporaryDirectory(prefix="neuroprivacy-lava-") as name:
             folder = Path(name)
             request = {"network": str(network.resolve()), "ports": list(inputs), "record": record}

@@ -31,8 +31,9 @@ def command(
     from neuroprivacy.data import load_dataset
     from neuroprivacy.experiments.deployment import run_deployment
     from neuroprivacy.experiments.presets import default_deployment
+    from neuroprivacy.nets import check_device
 
-    options.check_device(device)
+    check_device(device)
     data = load_dataset(dataset, data_root=data_root)
     settings = default_deployment(data, seed=seed, threads=threads)
     settings = replace(settings, backends=("fixedpoint", "lava") if lava else ("fixedpoint",))

@@ -35,11 +35,11 @@ def command(
     This is PrivateSNN's "class encryption": obfuscation without a key. Whoever holds the chip holds all there is.
     """
     from neuroprivacy.encryption import EncryptionSettings, encrypt
-    from neuroprivacy.nets import load_checkpoint, save_checkpoint
+    from neuroprivacy.nets import check_device, load_checkpoint, save_checkpoint
     from neuroprivacy.synthesis import load_synthetic
     from neuroprivacy.train.fit import discard_state
 
-    options.check_device(device)
+    check_device(device)
     base = EncryptionSettings(mix=mix, temperature=temperature)
     fit = replace(base.fit, epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, threads=threads)
     with progress_bars() as bars:

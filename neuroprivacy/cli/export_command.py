@@ -18,7 +18,7 @@ from neuroprivacy.cli.output import show
 @options.out("runs/exported")
 @click.option("--weight-bits", type=int, help="Fewer bits than the target has.")
 @click.option("--dt", "dt_s", type=float, help="Time step in seconds; default: what the graph says.")
-@click.option("--steps", type=int, help="Input steps to prove ranges for; default: what the graph says.")
+@click.option("--steps", type=options.COUNT, help="Input steps to prove ranges for; default: what the graph says.")
 @click.option("--strict", is_flag=True, help="Refuse what would only be remarked on.")
 @options.seed
 @options.as_json

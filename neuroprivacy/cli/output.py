@@ -35,7 +35,8 @@ def progress_bars() -> Iterator[Callable[[str], Progress]]:
         yield lambda name: silent
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress as Bars, TextColumn, TimeRemainingColumn  # noqa: I001
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
 
     columns = (TextColumn("{task.description:>12}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeRemainingColumn())
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:

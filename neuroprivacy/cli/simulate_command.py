@@ -15,7 +15,7 @@ from neuroprivacy.cli.output import percent, progress_bars, show
 @click.option("--dataset", help="Encode and run the test split of a data set.")
 @click.option("--input", "source", type=options.FILE, help="npz with `spikes` and optionally `labels`.")
 @click.option("--out", type=options.FILE, help="result.npz to write.")
-@click.option("--samples", type=int, help="Only the first so many.")
+@click.option("--samples", type=options.COUNT, help="Only the first so many.")
 @options.data_root
 @options.as_json
 def command(

@@ -20,11 +20,11 @@ from neuroprivacy.cli.output import progress_bars, show
 @options.as_json
 def command(ann: Path, out: Path, count: int, opt_steps: int, seed: int, device: str, as_json: bool) -> None:
     """Make images from the network in ANN alone; no data is read."""
-    from neuroprivacy.nets import load_checkpoint
+    from neuroprivacy.nets import check_device, load_checkpoint
     from neuroprivacy.nets.checkpoint import ann_spec
     from neuroprivacy.synthesis import SynthesisSettings, synthesize
 
-    options.check_device(device)
+    check_device(device)
     net, spec = load_checkpoint(ann).ann, ann_spec(ann)
     settings = SynthesisSettings(count=count, steps=opt_steps, seed=seed, jitter=1 if spec.input_shape[-1] < 16 else 2)
     with progress_bars() as bars:

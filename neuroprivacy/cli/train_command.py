@@ -36,7 +36,7 @@ from neuroprivacy.cli.output import percent, progress_bars, show
 @options.device
 @options.resume
 @options.as_json
-def command(  # noqa: D103 - the help text follows
+def command(
     dataset: str, family: str, out: Path, data_root: Path | None, download: bool, epochs: int | None,
     lr: float | None, batch_size: int | None, width: float, bias: bool, batch_norm: bool, signed_input: bool,
     spiking: bool, surrogate: str, beta: float, reset: str, coding: str, schedule: str, steps: int, seed: int,
@@ -46,20 +46,23 @@ def command(  # noqa: D103 - the help text follows
     from neuroprivacy.cli.fields import RESETS, spiking_fields
     from neuroprivacy.data import load_dataset
     from neuroprivacy.experiments.presets import default_training
-    from neuroprivacy.nets import model_spec, save_checkpoint
+    from neuroprivacy.nets import check_device, model_spec, save_checkpoint
     from neuroprivacy.provenance import provenance
     from neuroprivacy.train import accuracy, train
     from neuroprivacy.train.fit import discard_state
 
-    options.check_device(device)
+    check_device(device)
     data = load_dataset(dataset, data_root=data_root, download=download)
     spec = model_spec(
         family, input_shape=data.sample_shape, classes=data.num_classes, width=width, bias=bias,
         batch_norm=batch_norm, signed_input=signed_input,
     )  # fmt: skip
-    given = {"epochs": epochs, "lr": lr, "batch_size": batch_size}
+    usual = default_training(data.name, seed=seed, threads=threads)
     settings = replace(
-        default_training(data.name, seed=seed, threads=threads), **{k: v for k, v in given.items() if v is not None}
+        usual,
+        epochs=usual.epochs if epochs is None else epochs,
+        lr=usual.lr if lr is None else lr,
+        batch_size=usual.batch_size if batch_size is None else batch_size,
     )
     fields = spiking_fields(beta, RESETS[reset], coding, steps, surrogate) if spiking else None
     with progress_bars() as bars:

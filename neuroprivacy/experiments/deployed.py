@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from neuroprivacy.backend import Record, RunResult, build, check_inputs, load_backend
 from neuroprivacy.data import Dataset
+from neuroprivacy.experiments.settings import DeploymentSettings
 from neuroprivacy.graph import save_nir
 from neuroprivacy.graph.torch_export import to_nir
 from neuroprivacy.lower import Lowered, LowerOptions, lower
@@ -21,9 +22,6 @@ from neuroprivacy.provenance import versions
 from neuroprivacy.reference import run_reference
 from neuroprivacy.simulate import Simulation, encode_samples, simulate
 from neuroprivacy.verify import compare
-
-if TYPE_CHECKING:
-    from neuroprivacy.experiments.deployment import DeploymentSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +103,10 @@ def deploy(
         got = load_backend(name).run(artifact, inputs, record)
         differences = tuple(str(d) for d in compare(reference, got))
         verdicts[name] = Verdict(
-            samples=len(got.readout), identical=not differences, differences=differences, versions=dict(got.versions)
+            samples=len(got.readout),
+            identical=not differences,
+            differences=differences,
+            versions=dict(got.versions),
         )
         seconds[name] = round(time.perf_counter() - begun, 2)
     begun = time.perf_counter()

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from neuroprivacy.data import Dataset
 from neuroprivacy.energy import measure_energy
+from neuroprivacy.experiments.deployed import Deployed
+from neuroprivacy.experiments.networks import Stations
+from neuroprivacy.experiments.settings import DeploymentSettings
 from neuroprivacy.nets.families import count_parameters
 from neuroprivacy.provenance import provenance
-
-if TYPE_CHECKING:
-    from neuroprivacy.experiments.deployed import Deployed
-    from neuroprivacy.experiments.deployment import DeploymentSettings, Stations
 
 _TITLES = {
     "ann": "ANN, float32",
@@ -108,7 +107,9 @@ def _layers(deployed: Deployed, samples: int) -> list[dict[str, Any]]:
                 "wraps": seen["wraps"],
                 "saturations": seen["saturations"],
                 "weight_scale": layer.scale[0],
-                "weight_levels": int(len(np.unique(np.concatenate([e.map.weight.reshape(-1) for e in layer.edges])))),
+                "weight_levels": len(
+                    np.unique(np.concatenate([e.map.weight.reshape(-1) for e in layer.edges]))
+                ),
             }
         )
     return rows

@@ -10,12 +10,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neuroprivacy.errors import Issue
 from neuroprivacy.kernels import decay
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Layer
 from neuroprivacy.target import TargetSpec
+
+Mask = NDArray[np.bool_]
 
 
 def align_bias(
@@ -40,7 +43,7 @@ def align_bias(
     return tuple(aligned), tuple(remarks)
 
 
-def initial_membrane(layer: Layer, idle: int, target: TargetSpec) -> tuple[Int64, np.ndarray]:  # type: ignore[type-arg]
+def initial_membrane(layer: Layer, idle: int, target: TargetSpec) -> tuple[Int64, Mask]:
     """v_init for `idle` steps without input, and a mask of the neurons for which it is exact (v_init 0 elsewhere)."""
     bias = layer.bias
     dv = np.broadcast_to(layer.dv, bias.shape)
@@ -63,7 +66,7 @@ def initial_membrane(layer: Layer, idle: int, target: TargetSpec) -> tuple[Int64
     return np.where(works & (bias != 0), v, 0), works
 
 
-def _inverse(wanted: Int64, dv: Int64) -> tuple[Int64, np.ndarray]:  # type: ignore[type-arg]
+def _inverse(wanted: Int64, dv: Int64) -> tuple[Int64, Mask]:
     """An integer v with tz(v·(4096 - dv)) = wanted, where there is one."""
     guess = np.rint(wanted * 4096 / (4096 - dv)).astype(np.int64)
     best, found = guess, np.zeros(guess.shape, bool)

@@ -10,26 +10,28 @@ import numpy as np
 
 from neuroprivacy.errors import Issue
 from neuroprivacy.program import ConvMap, Layer, Program
+from neuroprivacy.target import TargetSpec
 
 
-def activation_range(layer: Layer, largest: dict[str, int]) -> tuple[int, int]:
-    """Lowest and highest synaptic sum of one step for sources in 0 ... largest."""
+def activation_range(layer: Layer, reach: dict[str, tuple[int, int]]) -> tuple[int, int]:
+    """Lowest and highest synaptic sum of one step; `reach` is the range of each port's values, spikes are 0 or 1."""
     low = high = 0
     for edge in layer.edges:
         window = edge.map.pool[0] * edge.map.pool[1] if isinstance(edge.map, ConvMap) else 1
-        flat = edge.map.weight.reshape(len(edge.map.weight), -1) * (window * largest.get(edge.source, 1))
-        high += int(np.maximum(flat, 0).sum(1).max())
-        low += int(np.minimum(flat, 0).sum(1).min())
+        least, most = reach.get(edge.source, (0, 1))
+        flat = edge.map.weight.reshape(len(edge.map.weight), -1) * window
+        high += int(np.maximum(flat * least, flat * most).sum(1).max())
+        low += int(np.minimum(flat * least, flat * most).sum(1).min())
     return low, high
 
 
 def audit_ranges(program: Program) -> tuple[Issue, ...]:
     """Remarks about sums and currents that some input could drive out of their widths."""
     target = program.target
-    largest = {port.name: max(abs(port.low), abs(port.high)) for port in program.inputs}
+    reach = {port.name: (port.low, port.high) for port in program.inputs}
     found = []
     for layer in program.layers:
-        worst = max(abs(bound) for bound in activation_range(layer, largest))
+        worst = max(abs(bound) for bound in activation_range(layer, reach))
         declared = (1 << (target.activation_bits - 1)) - 1
         if worst > declared:
             found.append(
@@ -57,10 +59,13 @@ def audit_ranges(program: Program) -> tuple[Issue, ...]:
     return tuple(found)
 
 
-def silent_steps(layer: Layer, program_largest: dict[str, int], *, latency: int, threshold_units: int) -> int:
+def silent_steps(
+    layer: Layer, reach: dict[str, tuple[int, int]], *, latency: int, target: TargetSpec
+) -> int:
     """Input steps for which a layer that only integrates provably stays below the threshold."""
-    low, high = activation_range(layer, program_largest)
+    low, high = activation_range(layer, reach)
     bias = int(np.abs(layer.bias).max(initial=0))
-    per_step = (max(high, -low) << 6) + bias
+    per_step = (max(high, -low) << target.activation_shift) + bias
     start = int(np.abs(layer.v_init).max(initial=0))
-    return max(0, (threshold_units - start) // max(per_step, 1) - latency)
+    ceiling = target.threshold_max << target.threshold_shift
+    return max(0, (ceiling - start) // max(per_step, 1) - latency)

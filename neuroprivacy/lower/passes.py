@@ -1,10 +1,11 @@
 """The order of lowering, in one place.
 
-    graph ─ collect ─► draft ─ DRAFT_PASSES ─► draft ─ quantize ─► layers ─ align_bias ─► Program ─ audit_ranges ─► remarks
+    graph ─ collect ─► draft ─ DRAFT_PASSES ─► draft ─ quantize ─► layers ─ align_bias ─► Program ─ check_capacity, audit_ranges ─► remarks
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,11 +13,12 @@ from typing import Any
 import nir
 
 from neuroprivacy.encoding import Encoder
-from neuroprivacy.errors import ConfigurationError, Issue, OutOfRange, raise_fatal
+from neuroprivacy.errors import ConfigurationError, DoesNotFit, Issue, OutOfRange, raise_fatal
 from neuroprivacy.graph import GraphInfo, read_info
 from neuroprivacy.lower.align_bias import align_bias
 from neuroprivacy.lower.audit_ranges import audit_ranges, silent_steps
 from neuroprivacy.lower.balance_delays import balance_delays
+from neuroprivacy.lower.check_capacity import check_capacity
 from neuroprivacy.lower.collect import collect
 from neuroprivacy.lower.discretize import derive_dt
 from neuroprivacy.lower.draft import Draft
@@ -47,6 +49,12 @@ class LowerOptions:
     steps: int | None = None
     seed: int = 0
     strict: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dt_s is not None and not 0 < self.dt_s < math.inf:
+            raise ConfigurationError(f"dt: {self.dt_s} s is not a positive time step")
+        if self.steps is not None and self.steps < 1:
+            raise ConfigurationError(f"steps: {self.steps} is below 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -103,7 +111,9 @@ def lower(
         encoder=_encoder(info, steps, chosen.seed, draft),
         provenance={**(provenance or {}), "dt_s": dt_s, "weight_bits": bits},
     )
-    remarks = (*remarks, *audit_ranges(program))
+    too_large = check_capacity(program)
+    raise_fatal(DoesNotFit, too_large)
+    remarks = (*remarks, *too_large, *audit_ranges(program))
     if chosen.strict:
         raise_fatal(OutOfRange, (replace(remark, fatal=True) for remark in remarks))
     return Lowered(program=program, remarks=remarks)
@@ -123,10 +133,9 @@ def _proved_steps(
     """For how many input steps a silent readout is proved; None where the target needs no proof."""
     if target.silent_readout or draft.readout != "membrane":
         return None
-    largest = {port.name: max(abs(port.low), abs(port.high)) for port in draft.inputs}
+    reach = {port.name: (port.low, port.high) for port in draft.inputs}
     silent = next(layer for layer in layers if layer.name == draft.outputs[0])
-    ceiling = target.threshold_max << target.threshold_shift
-    proved = silent_steps(silent, largest, latency=latency, threshold_units=ceiling)
+    proved = silent_steps(silent, reach, latency=latency, target=target)
     if proved < steps:
         raise OutOfRange.of(
             [

@@ -21,8 +21,10 @@ from neuroprivacy.program import ConvMap, DenseMap, Edge, Layer, LinearMap
 from neuroprivacy.target import TargetSpec
 
 #: Fractions of the largest weight that the scale search tries as the end of the integer range.
-_ENDS = tuple(np.round(np.linspace(1.0, 0.5, 26), 3))
+_ENDS = tuple(float(end) for end in np.round(np.linspace(1.0, 0.5, 26), 3))
 _SAME = 1e-5
+#: Lowest and highest value of a source that is no port.
+SPIKES = (0, 1)
 
 
 def quantize_layers(draft: Draft, target: TargetSpec, *, weight_bits: int, steps: int) -> tuple[Layer, ...]:
@@ -38,20 +40,24 @@ def quantize_layers(draft: Draft, target: TargetSpec, *, weight_bits: int, steps
         DoesNotFit: no scale satisfies the target.
         UnsupportedNode: constants differ by neuron where the target has one per layer.
     """
-    largest = {port.name: max(abs(port.low), abs(port.high)) for port in draft.inputs}
-    return tuple(_layer(layer, target, weight_bits, steps, largest) for layer in draft.layers)
+    reach = {port.name: (port.low, port.high) for port in draft.inputs}
+    return tuple(_layer(layer, target, weight_bits, steps, reach) for layer in draft.layers)
 
 
 def _layer(
-    layer: DraftLayer, target: TargetSpec, weight_bits: int, steps: int, largest: dict[str, int]
+    layer: DraftLayer, target: TargetSpec, weight_bits: int, steps: int, reach: dict[str, tuple[int, int]]
 ) -> Layer:
     high = (1 << (weight_bits - 1)) - 1
+    _must_be_finite(layer)
     beta = _constants(layer.name, "decay", layer.beta, target)
     theta = _constants(layer.name, "threshold", layer.threshold, target)
-    scale = _choose_scale(layer, target, high, theta, steps, largest)
+    scale = _choose_scale(layer, target, high, theta, steps, reach)
     edges = tuple(
         Edge(source=e.source, map=_integer_map(e, scale, high), delay=e.delay) for e in layer.edges
     )
+    if not any(edge.map.weight.any() for edge in edges):
+        what = f"every weight rounds to zero at the scale that {target.name}'s widths need"
+        raise DoesNotFit.of([Issue(where=layer.name, what=what, hint="choose a target with wider thresholds")])
     if not layer.fires:
         threshold = np.array([target.threshold_max])
     else:
@@ -77,6 +83,13 @@ def _layer(
     )
 
 
+def _must_be_finite(layer: DraftLayer) -> None:
+    """A graph that was made in memory has not been through `load_nir`."""
+    for values in (*(edge.weight for edge in layer.edges), layer.bias, layer.threshold, layer.beta):
+        if not np.isfinite(values).all():
+            raise UnsupportedNode(f"{layer.name}: holds a value that is not finite; train or export it again")
+
+
 def _constants(name: str, what: str, values: Float64, target: TargetSpec) -> Float64:
     """(1,) if all neurons agree, else (neurons,) where the target allows it."""
     spread = float(np.ptp(values)) / max(float(np.abs(values).max()), 1e-30)
@@ -91,7 +104,7 @@ def _constants(name: str, what: str, values: Float64, target: TargetSpec) -> Flo
 
 
 def _choose_scale(
-    layer: DraftLayer, target: TargetSpec, high: int, theta: Float64, steps: int, largest: dict[str, int]
+    layer: DraftLayer, target: TargetSpec, high: int, theta: Float64, steps: int, reach: dict[str, tuple[int, int]]
 ) -> float:
     """What one weight unit is worth."""
     top = max(float(np.abs(e.weight).max()) for e in layer.edges)
@@ -100,7 +113,7 @@ def _choose_scale(
     candidates = [top * end / high for end in _ENDS]
     errors = [sum(_rounding_error(e.weight, s, high) for e in layer.edges) for s in candidates]
     scale = candidates[int(np.argmin(errors))]
-    return max(scale, _smallest_scale(layer, target, theta, steps, largest))
+    return max(scale, _smallest_scale(layer, target, theta, steps, reach))
 
 
 def _rounding_error(weight: Float64, scale: float, high: int) -> float:
@@ -110,13 +123,13 @@ def _rounding_error(weight: Float64, scale: float, high: int) -> float:
 
 
 def _smallest_scale(
-    layer: DraftLayer, target: TargetSpec, theta: Float64, steps: int, largest: dict[str, int]
+    layer: DraftLayer, target: TargetSpec, theta: Float64, steps: int, reach: dict[str, tuple[int, int]]
 ) -> float:
     """The scale below which a declared width would not hold: threshold, current of graded input, silent readout."""
-    limits = [float(theta.max()) / (target.threshold_max - 1)] if layer.fires else []
-    positive, negative = one_sided_sums(layer, largest)
+    limits = [float(theta.max()) / max(target.threshold_max - 1, 1)] if layer.fires else []
+    positive, negative = one_sided_sums(layer, reach)
     per_step = float(max(positive.max(), negative.max()))
-    if target.current_bits and any(largest.get(e.source, 1) > 1 for e in layer.edges):
+    if target.current_bits and any(max(map(abs, reach.get(e.source, SPIKES))) > 1 for e in layer.edges):
         limits.append(per_step / ((1 << (target.current_bits - 1 - target.activation_shift)) - 1))
     if not layer.fires and not target.silent_readout:
         room = float(target.threshold_max) * 0.999
@@ -124,13 +137,16 @@ def _smallest_scale(
     return max(limits, default=0.0)
 
 
-def one_sided_sums(layer: DraftLayer, largest: dict[str, int]) -> tuple[Float64, Float64]:
+def one_sided_sums(
+    layer: DraftLayer, reach: dict[str, tuple[int, int]]
+) -> tuple[Float64, Float64]:
     """Largest positive and negative synaptic sum of one step that any input could cause, by output channel."""
     parts: list[tuple[Float64, Float64]] = []
     for edge in layer.edges:
         window = edge.conv.pool[0] * edge.conv.pool[1] if edge.conv else 1
-        flat = edge.weight.reshape(len(edge.weight), -1) * (window * largest.get(edge.source, 1))
-        sums = np.maximum(flat, 0).sum(1), np.maximum(-flat, 0).sum(1)
+        low, high = reach.get(edge.source, SPIKES)
+        flat = edge.weight.reshape(len(edge.weight), -1) * window
+        sums = np.maximum(flat * low, flat * high).sum(1), np.maximum(-flat * low, -flat * high).sum(1)
         parts.append((sums[0].max(keepdims=True), sums[1].max(keepdims=True)) if len(layer.edges) > 1 else sums)
     return sum((p for p, _ in parts), np.zeros(1)), sum((n for _, n in parts), np.zeros(1))
 

@@ -1,12 +1,14 @@
 """Networks in torch: ANN families, spiking networks, surrogates, checkpoints."""
 
 from neuroprivacy.nets.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from neuroprivacy.nets.families import ModelSpec, build_ann, family_names, model_spec
+from neuroprivacy.nets.device import check_device
+from neuroprivacy.nets.families import Ann, ModelSpec, build_ann, family_names, model_spec
 from neuroprivacy.nets.neuron import SpikingNeuron
 from neuroprivacy.nets.spiking import SpikingNet, SpikingOutput, SpikingSpec
 from neuroprivacy.nets.surrogate import Surrogate, surrogate_names
 
 __all__ = [
+    "Ann",
     "Checkpoint",
     "ModelSpec",
     "SpikingNet",
@@ -15,6 +17,7 @@ __all__ = [
     "SpikingSpec",
     "Surrogate",
     "build_ann",
+    "check_device",
     "family_names",
     "load_checkpoint",
     "model_spec",

@@ -115,7 +115,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         else:
             net = families.build_ann(families.spec_from(described["spec"]))
         net.load_state_dict(tensors)
-    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadFile(folder / "model.json", f"does not describe its weights ({error})") from error
     except NeuroPrivacyError as error:
         raise BadFile(folder / "model.json", f"is no network ({error})") from error

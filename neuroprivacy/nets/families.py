@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from neuroprivacy.errors import ConfigurationError
 
+#: What an ANN of ours is: named standard layers in a row.
+Ann = nn.Sequential
 #: Channels per convolution; "P" is an average pool of 2. Source of vgg16: Kim et al. 2022, published code, two
 #: linear layers instead of VGG's three.
 _VGG: dict[str, tuple[int | str, ...]] = {

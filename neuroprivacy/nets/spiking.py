@@ -52,6 +52,8 @@ class SpikingSpec:
     def __post_init__(self) -> None:
         if not 0 < self.beta <= 1:
             raise ConfigurationError(f"beta: {self.beta} is not in (0, 1]")
+        if self.steps < 1:
+            raise ConfigurationError(f"steps: {self.steps} is below 1")
         if self.reset not in ("hard", "soft") or self.readout not in ("membrane", "spike_count"):
             raise ConfigurationError(f"reset {self.reset!r} or readout {self.readout!r} is unknown")
         if (self.coding == "poisson-signed") != self.model.signed_input:

@@ -101,5 +101,8 @@ def _from_snntorch(name: str, distance: Tensor) -> Tensor:
         raise ConfigurationError(f"surrogate: snntorch.surrogate has no {name!r}")
     with torch.enable_grad():
         at = distance.detach().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(make()(at).sum(), at)
+        try:
+            (gradient,) = torch.autograd.grad(make()(at).sum(), at)
+        except (TypeError, RuntimeError) as error:
+            raise ConfigurationError(f"surrogate: snntorch:{name} cannot be used with its defaults ({error})") from error
     return gradient

@@ -48,6 +48,7 @@ def lava_classes():
     when the run ends (reading them through `Var.get` costs 35 microseconds a number), and a second one subtracts its
     threshold, because a stock LIF knows only the hard reset.
     """
+    from lava.magma.core.process.process import ProcessServer
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
     from lava.proc.io.source import RingBuffer as Source
@@ -79,7 +80,7 @@ def lava_classes():
 
     return {
         "RunSteps": RunSteps, "Source": Source, "LIF": LIF, "hard": Recorded, "soft": Soft, "Sparse": Sparse,
-        "DelaySparse": DelaySparse, "MIXED": SignMode.MIXED, "Config": Loihi2SimCfg,
+        "DelaySparse": DelaySparse, "MIXED": SignMode.MIXED, "Config": Loihi2SimCfg, "ProcessServer": ProcessServer,
     }  # fmt: skip
 
 
@@ -156,6 +157,8 @@ def run_chunk(lava, described, arrays, inputs, given, record):
             process.run(condition=lava["RunSteps"](num_steps=steps), run_cfg=config)
         finally:
             process.stop()
+            # Lava keeps every process ever made; without this a long data set fills the memory.
+            lava["ProcessServer"]().processes.clear()
         for i, name in enumerate(neurons):
             with np.load(os.path.join(scratch, f"layer{i}.npz"), allow_pickle=False) as archive:
                 for quantity in archive.files:

@@ -1,0 +1,126 @@
+"""The float half of a deployment: train, synthesize, convert, encrypt, each kept in its folder and taken up again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuroprivacy.conversion import convert
+from neuroprivacy.data import Dataset
+from neuroprivacy.encryption import encrypt
+from neuroprivacy.experiments.settings import DeploymentSettings
+from neuroprivacy.nets import Ann, SpikingNet, load_checkpoint, save_checkpoint
+from neuroprivacy.progress import Progress
+from neuroprivacy.storage import digest, read_json, write_json
+from neuroprivacy.synthesis import SyntheticSet, load_synthetic, synthesize
+from neuroprivacy.train import accuracy, logits, train
+from neuroprivacy.train.fit import discard_state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Stations:
+    """The networks on the way, and what the float ones answer on the test set."""
+
+    ann: Ann
+    synthetic: SyntheticSet
+    converted: SpikingNet
+    encrypted: SpikingNet
+    encryption_info: dict[str, Any]
+    accuracy: dict[str, float]
+    prediction: np.ndarray[Any, np.dtype[np.int64]]
+    seconds: dict[str, float]
+
+
+def make_networks(
+    dataset: Dataset,
+    *,
+    settings: DeploymentSettings,
+    folder: Path,
+    resume: bool,
+    device: str,
+    progress: Callable[[str], Progress],
+) -> Stations:
+    """Train, synthesize, convert and encrypt, each kept in its folder."""
+    seconds: dict[str, float] = {}
+
+    def station(name: str, inputs: Any, load: Callable[[Path], Any], make: Callable[[Path], Any]) -> Any:
+        """Load a complete station made with the same settings, or make it."""
+        begun = time.perf_counter()
+        place, key = folder / name, digest(repr(inputs).encode())
+        if resume and (place / "made.json").exists() and read_json(place / "made.json").get("key") == key:
+            result = load(place)
+        else:
+            result = make(place)
+            write_json(place / "made.json", {"key": key})
+            discard_state(place)
+        seconds[name] = round(time.perf_counter() - begun, 2)
+        return result
+
+    def make_ann(place: Path) -> Ann | SpikingNet:
+        """Train and keep the ANN."""
+        net = train(
+            settings.model, dataset=dataset, settings=settings.training, state_folder=place, resume=resume,
+            device=device, progress=progress("ann"),
+        )  # fmt: skip
+        save_checkpoint(
+            net,
+            place,
+            spec=settings.model,
+            info={"dataset": dataset.name, "training": asdict(settings.training)},
+        )
+        return net
+
+    def make_synthetic(place: Path) -> SyntheticSet:
+        """Make and keep the images."""
+        made = synthesize(
+            ann, shape=settings.model.input_shape, settings=settings.synthesis, device=device,
+            progress=progress("synthetic"),
+        )  # fmt: skip
+        made.save(place)
+        return made
+
+    def make_converted(place: Path) -> SpikingNet:
+        """Convert and keep the network."""
+        net = convert(
+            ann, spec=settings.model, calibration=synthetic.images, method=settings.conversion, steps=settings.steps,
+            reset=settings.reset, coding=settings.coding, seed=settings.synthesis.seed,
+        )  # fmt: skip
+        save_checkpoint(net, place, info={"method": asdict(settings.conversion)})
+        return net
+
+    def make_encrypted(place: Path) -> SpikingNet:
+        """Retrain and keep the network."""
+        net, info = encrypt(
+            converted, teacher=ann, samples=synthetic.images, settings=settings.encryption, state_folder=place,
+            resume=resume, device=device, progress=progress("encrypted"),
+        )  # fmt: skip
+        save_checkpoint(net, place, info=info)
+        return net
+
+    chain: list[Any] = [dataset.digest(), settings.model, settings.training]
+    ann = station("ann", chain, lambda p: load_checkpoint(p).ann, make_ann)
+    chain = [*chain, settings.synthesis]
+    synthetic = station("synthetic", chain, load_synthetic, make_synthetic)
+    chain = [*chain, settings.conversion, settings.steps, settings.reset, settings.coding]
+    converted = station("converted", chain, lambda p: load_checkpoint(p).spiking, make_converted)
+    chain = [*chain, settings.encryption]
+    encrypted = station("encrypted", chain, lambda p: load_checkpoint(p).spiking, make_encrypted)
+    begun = time.perf_counter()
+    images, labels = dataset.test_images, dataset.test_labels
+    prediction = logits(encrypted, images, seed=settings.seed).argmax(1)
+    measured = {
+        "ann": accuracy(ann, images, labels),
+        "converted": accuracy(converted, images, labels, seed=settings.seed),
+        "encrypted": float((prediction == labels).mean()),
+    }
+    seconds["measure"] = round(time.perf_counter() - begun, 2)
+    return Stations(
+        ann=ann, synthetic=synthetic, converted=converted, encrypted=encrypted,
+        encryption_info=dict(load_checkpoint(folder / "encrypted").info), accuracy=measured, prediction=prediction,
+        seconds=seconds,
+    )  # fmt: skip

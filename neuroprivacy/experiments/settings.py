@@ -1,0 +1,44 @@
+"""Everything that a deployment run depends on, beside its data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from neuroprivacy.conversion import ThresholdMethod
+from neuroprivacy.encoding import Coding
+from neuroprivacy.encryption import EncryptionSettings
+from neuroprivacy.kernels.dynamics import Reset
+from neuroprivacy.nets import ModelSpec
+from neuroprivacy.synthesis import SynthesisSettings
+from neuroprivacy.train import FitSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentSettings:
+    """Everything that a run depends on, beside its data set.
+
+    Attributes:
+        model: layers of the ANN.
+        training: of the ANN.
+        synthesis: of the images.
+        conversion: how thresholds are found.
+        encryption: of the converted network.
+        steps: time steps T; likewise `reset` and `coding`.
+        target: name of the chip.
+        backends: that must agree with the reference.
+        verify_samples: test samples on which every integer is compared.
+        seed: of the encoder of the deployed network.
+    """
+
+    model: ModelSpec
+    training: FitSettings
+    synthesis: SynthesisSettings = field(default_factory=SynthesisSettings)
+    conversion: ThresholdMethod = field(default_factory=ThresholdMethod)
+    encryption: EncryptionSettings = field(default_factory=EncryptionSettings)
+    steps: int = 16
+    reset: Reset = "hard"
+    coding: Coding = "direct"
+    target: str = "loihi2"
+    backends: tuple[str, ...] = ("fixedpoint", "lava")
+    verify_samples: int = 100
+    seed: int = 0
