@@ -52,7 +52,8 @@ class NeuronRule:
 def decay(value: Int64, *, by: Int64 | int) -> Int64:
     """tz(value·(4096 - by)): multiply by (1 - by/4096) and drop the fraction towards zero; any shape, broadcast."""
     product = value * (DECAY_ONE - np.asarray(by, np.int64))
-    return np.sign(product) * (np.abs(product) >> DECAY_BITS)
+    kept: Int64 = np.sign(product) * (np.abs(product) >> DECAY_BITS)
+    return kept
 
 
 def integrate_current(u: Int64, activation: Int64, *, du: Int64 | int, rule: NeuronRule) -> tuple[Int64, Int64]:

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from neuroprivacy.errors import BadFile, NeuroPrivacyError
 from neuroprivacy.program.maps import ConvMap, DenseMap, LinearMap
 from neuroprivacy.program.network import Edge, Layer, Port, Program
-from neuroprivacy.storage import read_arrays, read_json, write_arrays, write_json
+from neuroprivacy.storage import file_digest, read_arrays, read_json, write_arrays, write_json
 from neuroprivacy.target import target_from_dict
 
 FORMAT = 1
+_CHANGED = "the files were changed or mixed up; export again"
 _LAYER_ARRAYS = ("threshold", "du", "dv", "bias_mantissa", "v_init")
 _CONV_OPTIONS = ("in_shape", "stride", "padding", "dilation", "pool", "pool_stride")
 
@@ -31,7 +32,12 @@ def save_program(program: Program, folder: Path) -> Path:
     write_arrays(folder / "arrays.npz", arrays)
     write_json(
         folder / "program.json",
-        {**_description(program), "format": FORMAT, "content_hash": program.content_hash},
+        {
+            **_description(program),
+            "format": FORMAT,
+            "content_hash": program.content_hash,
+            "arrays_sha256": file_digest(folder / "arrays.npz"),
+        },
     )
     return folder
 
@@ -46,7 +52,7 @@ def load_program(folder: Path) -> Program:
     described = read_json(path)
     if described.get("format") != FORMAT:
         raise BadFile(path, f"has format {described.get('format')!r}, this version reads {FORMAT}")
-    arrays = read_arrays(Path(folder) / "arrays.npz")
+    arrays = _read_unchanged(Path(folder) / "arrays.npz", described.get("arrays_sha256"))
     try:
         program = _rebuild(described, arrays)
     except BadFile:
@@ -56,8 +62,19 @@ def load_program(folder: Path) -> Program:
     except NeuroPrivacyError as error:
         raise BadFile(path, f"is not a legal program ({error})") from error
     if program.content_hash != described.get("content_hash"):
-        raise BadFile(path, "does not match its content hash", hint="the files were changed or mixed up; export again")
+        raise BadFile(path, "does not match its content hash", hint=_CHANGED)
     return program
+
+
+def _read_unchanged(path: Path, expected: object) -> dict[str, NDArray[Any]]:
+    """The arrays of a file whose bytes are those that were saved."""
+    try:
+        found = file_digest(path)
+    except OSError as error:
+        raise BadFile(path, f"cannot be read ({error.strerror})") from error
+    if found != expected:
+        raise BadFile(path, "is not the file that program.json was saved with", hint=_CHANGED)
+    return read_arrays(path)
 
 
 def content_hash(program: Program) -> str:

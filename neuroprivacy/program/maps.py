@@ -13,6 +13,7 @@ from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.kernels.linear import Pair
 
 Shape = tuple[int, ...]
+_CONV_LENGTHS = {"in_shape": 3, "stride": 2, "padding": 2, "dilation": 2, "pool": 2, "pool_stride": 2}
 
 
 def frozen(values: object) -> Int64:
@@ -80,8 +81,12 @@ class ConvMap:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", frozen(self.weight))
+        for name, length in _CONV_LENGTHS.items():
+            value = getattr(self, name)
+            if len(value) != length or any(type(number) is not int for number in value):
+                raise ConfigurationError(f"conv map: {name} {value} is not {length} integers")
         positive = (*self.in_shape, *self.stride, *self.dilation, self.groups, *self.pool, *self.pool_stride)
-        if self.weight.ndim != 4 or 0 in self.weight.shape or min(positive) < 1 or min(self.padding) < 0:
+        if self.weight.ndim != 4 or 0 in self.weight.shape or min(positive) < 1 or min(self.padding) < 0 or type(self.groups) is not int:
             raise ConfigurationError(
                 f"conv map: weight shape {self.weight.shape}, input {self.in_shape} or an option is not positive"
             )

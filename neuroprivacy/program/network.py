@@ -134,13 +134,15 @@ class Program:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        raise_fatal(ConfigurationError, _types(self))
         raise_fatal(ConfigurationError, _structure(self))
         raise_fatal(OutOfRange, check_program(self))
 
     @cached_property
     def sizes(self) -> dict[str, int]:
         """Port or layer name -> number of values of one step."""
-        return {node.name: node.size for node in (*self.inputs, *self.layers)}
+        nodes: tuple[Port | Layer, ...] = (*self.inputs, *self.layers)
+        return {node.name: node.size for node in nodes}
 
     def layer(self, name: str) -> Layer:
         """The layer of that name.
@@ -161,10 +163,50 @@ class Program:
         return content_hash(self)
 
 
+def _types(program: Program) -> list[Issue]:
+    """Values that are not what their annotation says: a file may hold anything."""
+    numbers: list[tuple[str, str, object]] = [("program", "latency", program.latency)]
+    choices: list[tuple[str, str, object, tuple[object, ...]]] = [
+        ("program", "readout", program.readout, ("spike_count", "membrane"))
+    ]
+    if program.max_steps is not None:
+        numbers.append(("program", "max_steps", program.max_steps))
+    for port in program.inputs:
+        numbers += [(port.name, "low", port.low), (port.name, "high", port.high)]
+    for layer in program.layers:
+        numbers.append((layer.name, "bias exponent", layer.bias_exponent))
+        numbers += [(f"{layer.name} from {edge.source}", "delay", edge.delay) for edge in layer.edges]
+        choices.append((layer.name, "reset", layer.reset, ("hard", "soft")))
+        choices.append((layer.name, "fires", layer.fires, (True, False)))
+    nodes: tuple[Port | Layer, ...] = (*program.inputs, *program.layers)
+    found = [
+        Issue(where="program", what="a name is no text", value=repr(node.name))
+        for node in nodes
+        if not isinstance(node.name, str)
+    ]
+    found += [
+        Issue(where=str(node.name), what=f"shape {node.shape} is not made of positive integers")
+        for node in nodes
+        if not node.shape or any(type(size) is not int or size < 1 for size in node.shape)
+    ]
+    found += [
+        Issue(where=str(where), what=f"{what} is no integer", value=repr(value))
+        for where, what, value in numbers
+        if type(value) is not int
+    ]
+    found += [
+        Issue(where=str(where), what=f"{what} is none of {', '.join(map(str, legal))}", value=repr(value))
+        for where, what, value, legal in choices
+        if not any(value is choice or (isinstance(value, str) and value == choice) for choice in legal)
+    ]
+    return found
+
+
 def _structure(program: Program) -> list[Issue]:
     """Faults of names, sources, shapes, order and delays."""
     found: list[Issue] = []
-    names = [node.name for node in (*program.inputs, *program.layers)]
+    nodes: tuple[Port | Layer, ...] = (*program.inputs, *program.layers)
+    names = [node.name for node in nodes]
     for name in sorted({name for name in names if names.count(name) > 1}):
         found.append(Issue(where=name, what="the name stands for more than one port or layer"))
     if not program.inputs or not program.layers or not program.outputs:
@@ -175,7 +217,7 @@ def _structure(program: Program) -> list[Issue]:
             found.append(Issue(where=name, what="is named as an output and is no layer"))
     if program.latency < 0:
         found.append(Issue(where="program", what="latency is negative", value=program.latency))
-    sizes = {node.name: node.size for node in (*program.inputs, *program.layers)}
+    sizes = program.sizes
     ready = {port.name for port in program.inputs}
     for layer in program.layers:
         for edge in layer.edges:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,35 @@ def _pixel(shape: tuple[int, int, int], *places: tuple[int, int, int]) -> Int64:
     for place in places:
         image[place] = 1
     return image
+
+
+def _flat_layer() -> Case:
+    """A population without channels, rows and columns of its own."""
+    linear = ConvMap(weight=np.array([[[[1, 2]]], [[[30, 40]]]]), in_shape=(1, 2, 3))
+    fed = layer("n", [edge("input", linear)], threshold=131071)
+    return Case(
+        name="conv_feeds_a_flat_layer",
+        rule="a layer's shape only says how its neurons are numbered: C order of the map's output",
+        program=network([replace(fed, shape=(8,))], inputs=(Port(name="input", shape=(1, 2, 3)),)),
+        spikes=_pixel((1, 2, 3), (0, 0, 1), (0, 1, 2))[np.newaxis, np.newaxis],
+        expect_v={"n": [[0] * 8, [64 * value for value in (2, 1, 0, 2, 40, 30, 0, 40)]]},
+    )
+
+
+def _two_convolutions() -> Case:
+    """A join of convolutions whose outputs have one size and two shapes."""
+    tall = ConvMap(weight=np.array([[[[1], [2]]]]), in_shape=(1, 2, 2))
+    deep = ConvMap(weight=np.array([[[[10, 0], [0, 0]]], [[[0, 20], [0, 40]]]]), in_shape=(1, 2, 2))
+    return Case(
+        name="convs_of_two_shapes_join",
+        rule="a = sum over edges, neuron by neuron in C order",
+        program=network(
+            [layer("n", [edge("input", tall), edge("input", deep)], threshold=131071)],
+            inputs=(Port(name="input", shape=(1, 2, 2)),),
+        ),
+        spikes=_pixel((1, 2, 2), (0, 0, 0), (0, 1, 1))[np.newaxis, np.newaxis],
+        expect_v={"n": [[0, 0], [64 * 11, 64 * 42]]},
+    )
 
 
 _NINE = np.arange(1, 10).reshape(1, 1, 3, 3)
@@ -107,6 +137,11 @@ def map_cases() -> tuple[Case, ...]:
             dilation=(2, 2), expected=[[[127]]],
         ),
         _conv(
+            "conv_dilates_axes_apart", "row dilation and column dilation differ",
+            weight=np.array([[[[1, 10], [100, 27]]]]), image=_pixel((1, 2, 4), (0, 0, 2), (0, 1, 0), (0, 1, 3)),
+            dilation=(1, 2), expected=[[[110, 27]]],
+        ),
+        _conv(
             "conv_takes_non_square_kernels", "kernel rows and columns differ",
             weight=np.array([[[[1, 2, 3]]]]), image=_pixel((1, 2, 4), (0, 0, 2), (0, 1, 0)),
             expected=[[[3, 2], [1, 0]]],
@@ -124,6 +159,11 @@ def map_cases() -> tuple[Case, ...]:
             expected=[[[1, 0]], [[2, 0]], [[0, 3]], [[0, 4]]],
         ),
         _conv(
+            "conv_groups_read_neighbouring_channels", "group g reads the g-th block of input channels",
+            weight=np.array([[[[1]], [[10]]], [[[100]], [[-7]]]]), groups=2,
+            image=_pixel((4, 1, 1), (1, 0, 0), (3, 0, 0)), expected=[[[10]], [[-7]]],
+        ),
+        _conv(
             "sum_pool_comes_before_the_kernel", "sum pool, then convolution: the same integers as the folded kernel",
             weight=np.array([[[[1, 5]]]]), image=_pixel((1, 2, 4), (0, 0, 0), (0, 1, 1), (0, 1, 2)),
             pool=(2, 2), pool_stride=(2, 2), expected=[[[7]]],
@@ -134,10 +174,18 @@ def map_cases() -> tuple[Case, ...]:
             pool=(1, 2), pool_stride=(1, 1), expected=[[[111]]],
         ),
         _conv(
+            "sum_pool_takes_axes_apart", "window and stride of rows and columns differ",
+            weight=np.array([[[[5]]]]), pool=(2, 1), pool_stride=(1, 2),
+            image=_pixel((1, 3, 5), (0, 0, 0), (0, 1, 0), (0, 1, 2), (0, 2, 4), (0, 0, 1), (0, 2, 3)),
+            expected=[[[10, 5, 0], [5, 5, 5]]],
+        ),
+        _conv(
             "sum_pool_drops_what_does_not_fill_a_window", "a border that fills no window is not read",
             weight=np.array([[[[3]]]]), image=np.ones((1, 3, 3), np.int64),
             pool=(2, 2), pool_stride=(2, 2), expected=[[[12]]],
         ),
+        _flat_layer(),
+        _two_convolutions(),
         _conv(
             "conv_graded_input", "graded values multiply the kernel",
             weight=np.array([[[[2, -1]]]]), image=np.array([[[7, 200, 3]]]), high=255, expected=[[[-186, 397]]],

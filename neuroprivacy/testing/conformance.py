@@ -1,7 +1,7 @@
-"""Hold a backend against the reference: every hand-made case, and random Programs; exact, and told apart.
+"""The kit against a backend, by its name: every hand-made case, and random Programs; exact, and told apart.
 
-A case that a backend refuses by `check` is "refused", with its reason; one excluded by the caller is "excluded"; an
-exclusion that passes is a failure. Nothing that did not run counts as passed.
+A case that a backend refuses by `check` is "refused", with its reason; one that the caller excludes is
+"excluded"; an exclusion that passes is a failure. Nothing that did not run counts as passed.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from typing import Literal
 import numpy as np
 
 from neuroprivacy.backend import Backend, Record, RunResult, check_inputs, load_backend
-from neuroprivacy.errors import WorkerFailed
-from neuroprivacy.errors import CheckFailed
+from neuroprivacy.errors import CheckFailed, WorkerFailed
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Program
 from neuroprivacy.reference import run_reference
@@ -118,9 +117,7 @@ def check_backend(
             lively += drawn.lively
             exclusion = excluded.get(random_name(drawn))
             outcomes.append(hold_random(backend, drawn, Path(scratch), states=states, exclusion=exclusion))
-    return ConformanceReport(
-        backend=name, outcomes=tuple(outcomes), lively=lively, random_programs=random_programs
-    )
+    return ConformanceReport(backend=name, outcomes=tuple(outcomes), lively=lively, random_programs=random_programs)
 
 
 def random_name(drawn: RandomCase) -> str:

@@ -129,7 +129,7 @@ def _random_layer(
         bias_mantissa=rng.integers(-largest, largest, size) if biased else np.zeros(size, np.int64),
         bias_exponent=exponent,
         v_init=rng.integers(-5000, 5000, size) if rng.random() < 0.3 else np.zeros(size, np.int64),
-        reset=rng.choice(list(spec.resets)),
+        reset=spec.resets[int(rng.integers(len(spec.resets)))],
     )
 
 
@@ -139,22 +139,24 @@ def _random_conv(rng: np.random.Generator, spec: TargetSpec, shape: tuple[int, i
         pool = (2, 2) if min(shape[1:]) >= 4 and rng.random() < 0.3 else (1, 1)
         groups = int(rng.choice([1, shape[0]]))
         kernel = rng.integers(1, 4, 2)
-        options = {
-            "stride": tuple(int(s) for s in rng.integers(1, 3, 2)),
-            "padding": tuple(int(p) for p in rng.integers(0, 2, 2)),
-            "dilation": tuple(int(d) for d in rng.integers(1, 3, 2)),
-        }
+        stride, padding, dilation = _pair(rng, 1, 3), _pair(rng, 0, 2), _pair(rng, 1, 3)
         weight = _random_weights(rng, spec, (groups * int(rng.integers(1, 4)), shape[0] // groups, *kernel))
         height, width = (shape[i] // pool[0] for i in (1, 2))
         room = (
-            height + 2 * options["padding"][0] - options["dilation"][0] * (kernel[0] - 1),
-            width + 2 * options["padding"][1] - options["dilation"][1] * (kernel[1] - 1),
+            height + 2 * padding[0] - dilation[0] * (kernel[0] - 1),
+            width + 2 * padding[1] - dilation[1] * (kernel[1] - 1),
         )
         if min(room) >= 1:
             return ConvMap(
                 weight=weight, in_shape=shape, groups=groups, pool=pool, pool_stride=pool,
-                stride=options["stride"], padding=options["padding"], dilation=options["dilation"],
-            )  # type: ignore[arg-type]  # fmt: skip
+                stride=stride, padding=padding, dilation=dilation,
+            )  # fmt: skip
+
+
+def _pair(rng: np.random.Generator, low: int, high: int) -> tuple[int, int]:
+    """Two numbers of low ... high - 1, for rows and columns."""
+    rows, columns = rng.integers(low, high, 2)
+    return int(rows), int(columns)
 
 
 def _random_weights(rng: np.random.Generator, spec: TargetSpec, shape: tuple[int, ...]) -> Int64:

@@ -48,7 +48,10 @@ def lava_classes():
     when the run ends (reading them through `Var.get` costs 35 microseconds a number), and a second one subtracts its
     threshold, because a stock LIF knows only the hard reset.
     """
-    from lava.magma.core.process.process import ProcessServer
+    # Loaded here and not by each child's first run.
+    import lava.magma.compiler.compiler
+    import lava.magma.runtime.message_infrastructure.multiprocessing
+    import lava.magma.runtime.runtime  # noqa: F401
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
     from lava.proc.io.source import RingBuffer as Source
@@ -80,7 +83,7 @@ def lava_classes():
 
     return {
         "RunSteps": RunSteps, "Source": Source, "LIF": LIF, "hard": Recorded, "soft": Soft, "Sparse": Sparse,
-        "DelaySparse": DelaySparse, "MIXED": SignMode.MIXED, "Config": Loihi2SimCfg, "ProcessServer": ProcessServer,
+        "DelaySparse": DelaySparse, "MIXED": SignMode.MIXED, "Config": Loihi2SimCfg,
     }  # fmt: skip
 
 
@@ -157,8 +160,6 @@ def run_chunk(lava, described, arrays, inputs, given, record):
             process.run(condition=lava["RunSteps"](num_steps=steps), run_cfg=config)
         finally:
             process.stop()
-            # Lava keeps every process ever made; without this a long data set fills the memory.
-            lava["ProcessServer"]().processes.clear()
         for i, name in enumerate(neurons):
             with np.load(os.path.join(scratch, f"layer{i}.npz"), allow_pickle=False) as archive:
                 for quantity in archive.files:
@@ -172,6 +173,28 @@ def run_chunk(lava, described, arrays, inputs, given, record):
     return result
 
 
+def run_apart(*arguments):
+    """`run_chunk` in a child: Lava keeps every network it ever ran, and only the end of a process gives that back."""
+    with tempfile.TemporaryDirectory(prefix="lava-chunk-") as scratch:
+        path = os.path.join(scratch, "result.npz")
+        child = os.fork()
+        if child == 0:
+            try:
+                np.savez(path, **run_chunk(*arguments))
+                os._exit(0)
+            except BaseException:
+                with open(path + ".error", "w", encoding="utf-8") as stream:
+                    stream.write(traceback.format_exc())
+                os._exit(1)
+        _, status = os.waitpid(child, 0)
+        if status != 0:
+            told = os.path.exists(path + ".error")
+            reason = open(path + ".error", encoding="utf-8").read() if told else f"it ended with status {status}"
+            raise RuntimeError(f"Lava failed\n{reason}")
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+
+
 def run_network(folder, inputs, record):
     """All samples, in chunks; quantity.layer -> array."""
     described, arrays = load_network(folder)
@@ -182,7 +205,7 @@ def run_network(folder, inputs, record):
     parts = []
     for first in range(0, samples, size):
         chunk = {name: array[first : first + size] for name, array in inputs.items()}
-        parts.append(run_chunk(lava, described, arrays, chunk, given, record))
+        parts.append(run_apart(lava, described, arrays, chunk, given, record))
     return described, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

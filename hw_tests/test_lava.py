@@ -1,0 +1,62 @@
+"""Lava alone: the golden files are still what it computes, and its users need nothing of ours."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neuroprivacy.backend import Backend, Record
+from neuroprivacy.reference import run_reference
+from neuroprivacy.testing import golden
+from neuroprivacy.testing.regenerate import run_live
+from neuroprivacy_lava.interpreter import find_python, uv_program
+from neuroprivacy_lava.worker_process import environment, worker_script
+
+pytestmark = pytest.mark.only("lava")
+FOLDER = Path(__file__).parents[1] / "tests" / "golden" / golden.VERSION
+
+
+@pytest.mark.parametrize("run", golden.read_golden(FOLDER), ids=lambda run: run.name)
+def test_golden_files_are_what_lava_computes_today(run: golden.GoldenRun, backend: Backend) -> None:
+    states = any(key.startswith("u.") for key in run.recorded)
+    result = run_live(backend, run.program, run.inputs, states=states)
+    assert golden.differences(run, result) == ()
+    assert result.versions["lava-nc"] == run.versions["lava-nc"]
+
+
+def plain_python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """A Python that has Lava and nothing of ours."""
+    python = find_python()
+    requirements = worker_script().with_name("worker.lock.txt")
+    return subprocess.run(
+        [
+            uv_program(), "run", "--no-project", "--no-config", "--quiet", "--python", str(python or "3.10"),
+            "--with-requirements", str(requirements), "python", *arguments,
+        ],
+        env=environment(python), cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+        check=False, timeout=600,
+    )  # fmt: skip
+
+
+def test_an_exported_folder_runs_without_us(backend: Backend, tmp_path: Path) -> None:
+    absent = plain_python("-c", "import neuroprivacy", cwd=tmp_path)
+    assert absent.returncode == 1
+    assert "No module named 'neuroprivacy'" in absent.stderr
+    for run in golden.read_networks(FOLDER)[::3]:
+        (port,) = run.program.inputs
+        result = run_reference(run.program, run.inputs, record=Record())
+        folder = tmp_path / run.name
+        backend.build(run.program, folder)
+        spikes = run.inputs[port.name]
+        labels = result.prediction.copy()
+        labels[0] += 1
+        np.savez(folder / "spikes.npz", spikes=spikes.reshape(*spikes.shape[:2], *port.shape), labels=labels)
+        done = plain_python("run.py", "--input", "spikes.npz", "--output", "result.npz", cwd=folder)
+        assert done.returncode == 0, done.stderr
+        assert f"accuracy {1 - 1 / len(labels):.4f} of {len(labels)} samples" in done.stdout
+        with np.load(folder / "result.npz", allow_pickle=False) as written:
+            assert np.array_equal(written["spikes"], result.spikes[run.program.outputs[0]])
+            assert np.array_equal(written["readout"], result.readout)
+            assert np.array_equal(written["prediction"], result.prediction)
+            assert np.array_equal(written["labels"], labels)

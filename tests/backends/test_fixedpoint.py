@@ -1,0 +1,99 @@
+"""The fast simulator beyond the kit: chunks of samples, limits, wide sums."""
+
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neuroprivacy.backend import Record, build
+from neuroprivacy.errors import DoesNotFit
+from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.program import ConvMap, Port, Program
+from neuroprivacy.reference import run_reference
+from neuroprivacy.target import load_target
+from neuroprivacy.testing import random_case
+from neuroprivacy.testing.case import edge, layer, network
+from neuroprivacy.verify import compare
+from neuroprivacy_fixedpoint import FixedPointBackend, backend
+
+EVERYTHING = Record(spikes=True, final=True, states=True)
+
+
+def held(program: Program, inputs: dict[str, Int64], folder: Path, record: Record = EVERYTHING) -> list[str]:
+    engine = FixedPointBackend()
+    got = engine.run(engine.build(program, folder), inputs, record)
+    return [str(difference) for difference in compare(run_reference(program, inputs, record=record), got)]
+
+
+@pytest.mark.parametrize("seed", [2, 7, 1007])
+def test_chunks_of_samples_give_the_same(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = random_case(seed, target="loihi2-soft", samples=5, steps=12, max_neurons=16)
+    monkeypatch.setattr(backend, "CHUNK_BYTES", 1)
+    assert held(case.program, case.spikes, tmp_path) == []
+
+
+@pytest.mark.parametrize("record", [Record(), Record(spikes=True), Record(final=True), Record(states=True)], ids=repr)
+def test_each_kind_of_record_by_itself(record: Record, tmp_path: Path) -> None:
+    case = random_case(11, target="int8", steps=8)
+    engine = FixedPointBackend()
+    got = engine.run(engine.build(case.program, tmp_path), case.spikes, record)
+    expected = run_reference(case.program, case.spikes, record=record)
+    assert compare(expected, got) == ()
+    for attribute in ("layer_spikes", "final_u", "final_v", "states_u", "states_v"):
+        assert (getattr(got, attribute) is None) == (getattr(expected, attribute) is None)
+
+
+def test_sums_beyond_32_bits(tmp_path: Path) -> None:
+    """600 inputs of 2**24 - 1 at weight 127 make 1.3e12."""
+    high = 2**24 - 1
+    program = network(
+        [layer("n", [edge("input", np.full((2, 600), 127))], threshold=100)],
+        inputs=(Port(name="input", shape=(600,), high=high),),
+    )
+    assert held(program, {"input": np.full((1, 2, 600), high)}, tmp_path) == []
+
+
+def test_pooled_sums_beyond_32_bits_are_refused() -> None:
+    linear = ConvMap(weight=np.ones((1, 1, 1, 1), int), in_shape=(1, 16, 16), pool=(16, 16), pool_stride=(16, 16))
+    program = network(
+        [layer("n", [edge("input", linear)], threshold=100)],
+        inputs=(Port(name="input", shape=(1, 16, 16), high=2**24 - 1),),
+    )
+    (issue,) = FixedPointBackend().check(program)
+    assert str(issue) == (
+        "n from input: an input value, summed over its pool (4294967040) exceeds 2147483647; scale the input"
+    )
+
+
+def wide(folder: Path, weight: list[list[int]], bits: int) -> Program:
+    """One layer on a target like int8, with wider weights."""
+    text = (resources.files("neuroprivacy") / "targets/int8.toml").read_text()
+    folder.joinpath("wide.toml").write_text(
+        text.replace("weight_bits = { value = 8", f"weight_bits = {{ value = {bits}")
+    )
+    return Program(
+        target=load_target(folder / "wide.toml"),
+        inputs=(Port(name="input", shape=(len(weight[0]),)),),
+        layers=(layer("n", [edge("input", weight, delay=0)], threshold=100000),),
+        outputs=("n",),
+        readout="spike_count",
+        latency=0,
+    )
+
+
+def test_weights_beyond_32_bits_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DoesNotFit, match=r"^n from input: weight \(34359738368\) exceeds 2147483647$"):
+        build(wide(tmp_path, [[2**35]], 40), backend="fixedpoint", folder=tmp_path)
+
+
+def test_weights_beyond_16_bits(tmp_path: Path) -> None:
+    program = wide(tmp_path, [[70000, -3]], 24)
+    assert held(program, {"input": np.array([[[1, 1], [1, 0], [0, 1]]])}, tmp_path) == []
+
+
+def test_the_versions_of_what_ran(tmp_path: Path) -> None:
+    case = random_case(1, steps=2)
+    engine = FixedPointBackend()
+    result = engine.run(engine.build(case.program, tmp_path), case.spikes, Record())
+    assert result.versions.keys() == {"numba", "numpy"}

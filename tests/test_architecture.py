@@ -1,0 +1,227 @@
+"""Who may import whom, read from the source: DESIGN.md, section Folders."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CORE, BACKENDS = ROOT / "neuroprivacy", ROOT / "backends"
+
+#: Units of the core in the order in which they may build on each other: none imports one that comes later.
+#: `graph/torch` are the files graph/torch*.py, which lead from torch modules to graphs and back.
+ORDER = (
+    ("errors",),
+    ("storage", "progress", "provenance"),
+    ("kernels",),
+    ("target",),
+    ("program", "data"),
+    ("encoding",),
+    ("graph",),
+    ("nets", "lower", "counts"),
+    ("graph/torch", "train", "backend"),
+    ("synthesis", "conversion", "reference", "verify"),
+    ("encryption", "simulate", "testing", "trace"),
+    ("energy", "attacks", "report", "exported"),
+    ("experiments",),
+    ("doctor",),
+    ("cli",),
+    ("__main__",),
+)
+RANK = {unit: rank for rank, units in enumerate(ORDER) for unit in units}
+#: Units that know integers and steps, and such that know floats and seconds: those never import these.
+INTEGERS = {"kernels", "target", "program", "counts", "backend", "reference", "verify", "lower", "testing"}
+FLOATS = {"nets", "train", "synthesis", "conversion", "encryption", "attacks"}
+#: What may be imported from the core, where the order alone would allow more.
+ONLY = {
+    "kernels": {"errors"},
+    "data": {"errors", "storage", "progress"},
+    "storage": {"errors"},
+    "errors": set(),
+}
+TORCH = ("nets", "train", "synthesis", "conversion", "encryption", "attacks", "graph/torch", "kernels/fake")
+NAMELESS = {"utils", "util", "common", "helpers", "helper", "misc"}
+
+
+def sources(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, wherever in the file, as a dotted name."""
+    package = path.relative_to(ROOT).parent.parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) + "." if node.level else ""
+            module = (base + (node.module or "")).rstrip(".")
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def unit(dotted: str) -> str | None:
+    """The unit of the core that a dotted name belongs to."""
+    parts = dotted.split(".")
+    if dotted.startswith("neuroprivacy.graph.torch"):
+        return "graph/torch"
+    return parts[1] if parts[0] == "neuroprivacy" and len(parts) > 1 and parts[1] in RANK else None
+
+
+def core_files() -> list[tuple[str, Path]]:
+    """(unit, file) of the whole core, without the lazy front door."""
+    found = []
+    for path in sources(CORE):
+        inside = path.relative_to(CORE)
+        name = "graph/torch" if inside.match("graph/torch*.py") else inside.parts[0].removesuffix(".py")
+        if name != "__init__":
+            found.append((name, path))
+    return found
+
+
+def top_level(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imports(path)}
+
+
+def test_every_unit_has_its_place_in_the_order() -> None:
+    unknown = {name for name, _ in core_files()} - RANK.keys()
+    assert not unknown, f"give {sorted(unknown)} a place in ORDER, as DESIGN.md draws it"
+
+
+def test_nothing_imports_what_comes_later() -> None:
+    faults = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for own, path in core_files()
+        for name in imports(path)
+        if (other := unit(name)) is not None and other != own and RANK[other] >= RANK[own]
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def test_integers_do_not_know_of_floats() -> None:
+    faults = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for own, path in core_files()
+        for name in imports(path)
+        if own in INTEGERS and unit(name) in FLOATS
+    ]
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("own", sorted(ONLY))
+def test_what_stands_alone(own: str) -> None:
+    used = {unit(name) for other, path in core_files() if other == own for name in imports(path)}
+    assert used - {None, own} <= ONLY[own]
+
+
+def test_torch_only_where_floats_are() -> None:
+    faults = []
+    for _, path in core_files():
+        inside = str(path.relative_to(CORE))
+        if top_level(path) & {"torch", "snntorch"} and not inside.startswith(TORCH):
+            faults.append(inside)
+    assert not faults, f"torch is imported by {faults}"
+    assert not [p for p in sources(BACKENDS) if top_level(p) & {"torch", "snntorch"}]
+
+
+def test_click_only_in_the_command_line() -> None:
+    faults = [str(path.relative_to(ROOT)) for own, path in core_files() if "click" in top_level(path) and own != "cli"]
+    assert not faults
+
+
+def test_hypothesis_only_in_the_strategies() -> None:
+    users = [str(path.relative_to(CORE)) for _, path in core_files() if "hypothesis" in top_level(path)]
+    assert users == ["testing/strategies.py"]
+
+
+def test_lava_only_in_the_worker() -> None:
+    users = {path.relative_to(ROOT) for path in sources(ROOT / "neuroprivacy") if "lava" in top_level(path)}
+    users |= {path.relative_to(ROOT) for path in sources(BACKENDS) if "lava" in top_level(path)}
+    assert users == {Path("backends/neuroprivacy_lava/worker/worker.py")}
+
+
+def test_the_worker_imports_nothing_of_ours() -> None:
+    worker = BACKENDS / "neuroprivacy_lava/worker/worker.py"
+    assert not {name for name in top_level(worker) if name.startswith("neuroprivacy")}
+
+
+def test_the_core_knows_no_backend() -> None:
+    packages = {path.name for path in BACKENDS.iterdir() if path.is_dir()}
+    faults = [str(path) for path in sources(CORE) if top_level(path) & packages]
+    assert not faults
+    mentions = [path for path in sources(CORE) if any(package in path.read_text() for package in packages)]
+    assert not mentions, f"a backend's package is named in {mentions}"
+
+
+def test_a_backend_knows_no_other_and_only_the_integers() -> None:
+    allowed = {"errors", "storage", "kernels", "target", "program", "counts", "backend"}
+    for package in (path for path in BACKENDS.iterdir() if path.is_dir() and path.name != "__pycache__"):
+        for path in sources(package):
+            ours = {name for name in top_level(path) if name.startswith("neuroprivacy_")}
+            assert ours <= {package.name}, path
+            used = {unit(name) for name in imports(path)} - {None}
+            assert used <= allowed, f"{path.relative_to(ROOT)} uses {sorted(used - allowed)}"
+
+
+def test_no_module_without_a_name_of_its_own() -> None:
+    names = {path.stem for folder in (CORE, BACKENDS) for path in sources(folder)}
+    names |= {path.parent.name for folder in (CORE, BACKENDS) for path in sources(folder)}
+    assert not names & NAMELESS
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    heavy = (
+        "torch",
+        "numpy",
+        "scipy",
+        "numba",
+        "sklearn",
+        "matplotlib",
+        "pydantic",
+        "click",
+        "snntorch",
+        "nir",
+    )
+    code = f"import sys, neuroprivacy; print(*[name for name in {heavy!r} if name in sys.modules])"
+    assert run(code) == ""
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "neuroprivacy.errors", "neuroprivacy.storage", "neuroprivacy.target", "neuroprivacy.program",
+        "neuroprivacy.backend", "neuroprivacy.reference", "neuroprivacy.verify", "neuroprivacy.testing",
+        "neuroprivacy_fixedpoint", "neuroprivacy_lava",
+    ],
+)  # fmt: skip
+def test_the_integer_side_loads_no_torch(module: str) -> None:
+    heavy = ("torch", "snntorch", "nir", "click", "lava")
+    code = f"import sys, {module}; print(*[name for name in {heavy!r} if name in sys.modules])"
+    assert run(code) == ""
+
+
+def test_naming_the_backends_imports_none() -> None:
+    code = (
+        "import sys; from neuroprivacy.backend import backend_names; names = backend_names(); "
+        "print(*[n for n in sys.modules if n.startswith('neuroprivacy_')]); assert 'lava' in names"
+    )
+    assert run(code) == ""
+
+
+def test_all_public_names_are_declared_once() -> None:
+    """`__all__`, the lazy table and `dir` are one list."""
+    import neuroprivacy
+
+    assert sorted(neuroprivacy.__all__) == dir(neuroprivacy)
+    assert len(set(neuroprivacy.__all__)) == len(neuroprivacy.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = neuroprivacy.nothing

@@ -1,0 +1,196 @@
+"""Files are old or new, never half; archives hold arrays and nothing else."""
+
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from neuroprivacy import storage
+from neuroprivacy.errors import BadFile
+from neuroprivacy.storage import (
+    digest,
+    file_digest,
+    pack_arrays,
+    read_arrays,
+    read_json,
+    sweep_temporaries,
+    write_arrays,
+    write_bytes,
+    write_json,
+    write_text,
+)
+
+ARRAYS = st.dictionaries(
+    st.from_regex(r"[a-z][a-z0-9.]{0,8}", fullmatch=True).filter(lambda name: name != "file"),
+    hnp.arrays(st.sampled_from([np.int64, np.uint8, np.float64]), hnp.array_shapes(min_side=0)),
+    max_size=4,
+)
+
+
+@pytest.mark.parametrize("step", ["fsync", "chmod", "replace"])
+@pytest.mark.parametrize("failure", [OSError("disk full"), KeyboardInterrupt()])
+def test_a_write_that_fails_leaves_the_old_file(
+    step: str, failure: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "net.json"
+    write_text(path, "old")
+
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(type(failure)):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["net.json"]
+
+
+def test_a_write_makes_its_folder_and_a_readable_file(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "net.bin"
+    write_bytes(path, b"\x00\xff")
+    write_bytes(path, b"\x01")
+    assert path.read_bytes() == b"\x01"
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_what_interrupted_writes_left_is_swept(tmp_path: Path) -> None:
+    (tmp_path / ".partial-abc").write_text("half")
+    (tmp_path / "kept").write_text("whole")
+    assert sweep_temporaries(tmp_path) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["kept"]
+    assert sweep_temporaries(tmp_path / "missing") == 0
+
+
+def test_json_is_written_in_one_way(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"b": 1, "a": [2, None]})
+    write_json(tmp_path / "b.json", {"a": [2, None], "b": 1})
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    assert read_json(tmp_path / "a.json") == {"a": [2, None], "b": 1}
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"{", "is not valid JSON"),
+        (b"\xff{}", "is not valid JSON"),
+        (b"[" * 100_000, "is not valid JSON"),
+        (b"[1]", "holds a list where an object is expected"),
+        (b"", "is not valid JSON"),
+    ],
+)
+def test_json_that_is_none_is_refused(payload: bytes, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(payload)
+    with pytest.raises(BadFile, match=reason):
+        read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("read", [read_json, read_arrays])
+def test_a_missing_file_is_named(read: object, tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match=r"gone: cannot be read \(No such file or directory\)"):
+        read(tmp_path / "gone")  # type: ignore[operator]
+
+
+@given(ARRAYS)
+def test_arrays_come_back_as_they_were(arrays: dict[str, np.ndarray]) -> None:
+    packed = pack_arrays(arrays)
+    assert packed == pack_arrays(dict(reversed(arrays.items())))
+    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"neuroprivacy-test-{os.getpid()}.npz"
+    try:
+        write_bytes(path, packed)
+        found = read_arrays(path)
+    finally:
+        path.unlink(missing_ok=True)
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
+        assert found[name].tobytes() == np.ascontiguousarray(array).tobytes()
+
+
+def test_objects_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="array 'a' holds objects; only numbers and text are written"):
+        write_arrays(tmp_path / "a.npz", {"a": np.array([object()])})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_objects_are_not_read(tmp_path: Path) -> None:
+    """A pickle in an archive would run code when it is loaded: it is not loaded."""
+
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str, str]]:
+            return (Path.write_text, (tmp_path / "sprung", "x"))  # type: ignore[return-value]
+
+    np.savez(tmp_path / "a.npz", a=np.array([Trap()], object))
+    with pytest.raises(BadFile, match="is not a readable npz archive"):
+        read_arrays(tmp_path / "a.npz")
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_bare_pickle_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(b"\x80\x04N.")
+    with pytest.raises(BadFile, match="is not a readable npz archive"):
+        read_arrays(tmp_path / "a.npz")
+
+
+def test_more_than_the_limit_is_refused_unread(tmp_path: Path) -> None:
+    write_arrays(tmp_path / "a.npz", {"a": np.zeros(10**6, np.uint8)})
+    assert (tmp_path / "a.npz").stat().st_size < 10_000
+    with pytest.raises(BadFile, match=r"declares 1000128 bytes of arrays, the limit is 1000000"):
+        read_arrays(tmp_path / "a.npz", limit_bytes=10**6)
+    assert read_arrays(tmp_path / "a.npz", limit_bytes=1_000_128)["a"].size == 10**6
+
+
+def test_a_header_that_claims_more_than_the_file_holds(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<i8", "fortran_order": False, "shape": (10**12,)})
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("a.npy", stream.getvalue())
+    with pytest.raises(BadFile, match="is not a readable npz archive"):
+        read_arrays(tmp_path / "a.npz")
+
+
+def test_one_damaged_byte_never_gives_other_arrays(tmp_path: Path) -> None:
+    arrays = {"a": np.arange(20), "b": np.array([[3]], np.int8)}
+    path, packed = tmp_path / "a.npz", pack_arrays(arrays)
+    for position in range(len(packed)):
+        for flip in (0x01, 0x80, 0xFF):
+            damaged = bytearray(packed)
+            damaged[position] ^= flip
+            path.write_bytes(damaged)
+            try:
+                found = read_arrays(path)
+            except BadFile:
+                continue
+            # An entry may get lost (its neighbour's comment swallows it); what is there is what was written.
+            assert found.keys() <= arrays.keys(), position
+            assert all(found[name].tolist() == arrays[name].tolist() for name in found), position
+
+
+@pytest.mark.parametrize("length", range(0, 500, 7))
+def test_a_cut_archive_is_refused(length: int, tmp_path: Path) -> None:
+    packed = pack_arrays({"a": np.arange(20), "b": np.arange(5)})
+    (tmp_path / "a.npz").write_bytes(packed[: min(length, len(packed) - 1)])
+    with pytest.raises(BadFile):
+        read_arrays(tmp_path / "a.npz")
+
+
+def test_an_entry_that_is_no_array_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("a.npy", b"not an array")
+    with pytest.raises(BadFile, match="is not a readable npz archive"):
+        read_arrays(tmp_path / "a.npz")
+
+
+def test_digests_are_sha256(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert digest(b"abc") == file_digest(tmp_path / "a") == expected
+
+
+def test_the_limit_is_16_gib() -> None:
+    assert storage.MAX_ARCHIVE_BYTES == 16 * 1024**3
