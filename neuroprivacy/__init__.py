@@ -39,7 +39,7 @@ _PUBLIC = {
     "train": "neuroprivacy.train",
 }
 
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 - the names are those of _PUBLIC
+__all__ = ["__version__", *_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:

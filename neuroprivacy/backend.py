@@ -110,11 +110,10 @@ def load_backend(name: str) -> Backend:
     Raises:
         BackendNotFound: none, or more than one, is installed under that name, or it fails to import.
     """
-    found = {(point.value, point.dist.name if point.dist else "?"): point for point in entry_points(group=GROUP, name=name)}  # fmt: skip
+    points = entry_points(group=GROUP, name=name)
+    found = {(point.value, point.dist.name if point.dist else "?"): point for point in points}
     if not found:
-        raise BackendNotFound(
-            f"backend: none is called {name!r}; installed are {', '.join(backend_names()) or 'none'}"
-        )
+        raise BackendNotFound(f"backend: none is called {name!r}; installed are {', '.join(backend_names()) or 'none'}")
     if len(found) > 1:
         raise BackendNotFound(
             f"backend: {name!r} is offered by {', '.join(sorted(dist for _, dist in found))}; uninstall all but one"
@@ -141,7 +140,7 @@ def build(program: Program, *, backend: str, folder: Path) -> Artifact:
     return engine.build(program, folder)
 
 
-def run(artifact: Artifact, *, spikes: Inputs | NDArray[Any], record: Record = Record()) -> RunResult:  # noqa: B008
+def run(artifact: Artifact, *, spikes: Inputs | NDArray[Any], record: Record = Record()) -> RunResult:
     """Run an artifact; a single array is taken for the only input port.
 
     Raises:

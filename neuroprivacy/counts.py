@@ -98,9 +98,7 @@ def count(
     samples = next(iter(events.values())).shape[0]
     layers: dict[str, LayerCounts] = {}
     for layer in program.layers:
-        per_edge = tuple(
-            np.asarray(events[edge.source] @ edge.map.fan_out(), np.int64) for edge in layer.edges
-        )
+        per_edge = tuple(np.asarray(events[edge.source] @ edge.map.fan_out(), np.int64) for edge in layer.edges)
         layers[layer.name] = LayerCounts(
             spikes=events[layer.name].sum(axis=1),
             operations=sum(per_edge, start=np.zeros(samples, np.int64)),

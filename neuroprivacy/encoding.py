@@ -1,13 +1,11 @@
 """From samples to integers per step: the one function that encodes, with everything that it depends on.
 
-| name             | preprocessing | value at each step                                                        |
-|------------------|---------------|---------------------------------------------------------------------------|
-| `poisson`        | none, [0, 1]  | 1 with probability x (Bernoulli), else 0                                  |
-| `poisson-signed` | 2x - 1        | sign(x) with probability |x|: -1, 0 or 1 (PrivateSNN's published code)    |
-| `direct`         | none, [0, 1]  | round(255 x): the sample itself, as an 8-bit graded value, at every step  |
+    poisson          1 with probability x (Bernoulli), else 0
+    poisson-signed   sign(z) with probability |z|, z = 2x - 1: -1, 0 or 1 (PrivateSNN's published code)
+    direct           round(255 x): the sample itself, as an 8-bit graded value, at every step
 
-Source: Kim, Venkatesha and Panda, AAAI 2022, section "Encoding static images with rate coding"; the paper's sentence has
-the comparison the wrong way round, the published code is followed.
+Source: Kim, Venkatesha and Panda, AAAI 2022, section "Encoding static images with rate coding"; the paper's sentence
+has the comparison the wrong way round, the published code is followed.
 """
 
 from __future__ import annotations
@@ -46,6 +44,8 @@ class Encoder:
             raise ConfigurationError(f"coding: {self.coding!r} is unknown; choose {', '.join(get_args(Coding))}")
         if self.steps < 1:
             raise ConfigurationError(f"steps: {self.steps} is below 1")
+        if not 0 <= self.seed < 2**64:
+            raise ConfigurationError(f"seed: {self.seed} is not in 0 ... 2**64 - 1")
 
     def port(self, shape: tuple[int, ...], *, name: str = "input") -> Port:
         """The input port that this encoder feeds."""
@@ -84,7 +84,7 @@ def encode(samples: NDArray[np.float32], *, encoder: Encoder, first: int = 0) ->
     Raises:
         ConfigurationError: a value is not in [0, 1].
     """
-    if samples.size and not (np.nanmin(samples) >= 0 and np.nanmax(samples) <= 1):
+    if samples.size and not (samples.min() >= 0 and samples.max() <= 1):
         raise ConfigurationError(f"encode: values {samples.min()} ... {samples.max()} leave 0 ... 1")
     if encoder.coding == "direct":
         levels = np.rint(samples * DIRECT_HIGH).astype(np.int16)

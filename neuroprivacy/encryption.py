@@ -76,7 +76,9 @@ def encrypt(
     """
     chosen = settings or EncryptionSettings()
     if samples.shape[1:] != net.spec.model.input_shape:
-        raise ConfigurationError(f"samples: shape {samples.shape[1:]} is not the network's {net.spec.model.input_shape}")
+        raise ConfigurationError(
+            f"samples: shape {samples.shape[1:]} is not the network's {net.spec.model.input_shape}"
+        )
     trained = SpikingNet(net.spec)
     trained.load_state_dict(net.state_dict())
     trained.to(device)
@@ -122,7 +124,7 @@ def distillation_loss(own: Tensor, teacher: Tensor, *, mix: float, temperature: 
 def readout_scale(net: SpikingNet, teacher: nn.Sequential, images: Tensor, *, chunk: int = 50) -> float:
     """c that brings centred readouts nearest to centred ANN logits: Σ z U / Σ U²."""
     net.eval()
-    readout = torch.cat([net(spiking_input(part, spec=net.spec)).readout for part in images.split(chunk)])
+    readout = torch.cat([net(spiking_input(part, spec=net.spec)).readout for part in torch.split(images, chunk)])
     logits = teacher(images)
     readout = readout - readout.mean(1, keepdim=True)
     logits = logits - logits.mean(1, keepdim=True)

@@ -79,9 +79,7 @@ class Interpreter:
             activation = activation + apply_map(edge.map, self.past[edge.source][edge.delay])
         u, wrapped = integrate_current(self.u[name], activation, du=layer.du, rule=rule)
         before, saturated = integrate_membrane(self.v[name], u, dv=layer.dv, bias=layer.bias, rule=rule)
-        spikes, v = fire_and_reset(
-            before, threshold=layer.threshold, reset=layer.reset, fires=layer.fires, rule=rule
-        )
+        spikes, v = fire_and_reset(before, threshold=layer.threshold, reset=layer.reset, fires=layer.fires, rule=rule)
         self.u[name], self.v[name] = u, v
         self.seen[name] = (activation, u, before, wrapped, saturated)
         return spikes
@@ -106,7 +104,10 @@ def run_reference(program: Program, spikes: Inputs, *, record: Record = Record()
     overflows = {n: np.zeros((2, samples), np.int64) for n in names}
     for t in range(steps):
         machine.step(
-            {p.name: spikes[p.name][:, t] if t < given else np.zeros((samples, p.size), np.int64) for p in program.inputs}  # fmt: skip
+            {
+                p.name: spikes[p.name][:, t] if t < given else np.zeros((samples, p.size), np.int64)
+                for p in program.inputs
+            }
         )
         for n in names:
             fired[n][:, t] = machine.past[n][0]
@@ -160,5 +161,3 @@ class ReferenceBackend:
     def run(self, artifact: Artifact, spikes: Inputs, record: Record) -> RunResult:
         """Run it here."""
         return run_reference(artifact.program, spikes, record=record)
-
-

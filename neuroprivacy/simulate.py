@@ -38,9 +38,7 @@ class Simulation:
         return float((self.prediction == labels).mean())
 
 
-def encode_samples(
-    program: Program, samples: NDArray[np.float32], *, first: int = 0
-) -> NDArray[np.int16]:
+def encode_samples(program: Program, samples: NDArray[np.float32], *, first: int = 0) -> NDArray[np.int16]:
     """Samples in [0, 1] as the Program's own encoder makes them: (samples, T, *port shape).
 
     Raises:
@@ -71,6 +69,8 @@ def simulate(
         first: number of the first sample in its data set.
         progress: told after each chunk.
     """
+    if not len(samples) or chunk < 1:
+        raise ConfigurationError(f"simulate: {len(samples)} samples in chunks of {chunk} cannot be run")
     backend = load_backend(artifact.backend)
     readouts, counts = [], []
     versions: dict[str, str] = {}
@@ -82,9 +82,7 @@ def simulate(
         versions = dict(result.versions)
         progress(min(begin + chunk, len(samples)), len(samples), artifact.backend)
     readout = np.concatenate(readouts)
-    return Simulation(
-        readout=readout, prediction=readout.argmax(axis=1), counts=join_counts(counts), versions=versions
-    )
+    return Simulation(readout=readout, prediction=readout.argmax(axis=1), counts=join_counts(counts), versions=versions)
 
 
 def join_counts(parts: list[Counts]) -> Counts:

@@ -4,16 +4,14 @@ Step 1 of PrivateSNN (Kim et al. 2022, Algorithm 2), after Nayak et al. 2019: so
 distribution whose concentration is a class's similarity to the others, and images are optimised until the ANN answers
 with them. Where paper and published code differ, and what is added here:
 
-| point         | paper                        | published code             | here                                        |
-|---------------|------------------------------|----------------------------|---------------------------------------------|
-| similarity    | Eq. 2, norms squared         | cosine, rows to [0, 1]     | as the code, clamped to 1e-3 (0 is no concentration) |
-| images        | one by one                   | one by one                 | in batches                                  |
-| optimiser     | not stated                   | Adam 1e-3, 1499-2499 steps | Adam, rate falling on a cosine              |
-| jitter        | none                         | none                       | random shifts while optimising              |
-| regulariser   | none                         | none                       | total variation and mean intensity, with a random strength for each image, none for some |
-
-The regulariser matters: without it the images are far brighter and noisier than real ones, thresholds found on them are
-too high, and hard-reset networks fail.
+- similarity: paper Eq. 2 squares the norms; the code takes the cosine and stretches rows to [0, 1]. Here as the code,
+  clamped to 1e-3, because 0 is no concentration;
+- images: one by one in paper and code, in batches here;
+- optimiser: not stated in the paper; Adam at 1e-3 for 1499 to 2499 steps, logits divided by 20, in the code. Here Adam
+  with a rate that falls on a cosine, and logits as they are: divided by 20 they drive activations far above real ones;
+- jitter, and a regulariser (total variation and mean intensity, its strength drawn for each image, none for some): only
+  here. Without it images are far brighter and noisier than real ones, thresholds found on them are too high, and
+  hard-reset networks fail.
 """
 
 from __future__ import annotations
@@ -23,6 +21,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,7 +81,11 @@ class SyntheticSet:
 
     def save(self, folder: Path) -> Path:
         """Write `synthetic.npz` and `synthetic.json`."""
-        arrays = {"images": self.images, "soft_labels": self.soft_labels, "classes": self.classes}
+        arrays: dict[str, NDArray[Any]] = {
+            "images": self.images,
+            "soft_labels": self.soft_labels,
+            "classes": self.classes,
+        }
         write_arrays(folder / "synthetic.npz", arrays)
         write_json(folder / "synthetic.json", {"format": 1, "settings": asdict(self.settings)})
         return folder
@@ -178,7 +181,11 @@ def _frozen_copy(ann: nn.Sequential) -> nn.Sequential:
 
 
 def _optimise(
-    ann: nn.Sequential, label: Tensor, shape: tuple[int, ...], chosen: SynthesisSettings, report: Callable[[int, float], None]
+    ann: nn.Sequential,
+    label: Tensor,
+    shape: tuple[int, ...],
+    chosen: SynthesisSettings,
+    report: Callable[[int, float], None],
 ) -> Tensor:
     """Images whose outputs match `label`: (batch, classes) -> (batch, *shape) in [0, 1]."""
     size, picture = len(label), len(shape) == 3
@@ -196,7 +203,7 @@ def _optimise(
         if picture:
             loss = loss + chosen.total_variation * strength[0] * _total_variation(x)
         optimiser.zero_grad()
-        loss.sum().backward()  # type: ignore[no-untyped-call]
+        loss.sum().backward()
         optimiser.step()
         with torch.no_grad():
             x.clamp_(0, 1)

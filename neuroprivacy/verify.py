@@ -39,9 +39,7 @@ class Difference:
         )
 
 
-def first_difference(
-    quantity: str, layer: str, expected: NDArray[Any], got: NDArray[Any]
-) -> Difference | None:
+def first_difference(quantity: str, layer: str, expected: NDArray[Any], got: NDArray[Any]) -> Difference | None:
     """The earliest difference of two integer arrays; earliest by step where there are steps (axis 1 of 3)."""
     if expected.shape != got.shape:
         return Difference(

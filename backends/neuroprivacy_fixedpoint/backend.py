@@ -57,8 +57,7 @@ class FixedPointBackend:
         flat = np.concatenate([np.asarray(spikes[p.name], np.int32) for p in program.inputs], axis=2)
         size = max(1, min(samples, CHUNK_BYTES // max(1, steps * plan.neurons)))
         parts = [
-            _run_chunk(program, plan, flat[first : first + size], steps, record)
-            for first in range(0, samples, size)
+            _run_chunk(program, plan, flat[first : first + size], steps, record) for first in range(0, samples, size)
         ]
         return _gather(program, plan, spikes, parts, steps, record)
 
@@ -118,9 +117,7 @@ class _Machine:
             np.int64,
         )  # fmt: skip
 
-    def advance(
-        self, begin: int, end: int, inputs: NDArray[np.int32], fired: NDArray[np.uint8], plan: Plan
-    ) -> None:
+    def advance(self, begin: int, end: int, inputs: NDArray[np.int32], fired: NDArray[np.uint8], plan: Plan) -> None:
         """Compute steps begin ... end-1 of this layer."""
         from neuroprivacy_fixedpoint.kernels import advance
 
@@ -163,9 +160,7 @@ def _gather(
     return RunResult(
         backend="fixedpoint",
         spikes=window,
-        readout=joined["v"][first]
-        if program.readout == "membrane"
-        else window[first].sum(axis=1, dtype=np.int64),
+        readout=joined["v"][first] if program.readout == "membrane" else window[first].sum(axis=1, dtype=np.int64),
         counts=count(program, events=events, steps=steps, observed=observed),
         layer_spikes=joined["spikes"] if record.spikes else None,
         final_u=joined["u"] if record.final else None,

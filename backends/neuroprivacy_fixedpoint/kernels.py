@@ -77,7 +77,9 @@ def _pool(edge, index, value, found, pooled):  # type: ignore[no-untyped-def]
         channel = index[k] // area
         y = (index[k] - channel * area) // edge[_WIDTH]
         x = index[k] - channel * area - y * edge[_WIDTH]
-        for row in range(max(0, (y - edge[_POOL_ROWS]) // edge[_POOL_STRIDE_ROWS] + 1), y // edge[_POOL_STRIDE_ROWS] + 1):
+        for row in range(
+            max(0, (y - edge[_POOL_ROWS]) // edge[_POOL_STRIDE_ROWS] + 1), y // edge[_POOL_STRIDE_ROWS] + 1
+        ):
             if row >= height:
                 break
             for column in range(
@@ -223,7 +225,10 @@ def advance(  # type: ignore[no-untyped-def]
                 else:
                     found = _collect(fired[s, past], edge[_SOURCE], edge[_SOURCE_SIZE], index, value)
                 if edge[_KIND] == CONV:
-                    if edge[_POOL_ROWS] * edge[_POOL_COLUMNS] * edge[_POOL_STRIDE_ROWS] * edge[_POOL_STRIDE_COLUMNS] != 1:
+                    if (
+                        edge[_POOL_ROWS] * edge[_POOL_COLUMNS] * edge[_POOL_STRIDE_ROWS] * edge[_POOL_STRIDE_COLUMNS]
+                        != 1
+                    ):
                         found = _pool(edge, index, value, found, pooled)
                     _add_conv(edge, weights, index, value, found, accumulator, channels, columns_out, rows_out)
                 else:

@@ -72,9 +72,7 @@ def make_plan(program: Program) -> Plan:
         layer_offsets[layer.name] = neurons
         neurons += layer.size
     largest = {port.name: max(abs(port.low), abs(port.high)) for port in program.inputs}
-    plans = {
-        layer.name: _plan_layer(program, layer, input_offsets, layer_offsets, largest) for layer in program.layers
-    }
+    plans = {layer.name: _plan_layer(program, layer, input_offsets, layer_offsets, largest) for layer in program.layers}
     return Plan(
         layers=tuple(plans.values()),
         groups=_groups(program, plans),

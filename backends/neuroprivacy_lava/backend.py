@@ -96,9 +96,7 @@ class LavaBackend:
         return RunResult(
             backend="lava",
             spikes=window,
-            readout=final_v[first]
-            if program.readout == "membrane"
-            else window[first].sum(axis=1, dtype=np.int64),
+            readout=final_v[first] if program.readout == "membrane" else window[first].sum(axis=1, dtype=np.int64),
             counts=count(program, events=events, steps=given + program.latency),
             layer_spikes=fired if record.spikes else None,
             final_u=final_u if record.final else None,

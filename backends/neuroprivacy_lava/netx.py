@@ -1,8 +1,9 @@
 """A `.net` file for lava-dl's netx, where netx can express the network.
 
-netx reads HDF5 groups `layer/0 ... n` with `type`, `shape`, `weight`, `bias` and `neuron/{type,iDecay,vDecay,vThMant}`. It knows
-chains of dense layers, convolutions and flatten; hard reset; biases with an exponent of 6; no pooling, no joins, no delays,
-no initial membrane. Anything else has no `.net` file, and the reason is said.
+netx reads HDF5 groups `layer/0 ... n` with `type`, `shape`, `weight`, `bias` and
+`neuron/{type,iDecay,vDecay,vThMant}`. It knows chains of dense layers, convolutions and flatten; hard reset; biases
+with an exponent of 6; no pooling, no joins, no delays, no initial membrane. Anything else has no `.net` file, and the
+reason is said.
 
 Source: lava-dl (commit d825ac5), lava/lib/dl/netx/hdf5.py and blocks.
 """

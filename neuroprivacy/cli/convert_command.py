@@ -20,7 +20,9 @@ from neuroprivacy.cli.output import show, table
 @click.option("--scale", default=1.0, show_default=True, help="Multiplies thresholds of max and percentile.")
 @options.steps
 @click.option("--reset", type=click.Choice(["zero", "subtract"]), default="zero", show_default=True)
-@click.option("--coding", type=click.Choice(["poisson", "poisson-signed", "direct"]), default="direct", show_default=True)
+@click.option(
+    "--coding", type=click.Choice(["poisson", "poisson-signed", "direct"]), default="direct", show_default=True
+)
 @click.option("--readout", type=click.Choice(["membrane", "spike_count"]), default="membrane", show_default=True)
 @options.seed
 @options.as_json
@@ -43,4 +45,6 @@ def command(
     save_checkpoint(net, out, info={"method": method, "seed": seed})
     thresholds = {name: float(neuron.threshold) for name, neuron in net.neurons().items()}
     text = table([[k, f"{v:.4g}"] for k, v in thresholds.items()], header=["layer", "threshold"])
-    show({"model": str(out), "thresholds": thresholds, "steps": steps}, as_json=as_json, text=f"{text}\n\nkept in {out}")
+    show(
+        {"model": str(out), "thresholds": thresholds, "steps": steps}, as_json=as_json, text=f"{text}\n\nkept in {out}"
+    )

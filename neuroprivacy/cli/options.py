@@ -14,11 +14,17 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-seed = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random; recorded.")
+seed = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random; recorded."
+)
 resume = click.option("--resume", is_flag=True, help="Go on from what an interrupted run left in --out.")
-threads = click.option("--threads", type=COUNT, default=1, show_default=True, help="Torch threads; they change floating-point results.")
+threads = click.option(
+    "--threads", type=COUNT, default=1, show_default=True, help="Torch threads; they change floating-point results."
+)
 device = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-data_root = click.option("--data-root", type=FOLDER, help="Folder of data sets; else NEUROPRIVACY_DATA, else the cache.")
+data_root = click.option(
+    "--data-root", type=FOLDER, help="Folder of data sets; else NEUROPRIVACY_DATA, else the cache."
+)
 download = click.option("--download", is_flag=True, help="Fetch the data set if it is missing.")
 target = click.option("--target", default="loihi2", show_default=True, help="Name, or a .toml file.")
 steps = click.option("--steps", type=COUNT, default=16, show_default=True, help="Time steps T.")

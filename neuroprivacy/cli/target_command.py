@@ -38,5 +38,7 @@ def show_target(name: str, as_json: bool) -> None:
         for part, number in parts if field != "sources" else []:
             key = f"{field}.{part}" if part else field
             source = sources.get(key, {})
-            rows.append([key, number if number is not None else "-", source.get("standing", ""), source.get("source", "")])
+            rows.append(
+                [key, number if number is not None else "-", source.get("standing", ""), source.get("source", "")]
+            )
     show(values, as_json=as_json, text=table(rows, header=["field", "value", "standing", "source"]))

@@ -71,8 +71,14 @@ def command(
             state_folder=out, resume=resume, device=device, progress=bars("train"),
         )  # fmt: skip
     right = accuracy(net, data.test_images, data.test_labels)
-    info = provenance(command=f"train {dataset} {family}", seed=seed, threads=threads, dataset=data.name, accuracy=right)
+    info = provenance(
+        command=f"train {dataset} {family}", seed=seed, threads=threads, dataset=data.name, accuracy=right
+    )
     save_checkpoint(net, out, spec=spec, info=info)
     discard_state(out)
     result = {"model": str(out), "accuracy": right, "test_samples": len(data.test_labels), "seed": seed}
-    show(result, as_json=as_json, text=f"accuracy {percent(right)} of {len(data.test_labels)} test samples, kept in {out}")
+    show(
+        result,
+        as_json=as_json,
+        text=f"accuracy {percent(right)} of {len(data.test_labels)} test samples, kept in {out}",
+    )

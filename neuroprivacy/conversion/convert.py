@@ -53,9 +53,7 @@ def convert(
     if calibration.shape[1:] != spec.input_shape:
         raise ConfigurationError(f"calibration: shape {calibration.shape[1:]} is not the network's {spec.input_shape}")
     folded, plain = fold_batch_norm(ann, spec)
-    net = SpikingNet(
-        SpikingSpec(model=plain, beta=beta, reset=reset, coding=coding, steps=steps, readout=readout)
-    )
+    net = SpikingNet(SpikingSpec(model=plain, beta=beta, reset=reset, coding=coding, steps=steps, readout=readout))
     weights = folded.state_dict()
     net.layers.load_state_dict({**net.layers.state_dict(), **weights})
     images = torch.from_numpy(np.array(calibration[:samples], np.float32))

@@ -1,10 +1,9 @@
 """Thresholds, layer by layer, with the layers before already spiking.
 
-| method       | threshold of a layer                                                                     | source            |
-|--------------|------------------------------------------------------------------------------------------|-------------------|
-| `max`        | the largest weighted input over units, samples and steps                                 | PrivateSNN's code |
-| `percentile` | a percentile of the positive weighted inputs                                             | Rueckauer 2017    |
-| `matched`    | the fraction of the largest input for which the ANN's remaining layers, fed with this layer's spike rates, answer most like the ANN itself (Kullback-Leibler divergence) | ours |
+`max` (PrivateSNN's code): the largest weighted input over units, samples and steps.
+`percentile` (Rueckauer et al. 2017): a percentile of the positive weighted inputs.
+`matched` (ours): the fraction of the largest input for which the ANN's remaining layers, fed with this layer's spike
+rates, answer most like the ANN itself (Kullback-Leibler divergence).
 
 `matched` asks what the threshold does to the answer, not to the layer. On synthetic images it is what makes hard-reset
 networks work: their largest input is far above that of real images.
@@ -44,6 +43,10 @@ class ThresholdMethod:
     def __post_init__(self) -> None:
         if self.name not in METHODS:
             raise ConfigurationError(f"method: {self.name!r} is unknown; choose {', '.join(METHODS)}")
+        if not 0 < self.percentile <= 100 or not self.scale > 0:
+            raise ConfigurationError(
+                f"method: percentile {self.percentile} is not in (0, 100], or scale {self.scale} is not positive"
+            )
 
 
 @torch.no_grad()
@@ -118,7 +121,7 @@ def _matched(
 def _rate(neuron: SpikingNeuron, current: Tensor, steps: int, *, chunk: int = 64) -> Tensor:
     """Spikes per step, (samples, ...), computed a few samples at a time."""
     parts = []
-    for part in current.split(chunk, dim=1):
+    for part in torch.split(current, chunk, dim=1):
         parts.append(neuron(part.expand(steps, *part.shape[1:])).mean(0))
     return torch.cat(parts)
 

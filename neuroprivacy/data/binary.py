@@ -64,7 +64,5 @@ def read_records(path: Path, *, record_bytes: int, limit_bytes: int = MAX_FILE_B
     if not payload:
         raise BadFile(path, "is empty")
     if len(payload) % record_bytes:
-        raise BadFile(
-            path, f"holds {len(payload)} bytes, which is no multiple of the record's {record_bytes}"
-        )
+        raise BadFile(path, f"holds {len(payload)} bytes, which is no multiple of the record's {record_bytes}")
     return payload

@@ -27,9 +27,7 @@ CIFAR10_TEST = "test_batch.bin"
 CIFAR100_TRAIN = "train.bin"
 CIFAR100_TEST = "test.bin"
 
-CIFAR10_CLASSES = (
-    *("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-)
+CIFAR10_CLASSES = (*("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),)
 COARSE_CLASSES = 20
 CIFAR100_CLASSES = (
     *("apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle"),

@@ -35,9 +35,7 @@ def download_files(remotes: Sequence[RemoteFile], *, folder: Path) -> None:
         path = fetch(remote, folder=folder)
         if remote.members:
             try:
-                unpack_members(
-                    path, members=remote.members, member_folder=remote.member_folder, folder=folder
-                )
+                unpack_members(path, members=remote.members, member_folder=remote.member_folder, folder=folder)
             except OSError as error:
                 raise DataNotFound(f"{folder}: cannot be written ({error.strerror or error})") from error
             path.unlink(missing_ok=True)
@@ -72,9 +70,7 @@ def fetch(remote: RemoteFile, *, folder: Path) -> Path:
             failures.append(f"{url} ({_first_line(error)})")
         else:
             return Path(path)
-    raise DataNotFound(
-        f"{remote.name}: could not be downloaded from {', '.join(failures)}; copy it to {folder}"
-    )
+    raise DataNotFound(f"{remote.name}: could not be downloaded from {', '.join(failures)}; copy it to {folder}")
 
 
 def unpack_members(
@@ -103,9 +99,7 @@ def unpack_members(
         storage.write_bytes(folder / name, payload)
 
 
-def _read_members(
-    archive: Path, *, wanted: Mapping[str, str], limit_bytes: int
-) -> Iterator[tuple[str, bytes]]:
+def _read_members(archive: Path, *, wanted: Mapping[str, str], limit_bytes: int) -> Iterator[tuple[str, bytes]]:
     """The content of each member of `wanted` (our name: its name), one at a time."""
     member = ""
     try:

@@ -35,9 +35,7 @@ def load_digits() -> Dataset:
     source = datasets.load_digits()
     images = (source.images / _DIGITS_LEVELS).astype(np.float32)[:, np.newaxis]
     train, test = _split(source.target, test=TEST_SAMPLES["digits"])
-    return _dataset(
-        "digits", source, train=train, test=test, train_images=images[train], test_images=images[test]
-    )
+    return _dataset("digits", source, train=train, test=test, train_images=images[train], test_images=images[test])
 
 
 def load_iris() -> Dataset:

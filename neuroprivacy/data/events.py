@@ -79,9 +79,7 @@ def _fault(spikes: NDArray[Any], labels: NDArray[Any] | None, *, allow_signed: b
         wanted = "integers" if allow_signed else "unsigned integers"
         return f"spikes are {spikes.dtype} where {wanted} are expected"
     if spikes.ndim < 3 or 0 in spikes.shape:
-        return (
-            f"spikes have the shape {spikes.shape} where (samples, steps, *shape) is expected, no axis empty"
-        )
+        return f"spikes have the shape {spikes.shape} where (samples, steps, *shape) is expected, no axis empty"
     if labels is None:
         return ""
     if labels.dtype.kind not in "ui" or labels.shape != spikes.shape[:1]:

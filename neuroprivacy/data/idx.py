@@ -80,9 +80,7 @@ def _read_shape(stream: BinaryIO, *, path: Path) -> tuple[int, ...]:
     if len(magic) < 4 or magic[:2] != b"\x00\x00":
         raise BadFile(path, f"is not an IDX file (it begins with {magic.hex(' ') or 'nothing'})")
     if magic[2] != UNSIGNED_BYTE:
-        raise BadFile(
-            path, f"holds values of IDX type 0x{magic[2]:02x} where unsigned bytes (0x08) are expected"
-        )
+        raise BadFile(path, f"holds values of IDX type 0x{magic[2]:02x} where unsigned bytes (0x08) are expected")
     axes = magic[3]
     if not 1 <= axes <= MAX_AXES:
         raise BadFile(path, f"declares {axes} axes where 1 to {MAX_AXES} are expected")

@@ -95,9 +95,7 @@ def _read_labels(path: Path, *, name: str) -> Labels:
 def _read_images(path: Path, *, samples: int) -> Images:
     stored: NDArray[np.uint8] = read_idx(path)
     if stored.shape != (samples, *IMAGE_SHAPE):
-        raise BadFile(
-            path, f"holds images of shape {stored.shape} where {(samples, *IMAGE_SHAPE)} is expected"
-        )
+        raise BadFile(path, f"holds images of shape {stored.shape} where {(samples, *IMAGE_SHAPE)} is expected")
     images = stored[:, np.newaxis].astype(np.float32)
     images /= np.float32(255)
     images.setflags(write=False)

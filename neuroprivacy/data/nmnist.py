@@ -97,9 +97,7 @@ def bin_events(
         raise ConfigurationError(f"bin_events: time ({time.min()} us) must not be negative")
     for axis, size in (("x", width), ("y", height), ("polarity", 2)):
         if len(time) and int(events[axis].max()) >= size:
-            raise OutOfRange(
-                f"events: {axis} ({events[axis].max()}) exceeds {size - 1}; give the sensor's own shape"
-            )
+            raise OutOfRange(f"events: {axis} ({events[axis].max()}) exceeds {size - 1}; give the sensor's own shape")
     kept = events[time < duration_us]
     step = kept["t_us"].astype(np.int64) * steps // duration_us
     channel = kept["polarity"].astype(np.int64) if channels == 2 else np.zeros(len(kept), np.int64)

@@ -79,9 +79,7 @@ def load_dataset(name: str, *, data_root: Path | None = None, download: bool = F
     if name in EMBEDDED:
         return EMBEDDED[name]()
     if name not in FILE_SETS:
-        raise ConfigurationError(
-            f"data set {name!r} is not known; choose one of {', '.join(dataset_names())}"
-        )
+        raise ConfigurationError(f"data set {name!r} is not known; choose one of {', '.join(dataset_names())}")
     source = FILE_SETS[name]
     roots = search_roots(data_root)
     foreign = {other.folder for other in FILE_SETS.values()} - {source.folder}

@@ -63,8 +63,7 @@ class RemoteFile:
 
 def _idx_files(md5: tuple[str, ...], mirrors: tuple[str, ...]) -> tuple[RemoteFile, ...]:
     return tuple(
-        RemoteFile(name=names[0], md5=checksum, mirrors=mirrors)
-        for names, checksum in zip(IDX_FILES, md5, strict=True)
+        RemoteFile(name=names[0], md5=checksum, mirrors=mirrors) for names, checksum in zip(IDX_FILES, md5, strict=True)
     )
 
 

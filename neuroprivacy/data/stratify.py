@@ -18,9 +18,7 @@ def shuffled_indices(samples: int, *, seed: int, stream: int = 0) -> NDArray[np.
     return np.argsort(source.random_raw(samples), kind="stable").astype(np.int64)
 
 
-def stratified_indices(
-    labels: NDArray[np.int64], *, count: int, seed: int, stream: int = 0
-) -> NDArray[np.int64]:
+def stratified_indices(labels: NDArray[np.int64], *, count: int, seed: int, stream: int = 0) -> NDArray[np.int64]:
     """Choose `count` samples with the class shares of `labels`.
 
     Args:

@@ -113,9 +113,7 @@ class Dataset:
 
 def _check_images(where: str, images: Images) -> None:
     if images.dtype != np.float32 or images.ndim not in (2, 4) or images.size == 0:
-        raise ConfigurationError(
-            f"{where} is {images.dtype} {images.shape}; give float32 with 2 or 4 axes, none empty"
-        )
+        raise ConfigurationError(f"{where} is {images.dtype} {images.shape}; give float32 with 2 or 4 axes, none empty")
     low, high = float(images.min()), float(images.max())
     if not (low >= VALUE_RANGE[0] and high <= VALUE_RANGE[1]):
         raise ConfigurationError(f"{where} holds values from {low:g} to {high:g}; scale them to 0 … 1")
@@ -125,9 +123,7 @@ def _check_labels(where: str, labels: Labels, *, samples: int, num_classes: int)
     if labels.dtype != np.int64 or labels.shape != (samples,):
         raise ConfigurationError(f"{where} is {labels.dtype} {labels.shape}; give int64 ({samples},)")
     if labels.min() < 0 or labels.max() >= num_classes:
-        raise ConfigurationError(
-            f"{where} holds {labels.min()} to {labels.max()}; give 0 to {num_classes - 1}"
-        )
+        raise ConfigurationError(f"{where} holds {labels.min()} to {labels.max()}; give 0 to {num_classes - 1}")
 
 
 def _read_only(values: NDArray[Any]) -> NDArray[Any]:

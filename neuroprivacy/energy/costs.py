@@ -91,8 +91,7 @@ COST_MODELS: tuple[CostModel, ...] = (
         title="8-bit integers, 45 nm",
         mac_j=0.23e-12,
         ac_j=0.03e-12,
-        leaves_out=_ARITHMETIC_ONLY
-        + " Sums of many 8-bit products need wider accumulators than are charged here.",
+        leaves_out=_ARITHMETIC_ONLY + " Sums of many 8-bit products need wider accumulators than are charged here.",
         source=_HOROWITZ,
     ),
 )

@@ -42,9 +42,7 @@ def measure_energy(program: Program, *, counts: Counts, samples: int) -> EnergyR
     layers = tuple(
         LayerWork(
             name=layer.name,
-            work=_layer_work(
-                program, layer, counts=counts, samples=samples, macs=macs[layer.name], graded=graded
-            ),
+            work=_layer_work(program, layer, counts=counts, samples=samples, macs=macs[layer.name], graded=graded),
         )
         for layer in program.layers
     )
@@ -68,14 +66,10 @@ def is_graded(port: Port) -> bool:
     return port.high > 1 or port.low < -1
 
 
-def _layer_work(
-    program: Program, layer: Layer, *, counts: Counts, samples: int, macs: int, graded: set[str]
-) -> Work:
+def _layer_work(program: Program, layer: Layer, *, counts: Counts, samples: int, macs: int, graded: set[str]) -> Work:
     """Means over samples of one layer."""
     seen = counts.layers[layer.name]
-    multiplied = [
-        done for edge, done in zip(layer.edges, seen.edge_operations, strict=True) if edge.source in graded
-    ]
+    multiplied = [done for edge, done in zip(layer.edges, seen.edge_operations, strict=True) if edge.source in graded]
     per_neuron = seen.updates.sum() / layer.size / samples
     rule = program.target.rule
     leaky = _neurons(layer.dv != 0, layer)

@@ -29,8 +29,7 @@ def notes(program: Program, *, total: Work, chip: ChipCosts | None) -> tuple[str
     found = list(_ALWAYS)
     if total.graded_operations:
         found.append(
-            "The input is graded (more than -1, 0 and 1): its operations multiply and are charged as MACs, "
-            "not as ACs."
+            "The input is graded (more than -1, 0 and 1): its operations multiply and are charged as MACs, not as ACs."
         )
     recurrent = recurrent_edges(program)
     if recurrent:
@@ -41,8 +40,7 @@ def notes(program: Program, *, total: Work, chip: ChipCosts | None) -> tuple[str
         )
     if splits_sign(program):
         found.append(
-            "Signed input reaches the chip as an on and an off channel; the ANN is charged for one signed "
-            "channel."
+            "Signed input reaches the chip as an on and an off channel; the ANN is charged for one signed channel."
         )
     if chip is not None:
         found.append(
@@ -51,7 +49,6 @@ def notes(program: Program, *, total: Work, chip: ChipCosts | None) -> tuple[str
         )
     else:
         found.append(
-            f"{program.target.name}: no energy per operation is known of this target, so no chip row "
-            "is given."
+            f"{program.target.name}: no energy per operation is known of this target, so no chip row is given."
         )
     return tuple(found)

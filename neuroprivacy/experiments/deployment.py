@@ -51,9 +51,7 @@ def run_deployment(
     """
     started = time.perf_counter()
     sweep_temporaries(folder)
-    stations = make_networks(
-        dataset, settings=settings, folder=folder, resume=resume, device=device, progress=progress
-    )
+    stations = make_networks(dataset, settings=settings, folder=folder, resume=resume, device=device, progress=progress)
     deployed = deploy(
         stations.encrypted,
         dataset,
@@ -70,8 +68,6 @@ def run_deployment(
 
 
 def _must_agree(deployed: Deployed) -> None:
-    differing = [
-        f"{name}: {'; '.join(v.differences[:3])}" for name, v in deployed.verdicts.items() if not v.identical
-    ]
+    differing = [f"{name}: {'; '.join(v.differences[:3])}" for name, v in deployed.verdicts.items() if not v.identical]
     if differing:
         raise CheckFailed("backends differ from the reference:\n" + "\n".join(differing))

@@ -25,10 +25,11 @@ DATASETS = ("digits", "mnist", "fashion-mnist")
 _STATIONS = ("ann", "converted", "encrypted", "integer")
 _HEAD = """# Results
 
-Remake this page with `NEUROPRIVACY_DATA=... make results` (or `{command}`). Accuracies are of the whole test set, in
-percent; each row is one seed of everything: ANN, synthetic images, retraining, encoder. "Changed" is the share of test
-images whose prediction by the 8-bit integers differs from that of the float spiking network on the very same input spikes.
-"Identical" counts samples on which the reference, fixedpoint and Lava agreed in every spike and every final u and v.
+Remake this page with `NEUROPRIVACY_DATA=... make results` (or `{command}`).
+Accuracies are of the whole test set, in percent; each row is one seed of everything: ANN, synthetic images, retraining,
+encoder. "Changed" is the share of test images whose prediction by the 8-bit integers differs from that of the float
+spiking network on the very same input. "Identical" counts samples on which the reference, fixedpoint and Lava agreed in
+every spike and every final u and v.
 
 Machine class: {machine}. Versions: {versions}. Torch threads: {threads}.
 """
@@ -40,14 +41,14 @@ _CAVEAT = """
 ## What to know about these numbers
 
 - No real image is seen after the ANN is trained: synthesis, thresholds and retraining use synthetic images alone.
-- The recipe itself (temperature, regulariser, threshold criterion, learning rate, augmentation) was chosen in trials that
-  looked at up to 2,000 test images of MNIST and Fashion-MNIST. The figures are on all 10,000, those included: the choice of
-  the recipe is not independent of the test set. Seeds 1 and later played no part in the choice of the code's defaults.
-- Class encryption training moves the weights by a few percent only (see the last table); it is obfuscation, and no attack has
-  been run against it yet.
+- The recipe itself (temperature, regulariser, threshold criterion, learning rate, augmentation) was chosen in trials
+  that looked at up to 2,000 test images of MNIST and Fashion-MNIST. The figures are on all 10,000, those included: the
+  choice of the recipe is not independent of the test set.
+- Class encryption training moves the weights by a few percent only (see the last table); it is obfuscation, and no
+  attack has been run against it yet.
 - PrivateSNN's own figures are for VGG16 on CIFAR-10 at T = 150 and are not reproduced here.
-- With the published plain maximum as threshold and a hard reset, synthetic images give thresholds that are far too high at
-  T = 16 (`--method max`); matching the thresholds to the ANN's answer is what closes that gap.
+- With the published plain maximum as threshold and a hard reset, synthetic images give thresholds that are far too high
+  at T = 16 (`--method max`); matching the thresholds to the ANN's answer is what closes that gap.
 """
 
 
@@ -73,9 +74,7 @@ def page(found: Sequence[tuple[str, int, dict[str, Any]]], *, command: str) -> s
     origin = found[0][2]["provenance"]
     settings = origin["settings"]
     versions = ", ".join(f"{k} {v}" for k, v in origin["versions"].items())
-    machine = (
-        f"{origin['machine']['processor']}, {origin['machine']['cores']} cores, {origin['machine']['system']}"
-    )
+    machine = f"{origin['machine']['processor']}, {origin['machine']['cores']} cores, {origin['machine']['system']}"
     lines = [_HEAD.format(command=command, machine=machine, versions=versions, threads=origin["threads"])]
     lines.append(_SETTINGS.format(steps=settings["steps"], target=settings["target"]))
     lines += ["## Accuracy at each station", "", *_accuracy_table(found), ""]

@@ -107,9 +107,7 @@ def _layers(deployed: Deployed, samples: int) -> list[dict[str, Any]]:
                 "wraps": seen["wraps"],
                 "saturations": seen["saturations"],
                 "weight_scale": layer.scale[0],
-                "weight_levels": len(
-                    np.unique(np.concatenate([e.map.weight.reshape(-1) for e in layer.edges]))
-                ),
+                "weight_levels": len(np.unique(np.concatenate([e.map.weight.reshape(-1) for e in layer.edges]))),
             }
         )
     return rows

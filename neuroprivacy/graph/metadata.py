@@ -6,6 +6,7 @@ own and resets to zero.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -67,10 +68,22 @@ def read_info(graph: nir.NIRGraph) -> GraphInfo:
         if value is not None and value not in choices:
             raise UnsupportedNode(f"graph: metadata {name} ({value!r}) is none of {', '.join(choices)}")
         known[name] = value
-    dt, steps = found.get(PREFIX + "dt_s"), found.get(PREFIX + "steps")
-    return GraphInfo(
-        dt_s=float(dt) if dt is not None else None, steps=int(steps) if steps is not None else None, **known
-    )
+    dt_s = _positive("dt_s", found.get(PREFIX + "dt_s"))
+    steps = _positive("steps", found.get(PREFIX + "steps"))
+    return GraphInfo(dt_s=dt_s, steps=None if steps is None else int(steps), **known)
+
+
+def _positive(name: str, value: Any) -> float | None:
+    """A number above 0, if there is one; metadata of a file may be anything."""
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 < number < math.inf or (name == "steps" and number != int(number)):
+        raise UnsupportedNode(f"graph: metadata {name} ({value!r}) is not a positive number")
+    return number
 
 
 def _text(value: Any) -> str | None:

@@ -9,6 +9,7 @@ currents whose sum over time is the readout.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import nir
@@ -52,9 +53,7 @@ def to_nir(net: SpikingNet, *, dt_s: float = DEFAULT_DT_S) -> nir.NIRGraph:
     nodes["output"] = nir.Output({"output": np.array(x.shape[1:])})
     chain.append("output")
     info = GraphInfo(dt_s=dt_s, reset=spec.reset, readout=spec.readout, coding=spec.coding, steps=spec.steps)
-    return nir.NIRGraph(
-        nodes=nodes, edges=list(zip(chain[:-1], chain[1:], strict=True)), metadata=info.to_metadata()
-    )
+    return nir.NIRGraph(nodes=nodes, edges=list(itertools.pairwise(chain)), metadata=info.to_metadata())
 
 
 def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
@@ -94,9 +93,7 @@ def _neuron(module: SpikingNeuron, shape: tuple[int, ...], dt_s: float) -> nir.N
     if module.beta == 1:
         return nir.IF(r=full / dt_s, v_threshold=threshold, v_reset=full * 0)
     tau = dt_s / (1 - module.beta)
-    return nir.LIF(
-        tau=full * tau, r=full * (tau / dt_s), v_leak=full * 0, v_threshold=threshold, v_reset=full * 0
-    )
+    return nir.LIF(tau=full * tau, r=full * (tau / dt_s), v_leak=full * 0, v_threshold=threshold, v_reset=full * 0)
 
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:

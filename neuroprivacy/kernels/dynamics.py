@@ -85,9 +85,7 @@ def integrate_membrane(
     return held, (held != free).astype(np.int64)
 
 
-def fire_and_reset(
-    v: Int64, *, threshold: Int64, reset: Reset, fires: bool, rule: NeuronRule
-) -> tuple[Int64, Int64]:
+def fire_and_reset(v: Int64, *, threshold: Int64, reset: Reset, fires: bool, rule: NeuronRule) -> tuple[Int64, Int64]:
     """Spikes (0 or 1) and the membrane after reset.
 
     Args:

@@ -17,18 +17,14 @@ def dense_apply(weight: Int64, x: Int64) -> Int64:
     return x @ weight.T
 
 
-def conv_output_shape(
-    height: int, width: int, *, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
-) -> Pair:
+def conv_output_shape(height: int, width: int, *, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
     """Height and width of a convolution's output: floor((n + 2P - D(K-1) - 1)/S) + 1 per axis."""
     rows = (height + 2 * padding[0] - dilation[0] * (kernel[0] - 1) - 1) // stride[0] + 1
     columns = (width + 2 * padding[1] - dilation[1] * (kernel[1] - 1) - 1) // stride[1] + 1
     return rows, columns
 
 
-def conv_apply(
-    weight: Int64, x: Int64, *, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Int64:
+def conv_apply(weight: Int64, x: Int64, *, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Int64:
     """Grouped 2-d convolution.
 
     Args:
@@ -40,7 +36,7 @@ def conv_apply(
     Returns:
         (samples, out channels, rows, columns).
     """
-    samples, channels, height, width = x.shape
+    samples, _, height, width = x.shape
     out_channels, in_per_group, kernel_rows, kernel_columns = weight.shape
     rows, columns = conv_output_shape(
         height, width, kernel=(kernel_rows, kernel_columns), stride=stride, padding=padding, dilation=dilation

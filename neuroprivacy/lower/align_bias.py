@@ -1,8 +1,8 @@
 """Bias timing: on a chip with latency a layer integrates its bias before its first input has come through.
 
 A layer at depth k computes k idle steps too many. With no input, v follows f(v) = tz(v·(4096 - dv)) + bias; v_init is
-chosen with f^k(v_init) = 0, solved backwards in exact integers. Then the delayed network equals the latency-free one bit
-for bit, if such a v_init exists within the membrane's width and no idle step ends above the threshold.
+chosen with f^k(v_init) = 0, solved backwards in exact integers. Then the delayed network equals the latency-free one
+bit for bit, if such a v_init exists within the membrane's width and no idle step ends above the threshold.
 """
 
 from __future__ import annotations

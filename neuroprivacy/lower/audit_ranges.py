@@ -59,9 +59,7 @@ def audit_ranges(program: Program) -> tuple[Issue, ...]:
     return tuple(found)
 
 
-def silent_steps(
-    layer: Layer, reach: dict[str, tuple[int, int]], *, latency: int, target: TargetSpec
-) -> int:
+def silent_steps(layer: Layer, reach: dict[str, tuple[int, int]], *, latency: int, target: TargetSpec) -> int:
     """Input steps for which a layer that only integrates provably stays below the threshold."""
     low, high = activation_range(layer, reach)
     bias = int(np.abs(layer.bias).max(initial=0))

@@ -1,7 +1,7 @@
 """Whether the network is larger than the chip: neurons, synapses into one neuron, targets of one source.
 
-A limit whose figure is only secondary (no vendor's page was found) gives a remark; one that is published or chosen refuses.
-Splitting layers over cores is not modelled here: a network that passes may still not map.
+A limit whose figure is only secondary (no vendor's page was found) gives a remark; one that is published or chosen
+refuses. Splitting layers over cores is not modelled here: a network that passes may still not map.
 """
 
 from __future__ import annotations
@@ -23,9 +23,13 @@ def check_capacity(program: Program) -> tuple[Issue, ...]:
             secondary = source is not None and source.standing == "secondary"
             found.append(
                 Issue(
-                    where=where, what=what, value=value, limit=limit,
-                    hint=f"{hint} (the limit is a secondary figure)" if secondary else hint, fatal=not secondary,
-                )  # fmt: skip
+                    where=where,
+                    what=what,
+                    value=value,
+                    limit=limit,
+                    hint=f"{hint} (the limit is a secondary figure)" if secondary else hint,
+                    fatal=not secondary,
+                )
             )
 
     if limits.cores is not None and limits.neurons_per_core is not None:
@@ -34,9 +38,7 @@ def check_capacity(program: Program) -> tuple[Issue, ...]:
         within("network", "neurons", neurons, room, "neurons_per_core", "use a smaller network or a larger target")
     fan_out: dict[str, int] = {}
     for layer in program.layers:
-        within(
-            layer.name, "fan-in", fan_in(layer), limits.fan_in, "fan_in", "split the layer or choose another target"
-        )
+        within(layer.name, "fan-in", fan_in(layer), limits.fan_in, "fan_in", "split the layer or choose another target")
         for edge in layer.edges:
             fan_out[edge.source] = fan_out.get(edge.source, 0) + int(edge.map.fan_out().max())
     for name, value in fan_out.items():

@@ -18,7 +18,7 @@ from neuroprivacy.errors import UnsupportedNode
 from neuroprivacy.graph import GraphInfo
 from neuroprivacy.lower.discretize import NEURONS, StepNeuron, discretize
 from neuroprivacy.lower.draft import Draft, DraftEdge, DraftLayer, Float64
-from neuroprivacy.lower.fold_pools import LINEAR, POOLS, fold_path
+from neuroprivacy.lower.fold_pools import LINEAR, POOLS, Folded, fold_path
 from neuroprivacy.program import Port
 
 Node = Any
@@ -44,7 +44,9 @@ def collect(graph: nir.NIRGraph, *, info: GraphInfo, dt_s: float) -> Draft:
                 layers.append(walker.readout(source))
                 outputs.append(source)
             else:
-                raise UnsupportedNode(f"{source}: {type(last).__name__} cannot be an output; end in neurons or a linear layer")
+                raise UnsupportedNode(
+                    f"{source}: {type(last).__name__} cannot be an output; end in neurons or a linear layer"
+                )
     if not outputs:
         raise UnsupportedNode("graph: nothing leads to an output")
     silent = not next(layer for layer in layers if layer.name == outputs[0]).fires
@@ -73,7 +75,7 @@ class _Walker:
 
     def port(self, name: str) -> Port:
         """The input port of an Input node."""
-        shape = tuple(int(n) for n in np.atleast_1d(next(iter(self.graph.nodes[name].input_type.values()))))
+        shape = self._shape(name)
         if self.info.coding is None:
             return Port(name=name, shape=shape)
         return Encoder(coding=self.info.coding, steps=1).port(shape, name=name)
@@ -95,9 +97,14 @@ class _Walker:
 
     def readout(self, name: str) -> DraftLayer:
         """A linear node at the end: neurons that only integrate (with the leak of the network's own neurons)."""
-        shape = tuple(int(n) for n in np.atleast_1d(next(iter(self.graph.nodes[name].output_type.values()))))
+        maps = self._maps(name)
+        shape = maps[0][1].shape if maps else (1,)
         size = math.prod(shape)
-        leaks = [discretize(n, node, dt_s=self.dt_s).beta for n, node in self.graph.nodes.items() if isinstance(node, NEURONS)]
+        leaks = [
+            discretize(n, node, dt_s=self.dt_s).beta
+            for n, node in self.graph.nodes.items()
+            if isinstance(node, NEURONS)
+        ]
         beta = float(leaks[-1].flat[0]) if leaks else 1.0
         neuron = StepNeuron(
             shape=shape, beta=np.full(size, beta), gain=np.ones(size), bias=np.zeros(size), threshold=np.ones(size)
@@ -108,15 +115,12 @@ class _Walker:
             reset=self.info.reset or "hard", fires=False,
         )  # fmt: skip
 
-    def _incoming(
-        self, ends: Sequence[str], size: int, neuron: StepNeuron
-    ) -> tuple[tuple[DraftEdge, ...], Float64]:
+    def _incoming(self, ends: Sequence[str], size: int, neuron: StepNeuron) -> tuple[tuple[DraftEdge, ...], Float64]:
         """All paths that end in `ends`, scaled by the neuron's input gain."""
         edges: list[DraftEdge] = []
         bias = np.zeros(size)
         for end in ends:
-            for source, path in self._paths(end):
-                folded = fold_path(path, where=end)
+            for source, folded in self._maps(end):
                 if folded.out_size != size:
                     raise UnsupportedNode(f"{end}: gives {folded.out_size} values to {size} neurons")
                 scale = self.port(source).scale if isinstance(self.graph.nodes[source], nir.Input) else 1.0
@@ -125,6 +129,16 @@ class _Walker:
         if not edges:
             raise UnsupportedNode(f"{', '.join(ends) or 'a neuron'}: nothing feeds it")
         return tuple(edges), bias
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        """Shape of what an input or a neuron node gives."""
+        node = self.graph.nodes[name]
+        shape = next(iter(node.input_type.values())) if isinstance(node, nir.Input) else np.shape(node.v_threshold)
+        return tuple(int(n) for n in np.atleast_1d(np.asarray(shape, np.int64))) or (1,)
+
+    def _maps(self, name: str) -> list[tuple[str, Folded]]:
+        """(source, map from it to `name`) for every way back to a neuron or an input."""
+        return [(source, fold_path(path, where=name, shape=self._shape(source))) for source, path in self._paths(name)]
 
     def _paths(self, name: str) -> list[tuple[str, list[tuple[str, Node]]]]:
         """(source, nodes from the source to `name`) for every way back to a neuron or an input."""

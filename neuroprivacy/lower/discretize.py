@@ -1,7 +1,7 @@
 """Neurons from continuous time to steps: forward Euler with one step of length dt.
 
-    IF    dv/dt = R I                    v += (R dt) I
-    LIF   τ dv/dt = (v_leak - v) + R I   v = (1 - dt/τ) v + (R dt/τ) I + (dt/τ) v_leak
+IF    dv/dt = R I                    v += (R dt) I
+LIF   τ dv/dt = (v_leak - v) + R I   v = (1 - dt/τ) v + (R dt/τ) I + (dt/τ) v_leak
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NEURONS = (nir.IF, nir.LIF)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StepNeuron:
-    """A neuron in steps: v = beta·v + gain·I + bias, spike above threshold; arrays (neurons,), shape as in the graph."""
+    """A neuron in steps: v = beta·v + gain·I + bias, spike above threshold; arrays (neurons,), shape of the graph."""
 
     shape: tuple[int, ...]
     beta: Float64

@@ -14,6 +14,7 @@ import nir
 import numpy as np
 
 from neuroprivacy.errors import UnsupportedNode
+from neuroprivacy.kernels import conv_output_shape
 from neuroprivacy.lower.draft import ConvShape, DraftEdge, Float64
 
 LINEAR = (nir.Linear, nir.Affine, nir.Conv2d)
@@ -22,11 +23,12 @@ POOLS = (nir.AvgPool2d, nir.SumPool2d)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Folded:
-    """One map: weight, a convolution's options, and the bias of each target neuron."""
+    """One map: weight, a convolution's options, the bias of each target neuron, and the shape of these."""
 
     weight: Float64
     conv: ConvShape | None
     bias: Float64
+    shape: tuple[int, ...]
 
     @property
     def out_size(self) -> int:
@@ -43,12 +45,19 @@ class Folded:
             return DraftEdge(source=source, weight=self.weight * gain[:, None] * scale)
         by_channel = gain.reshape(self.weight.shape[0], -1)
         if np.ptp(by_channel, axis=1).any():
-            raise UnsupportedNode(f"{source}: the input gain differs between neurons of one channel; use one per channel")
+            raise UnsupportedNode(
+                f"{source}: the input gain differs between neurons of one channel; use one per channel"
+            )
         return DraftEdge(source=source, weight=self.weight * by_channel[:, :1, None, None] * scale, conv=self.conv)
 
 
-def fold_path(path: list[tuple[str, Any]], *, where: str) -> Folded:
+def fold_path(path: list[tuple[str, Any]], *, where: str, shape: tuple[int, ...]) -> Folded:
     """One map from the nodes between a source and a neuron.
+
+    Args:
+        path: the nodes, by name.
+        where: what the path leads to.
+        shape: of the source. Shapes that nir infers are not used: it is wrong about some convolutions.
 
     Raises:
         UnsupportedNode: the path holds no linear node, more than one, or a pool that nothing linear follows.
@@ -68,67 +77,106 @@ def fold_path(path: list[tuple[str, Any]], *, where: str) -> Folded:
         raise UnsupportedNode(f"{pools[-1][0]}: a pool must be followed by a linear layer, not by neurons")
     if len(pools) > 1:
         raise UnsupportedNode(f"{pools[1][0]}: follows another pool; make them one")
-    pool = pools[0] if pools else None
+    pool = _pool_options(*pools[0], shape) if pools else None
     if isinstance(node, nir.Conv2d):
-        return _conv(name, node, pool)
+        return _conv(name, node, pool, shape)
     return _dense(name, node, pool)
 
 
-def _pool_options(pool: tuple[str, Any]) -> tuple[tuple[int, int], tuple[int, int], float, tuple[int, ...]]:
-    """(window, stride, factor, input shape) of a pool."""
-    name, node = pool
-    window, stride, padding = (
-        tuple(int(v) for v in np.broadcast_to(np.asarray(getattr(node, field)), 2))
-        for field in ("kernel_size", "stride", "padding")
-    )
-    if any(padding):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pool:
+    """A pool: window, stride, what its sums are multiplied by, and the shapes before and after it."""
+
+    window: tuple[int, int]
+    stride: tuple[int, int]
+    factor: float
+    before: tuple[int, int, int]
+    after: tuple[int, int, int]
+
+
+def _pool_options(name: str, node: Any, shape: tuple[int, ...]) -> _Pool:
+    """A pool of a source of that shape."""
+    window, stride = _pair(node.kernel_size), _pair(node.stride)
+    if any(_pair(node.padding)):
         raise UnsupportedNode(f"{name}: a padded pool cannot be folded; pad the convolution instead")
+    if len(shape) != 3:
+        raise UnsupportedNode(f"{name}: a pool reads (channels, height, width), its source has shape {shape}")
+    rows, columns = ((shape[i + 1] - window[i]) // stride[i] + 1 for i in (0, 1))
+    if rows < 1 or columns < 1:
+        raise UnsupportedNode(f"{name}: the pool {window} is larger than its input {shape}; make it smaller")
     factor = 1 / math.prod(window) if isinstance(node, nir.AvgPool2d) else 1.0
-    shape = tuple(int(n) for n in np.atleast_1d(next(iter(node.input_type.values()))))
-    return (window[0], window[1]), (stride[0], stride[1]), factor, shape
+    return _Pool(
+        window=window,
+        stride=stride,
+        factor=factor,
+        before=(shape[0], shape[1], shape[2]),
+        after=(shape[0], rows, columns),
+    )
 
 
-def _conv(name: str, node: Any, pool: tuple[str, Any] | None) -> Folded:
+def _conv(name: str, node: Any, pool: _Pool | None, source: tuple[int, ...]) -> Folded:
     """A convolution, with the pool before it."""
     weight = np.asarray(node.weight, np.float64)
-    height, width = (int(n) for n in node.input_shape)
     channels = weight.shape[1] * int(node.groups)
-    stride, dilation = (_pair(getattr(node, field)) for field in ("stride", "dilation"))
+    seen = _conv_input(name, node, channels, pool.after if pool else source)
+    stride, dilation = _pair(node.stride), _pair(node.dilation)
     if isinstance(node.padding, str):
         padding = (0, 0) if node.padding == "valid" else _same(name, weight.shape[2:], dilation)
     else:
         padding = _pair(node.padding)
-    shape: tuple[int, int, int] = (channels, height, width)
-    window = pool_stride = (1, 1)
-    if pool is not None:
-        window, pool_stride, factor, before = _pool_options(pool)
-        weight = weight * factor
-        shape = (before[0], before[1], before[2])
+    rows, columns = conv_output_shape(
+        seen[1],
+        seen[2],
+        kernel=(weight.shape[2], weight.shape[3]),
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+    )
+    if rows < 1 or columns < 1:
+        raise UnsupportedNode(f"{name}: the kernel {weight.shape[2:]} is larger than its padded input {seen}")
     conv = ConvShape(
-        in_shape=shape, stride=stride, padding=padding, dilation=dilation, groups=int(node.groups),
-        pool=window, pool_stride=pool_stride,
-    )  # fmt: skip
-    rows, columns = (
-        (size + 2 * padding[i] - dilation[i] * (weight.shape[i + 2] - 1) - 1) // stride[i] + 1
-        for i, size in enumerate((height, width))
+        in_shape=pool.before if pool else seen,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=int(node.groups),
+        pool=pool.window if pool else (1, 1),
+        pool_stride=pool.stride if pool else (1, 1),
     )
     bias = np.repeat(np.asarray(node.bias, np.float64).reshape(-1), rows * columns)
-    return Folded(weight=weight, conv=conv, bias=bias)
+    return Folded(
+        weight=weight * (pool.factor if pool else 1.0),
+        conv=conv,
+        bias=bias,
+        shape=(int(weight.shape[0]), rows, columns),
+    )
 
 
-def _dense(name: str, node: Any, pool: tuple[str, Any] | None) -> Folded:
+def _conv_input(name: str, node: Any, channels: int, source: tuple[int, ...]) -> tuple[int, int, int]:
+    """(channels, height, width) that a convolution reads; a flat source is read in the shape that the node states."""
+    if len(source) == 3:
+        seen = (source[0], source[1], source[2])
+    elif node.input_shape is not None:
+        height, width = _pair(node.input_shape)
+        seen = (channels, height, width)
+    else:
+        raise UnsupportedNode(f"{name}: a convolution reads (channels, height, width), its source has shape {source}")
+    if seen[0] != channels:
+        raise UnsupportedNode(f"{name}: reads {channels} channels, its source has {seen[0]}")
+    return seen
+
+
+def _dense(name: str, node: Any, pool: _Pool | None) -> Folded:
     """A linear layer; after a pool it is a convolution over the whole pooled map."""
     weight = np.asarray(node.weight, np.float64)
     bias = np.asarray(node.bias, np.float64).reshape(-1) if isinstance(node, nir.Affine) else np.zeros(len(weight))
     if pool is None:
-        return Folded(weight=weight, conv=None, bias=bias)
-    window, pool_stride, factor, shape = _pool_options(pool)
-    rows, columns = ((shape[i + 1] - window[i]) // pool_stride[i] + 1 for i in (0, 1))
-    if weight.shape[1] != shape[0] * rows * columns:
+        return Folded(weight=weight, conv=None, bias=bias, shape=(len(weight),))
+    if weight.shape[1] != math.prod(pool.after):
         raise UnsupportedNode(f"{name}: {weight.shape[1]} inputs do not fit the pool before it")
-    kernel = weight.reshape(len(weight), shape[0], rows, columns) * factor
-    conv = ConvShape(in_shape=(shape[0], shape[1], shape[2]), pool=window, pool_stride=pool_stride)
-    return Folded(weight=kernel, conv=conv, bias=bias)
+    conv = ConvShape(in_shape=pool.before, pool=pool.window, pool_stride=pool.stride)
+    kernel = weight.reshape(len(weight), *pool.after) * pool.factor
+    return Folded(weight=kernel, conv=conv, bias=bias, shape=(len(weight),))
 
 
 def _pair(value: Any) -> tuple[int, int]:

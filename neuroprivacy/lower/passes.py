@@ -1,6 +1,7 @@
 """The order of lowering, in one place.
 
-    graph ─ collect ─► draft ─ DRAFT_PASSES ─► draft ─ quantize ─► layers ─ align_bias ─► Program ─ check_capacity, audit_ranges ─► remarks
+graph ─ collect ─► draft ─ DRAFT_PASSES ─► draft ─ quantize ─► layers ─ align_bias ─► Program
+Program ─ check_capacity, audit_ranges ─► remarks
 """
 
 from __future__ import annotations
@@ -127,9 +128,7 @@ def _encoder(info: GraphInfo, steps: int, seed: int, draft: Draft) -> dict[str, 
     return {**described, "on_off_channels": draft.signed_split}
 
 
-def _proved_steps(
-    draft: Draft, layers: tuple[Layer, ...], target: TargetSpec, latency: int, steps: int
-) -> int | None:
+def _proved_steps(draft: Draft, layers: tuple[Layer, ...], target: TargetSpec, latency: int, steps: int) -> int | None:
     """For how many input steps a silent readout is proved; None where the target needs no proof."""
     if target.silent_readout or draft.readout != "membrane":
         return None

@@ -52,9 +52,7 @@ def _layer(
     beta = _constants(layer.name, "decay", layer.beta, target)
     theta = _constants(layer.name, "threshold", layer.threshold, target)
     scale = _choose_scale(layer, target, high, theta, steps, reach)
-    edges = tuple(
-        Edge(source=e.source, map=_integer_map(e, scale, high), delay=e.delay) for e in layer.edges
-    )
+    edges = tuple(Edge(source=e.source, map=_integer_map(e, scale, high), delay=e.delay) for e in layer.edges)
     if not any(edge.map.weight.any() for edge in edges):
         what = f"every weight rounds to zero at the scale that {target.name}'s widths need"
         raise DoesNotFit.of([Issue(where=layer.name, what=what, hint="choose a target with wider thresholds")])
@@ -64,7 +62,11 @@ def _layer(
         threshold = np.floor(theta / scale * (1 + 1e-9)).astype(np.int64) + (target.threshold_test == ">=")
         if (threshold < 1).any():
             raise DoesNotFit.of(
-                [Issue(where=layer.name, what="the threshold is smaller than one weight unit", hint="rescale the layer")]
+                [
+                    Issue(
+                        where=layer.name, what="the threshold is smaller than one weight unit", hint="rescale the layer"
+                    )
+                ]
             )
     mantissa, exponent = _bias(layer, target, scale)
     return Layer(
@@ -137,9 +139,7 @@ def _smallest_scale(
     return max(limits, default=0.0)
 
 
-def one_sided_sums(
-    layer: DraftLayer, reach: dict[str, tuple[int, int]]
-) -> tuple[Float64, Float64]:
+def one_sided_sums(layer: DraftLayer, reach: dict[str, tuple[int, int]]) -> tuple[Float64, Float64]:
     """Largest positive and negative synaptic sum of one step that any input could cause, by output channel."""
     parts: list[tuple[Float64, Float64]] = []
     for edge in layer.edges:

@@ -40,5 +40,3 @@ def _split(edge: DraftEdge) -> DraftEdge:
         raise UnsupportedNode(f"{edge.source}: a grouped convolution cannot read a signed input; use --coding poisson")
     channels, height, width = edge.conv.in_shape
     return replace(edge, weight=weight, conv=replace(edge.conv, in_shape=(2 * channels, height, width)))
-
-

@@ -106,7 +106,9 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     except OSError as error:
         raise BadFile(path, f"cannot be read ({error.strerror})") from error
     if digest(payload) != described.get("weights_sha256"):
-        raise BadFile(path, "does not match its checksum", hint="it is truncated or was changed; train or copy it again")
+        raise BadFile(
+            path, "does not match its checksum", hint="it is truncated or was changed; train or copy it again"
+        )
     try:
         tensors = safetensors.torch.load(payload)
         net: nn.Module

@@ -100,9 +100,7 @@ class SpikingNet(nn.Module):
             if isinstance(module, nn.BatchNorm2d):
                 raise ConfigurationError(f"{name}: fold batch norm into the convolution before making it spike")
             spiking = isinstance(module, nn.ReLU)
-            layers[name] = (
-                SpikingNeuron(beta=spec.beta, reset=spec.reset, surrogate=surrogate) if spiking else module
-            )
+            layers[name] = SpikingNeuron(beta=spec.beta, reset=spec.reset, surrogate=surrogate) if spiking else module
         if spec.readout == "spike_count":
             layers["outact"] = SpikingNeuron(beta=spec.beta, reset=spec.reset, surrogate=surrogate)
         self.layers = nn.Sequential(layers)

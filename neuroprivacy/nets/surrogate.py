@@ -1,18 +1,16 @@
 """Surrogate gradients: what stands in for the derivative of a spike with respect to the membrane.
 
-`U` is v - θ, the distance to the threshold, except for `privatesnn`, which is relative to θ.
+With U = v - θ, the distance to the threshold:
 
-| name                       | derivative                              | source                                      |
-|----------------------------|-----------------------------------------|---------------------------------------------|
-| `privatesnn`               | (γ/θ) max(0, 1 - |v/θ - 1|), γ = 0.3     | Kim et al. 2022, Eq. 5; γ and 1/θ as in their code |
-| `fast_sigmoid`             | 1/(1 + 25|U|)²                          | snnTorch 1.0.0, `FastSigmoid`, slope 25     |
-| `atan`                     | (α/2)/(1 + (πUα/2)²), α = 2             | snnTorch 1.0.0, `ATan`: peak 1              |
-| `spike_rate_escape`        | k exp(-β|U - 1|), β = 1, k = 25         | snnTorch 1.0.0, `SpikeRateEscape`: centred one above the threshold |
-| `straight_through`         | 1                                       | snnTorch 1.0.0, `StraightThroughEstimator`  |
-| `triangular`               | θ' below, -θ' at and above; θ' = 1      | snnTorch 1.0.0, `Triangular`: a sign flip, no triangle |
+    privatesnn          (γ/θ) max(0, 1 - |v/θ - 1|), γ = 0.3    Kim et al. 2022, Eq. 5; γ and 1/θ as in their code
+    fast_sigmoid        1/(1 + 25|U|)²                          snnTorch 1.0.0, FastSigmoid, slope 25
+    atan                (α/2)/(1 + (πUα/2)²), α = 2             snnTorch 1.0.0, ATan: peak 1
+    spike_rate_escape   k exp(-β|U - 1|), β = 1, k = 25         snnTorch 1.0.0, centred one above the threshold
+    straight_through    1                                       snnTorch 1.0.0, StraightThroughEstimator
+    triangular          1 below, -1 at and above (for θ = 1)    snnTorch 1.0.0, Triangular: a sign flip
 
-The last five are those of Moshruba et al. 2025. Note their scales: a comparison of shapes is confounded with a factor of
-up to 25 unless it is matched; `scale` does that.
+The last five are those of Moshruba et al. 2025. Note their scales: a comparison of shapes is confounded with a factor
+of up to 25 unless it is matched; `scale` does that.
 """
 
 from __future__ import annotations
@@ -104,5 +102,7 @@ def _from_snntorch(name: str, distance: Tensor) -> Tensor:
         try:
             (gradient,) = torch.autograd.grad(make()(at).sum(), at)
         except (TypeError, RuntimeError) as error:
-            raise ConfigurationError(f"surrogate: snntorch:{name} cannot be used with its defaults ({error})") from error
+            raise ConfigurationError(
+                f"surrogate: snntorch:{name} cannot be used with its defaults ({error})"
+            ) from error
     return gradient

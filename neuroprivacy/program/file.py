@@ -121,8 +121,7 @@ def _description(program: Program) -> dict[str, Any]:
                 "fires": layer.fires,
                 "scale": list(layer.scale),
                 "edges": [
-                    {"source": edge.source, "delay": edge.delay, "map": _describe_map(edge.map)}
-                    for edge in layer.edges
+                    {"source": edge.source, "delay": edge.delay, "map": _describe_map(edge.map)} for edge in layer.edges
                 ],
             }
             for layer in program.layers

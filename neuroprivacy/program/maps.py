@@ -86,7 +86,13 @@ class ConvMap:
             if len(value) != length or any(type(number) is not int for number in value):
                 raise ConfigurationError(f"conv map: {name} {value} is not {length} integers")
         positive = (*self.in_shape, *self.stride, *self.dilation, self.groups, *self.pool, *self.pool_stride)
-        if self.weight.ndim != 4 or 0 in self.weight.shape or min(positive) < 1 or min(self.padding) < 0 or type(self.groups) is not int:
+        if (
+            self.weight.ndim != 4
+            or 0 in self.weight.shape
+            or min(positive) < 1
+            or min(self.padding) < 0
+            or type(self.groups) is not int
+        ):
             raise ConfigurationError(
                 f"conv map: weight shape {self.weight.shape}, input {self.in_shape} or an option is not positive"
             )

@@ -243,14 +243,12 @@ def _structure(program: Program) -> list[Issue]:
         for name in ("bias_mantissa", "v_init"):
             if getattr(layer, name).shape != (layer.size,):
                 found.append(Issue(where=layer.name, what=f"{name} is not one value per neuron"))
-        if len(layer.scale) not in (1, layer.size) or not all(
-            math.isfinite(s) and s > 0 for s in layer.scale
-        ):
+        if len(layer.scale) not in (1, layer.size) or not all(math.isfinite(s) and s > 0 for s in layer.scale):
             found.append(Issue(where=layer.name, what="scale is not one positive number (or one per neuron)"))
         ready.add(layer.name)
-    if program.readout == "membrane" and program.outputs:
-        if any(layer.fires for layer in program.layers if layer.name == program.outputs[0]):
-            found.append(Issue(where=program.outputs[0], what="a membrane readout must not fire"))
+    firing = {layer.name for layer in program.layers if layer.fires}
+    if program.readout == "membrane" and program.outputs and program.outputs[0] in firing:
+        found.append(Issue(where=program.outputs[0], what="a membrane readout must not fire"))
     return found
 
 

@@ -46,9 +46,7 @@ def accuracy_chart(stations: Sequence[Station]) -> Markup | None:
         axes.plot(places, values, color=RULE, linewidth=1.5, zorder=1)
         for place, bounds in zip(places, ranges, strict=True):
             if bounds:
-                axes.plot(
-                    [place, place], [100 * b for b in bounds], color=SNN, linewidth=5, alpha=0.25, zorder=2
-                )
+                axes.plot([place, place], [100 * b for b in bounds], color=SNN, linewidth=5, alpha=0.25, zorder=2)
         axes.plot(places, values, "o", color=SNN, markersize=8, zorder=3)
         for place, station, value in zip(places, stations, values, strict=True):
             following = values[place + 1] if place + 1 < len(values) else value
@@ -70,9 +68,7 @@ def accuracy_chart(stations: Sequence[Station]) -> Markup | None:
         axes.set_ylabel("test accuracy, %")
         axes.grid(axis="y", color=RULE, linewidth=0.7)
         axes.set_axisbelow(True)
-        told = ", ".join(
-            f"{station.title or station.name} {percent(station.accuracy)}" for station in stations
-        )
+        told = ", ".join(f"{station.title or station.name} {percent(station.accuracy)}" for station in stations)
         return to_svg(figure, name="accuracy", description=f"Test accuracy by station: {told}.")
 
 

@@ -65,9 +65,7 @@ def to_svg(figure: Figure, *, name: str, description: str) -> Markup:
         description: what a reader who cannot see it is told.
     """
     stream = io.StringIO()
-    figure.savefig(
-        stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-    )
+    figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = stream.getvalue()
     body = text[text.index(">", text.index("<svg")) + 1 :]
     box = re.search(r'viewBox="([^"]+)"', text)

@@ -44,8 +44,7 @@ def energy_chart(models: Sequence[EnergyModel]) -> Markup | None:
         axes.grid(axis="x", color=RULE, linewidth=0.7)
         axes.set_axisbelow(True)
         told = "; ".join(
-            f"{m.name}: ANN {joule(m.ann_j)}, SNN {joule(m.snn_j)}, "
-            f"with neuron updates {joule(m.snn_with_updates_j)}"
+            f"{m.name}: ANN {joule(m.ann_j)}, SNN {joule(m.snn_j)}, with neuron updates {joule(m.snn_with_updates_j)}"
             for m in shown
         )
         return to_svg(figure, name="energy", description=f"Energy per inference. {told}.")

@@ -82,9 +82,7 @@ def flatten(value: Any, within: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from flatten(inner, f"{within}.{name}" if within else str(name))
-    elif isinstance(value, (list, tuple)) and any(
-        isinstance(inner, (Mapping, list, tuple)) for inner in value
-    ):
+    elif isinstance(value, (list, tuple)) and any(isinstance(inner, (Mapping, list, tuple)) for inner in value):
         for i, inner in enumerate(value):
             yield from flatten(inner, f"{within}[{i}]")
     elif isinstance(value, (list, tuple)):

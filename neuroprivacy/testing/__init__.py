@@ -1,7 +1,7 @@
 """The conformance kit, shipped: any backend can be held against the reference with it.
 
-    from neuroprivacy.testing import check_backend
-    report = check_backend("fixedpoint", random_programs=500)
+from neuroprivacy.testing import check_backend
+report = check_backend("fixedpoint", random_programs=500)
 """
 
 from neuroprivacy.testing.case import Case

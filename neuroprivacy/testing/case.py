@@ -92,7 +92,7 @@ def network(
     readout: Readout = "spike_count",
     latency: int | None = None,
 ) -> Program:
-    """A Program around `layers`; by default one spiking input as wide as the first map, and the last layer as output."""
+    """A Program around `layers`; by default one spiking input as wide as the first map, the last layer as output."""
     first = layers[0].edges[0].map
     spec = load_target(target)
     return Program(

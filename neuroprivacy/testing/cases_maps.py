@@ -1,4 +1,4 @@
-"""Cases of the linear maps: weights at their ends, convolution's orientation, padding, stride, dilation, groups, pools."""
+"""Cases of the linear maps: weights at their ends; orientation, padding, stride, dilation, groups and pools."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ def _dense(name: str, rule: str, *, weight: list[list[int]], x: list[int], v: li
     )
 
 
-def _conv(
-    name: str, rule: str, *, weight: Int64, image: Int64, expected: Any, high: int = 1, **options: Any
-) -> Case:
+def _conv(name: str, rule: str, *, weight: Int64, image: Int64, expected: Any, high: int = 1, **options: Any) -> Case:
     """One step of an image through a convolution; `expected` is (channels, rows, columns) in weight units."""
     linear = ConvMap(weight=weight, in_shape=image.shape, **options)
     wanted = np.asarray(expected, np.int64)

@@ -80,7 +80,7 @@ def neuron_cases() -> tuple[Case, ...]:
             weight=1, threshold=100, dv=1, steps=[1, 0, 0], s=[0, 0, 0, 0], v=[0, 64, 63, 62],
         ),
         _neuron(
-            "v_decays_toward_zero_from_below", "tz(v (4096 - dv)): the fraction of a negative product is dropped upwards",
+            "v_decays_toward_zero_from_below", "tz(v (4096 - dv)): a negative product is rounded upwards",
             weight=-1, threshold=100, dv=1, steps=[1, 0, 0], s=[0, 0, 0, 0], v=[0, -64, -63, -62],
         ),
         _neuron(

@@ -1,8 +1,8 @@
-"""The training loop: epochs of seeded batches, a state on disk after each, so that a resumed run ends the same to the bit.
+"""The training loop: epochs of seeded batches, a state on disk after each; a resumed run ends the same to the bit.
 
-Every epoch draws its order and its noise from (seed, epoch) alone. What a resumed run needs is therefore the network, the
-optimizer and the number of finished epochs; it needs no generator state. The number of threads changes floating-point
-results, so it is stored too and a resume with another number is refused.
+Every epoch draws its order and its noise from (seed, epoch) alone. So a resumed run needs the network, the optimizer and
+the number of finished epochs, and no generator state. The number of threads changes floating-point results, so it is
+stored too and a resume with another number is refused.
 """
 
 from __future__ import annotations
@@ -163,9 +163,7 @@ def _store(
     write_bytes(path, stream.getvalue())
 
 
-def _restore(
-    path: Path, net: nn.Module, optimizer: torch.optim.Optimizer, settings: FitSettings
-) -> list[float]:
+def _restore(path: Path, net: nn.Module, optimizer: torch.optim.Optimizer, settings: FitSettings) -> list[float]:
     """Load the state, if there is one; returns the history so far."""
     if not path.exists():
         return []
@@ -184,7 +182,9 @@ def _restore(
     except BadFile:
         raise
     except Exception as error:  # torch.load raises many types on damaged files
-        raise BadFile(path, f"is not a training state ({type(error).__name__})", hint="start without --resume") from error
+        raise BadFile(
+            path, f"is not a training state ({type(error).__name__})", hint="start without --resume"
+        ) from error
 
 
 def discard_state(folder: Path) -> None:

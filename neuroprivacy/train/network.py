@@ -84,7 +84,9 @@ def shifted(x: Tensor, limit: int, *, flip: bool) -> Tensor:
     height, width = x.shape[2:]
     rows = torch.randint(0, 2 * limit + 1, (len(x), 1, 1, 1), device=x.device)
     columns = torch.randint(0, 2 * limit + 1, (len(x), 1, 1, 1), device=x.device)
-    index_rows = (rows + torch.arange(height, device=x.device).view(1, 1, -1, 1)).expand(-1, x.shape[1], -1, padded.shape[3])
+    index_rows = (rows + torch.arange(height, device=x.device).view(1, 1, -1, 1)).expand(
+        -1, x.shape[1], -1, padded.shape[3]
+    )
     moved = padded.gather(2, index_rows)
     index_columns = (columns + torch.arange(width, device=x.device)).expand(-1, x.shape[1], height, -1)
     moved = moved.gather(3, index_columns)
@@ -92,5 +94,3 @@ def shifted(x: Tensor, limit: int, *, flip: bool) -> Tensor:
         mirrored = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
         moved = torch.where(mirrored, moved.flip(3), moved)
     return moved
-
-

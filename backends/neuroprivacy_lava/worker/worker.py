@@ -127,7 +127,9 @@ def build(lava, described, arrays, inputs, steps, states, scratch):
         outlets[layer["name"]] = neurons[layer["name"]].s_out
     for i, layer in enumerate(described["layers"]):
         for j, edge in enumerate(layer["edges"]):
-            rows, columns, values = (arrays[f"layer{i}.edge{j}.{n}"].astype(np.int64) for n in ("rows", "columns", "values"))
+            rows, columns, values = (
+                arrays[f"layer{i}.edge{j}.{n}"].astype(np.int64) for n in ("rows", "columns", "values")
+            )
             for part in matrices(rows, columns, values, (layer["size"], edge["source_size"])):
                 connect(lava, part, samples, edge, outlets[edge["source"]], neurons[layer["name"]].a_in)
     return neurons
@@ -189,7 +191,10 @@ def run_apart(*arguments):
         _, status = os.waitpid(child, 0)
         if status != 0:
             told = os.path.exists(path + ".error")
-            reason = open(path + ".error", encoding="utf-8").read() if told else f"it ended with status {status}"
+            reason = f"it ended with status {status}"
+            if told:
+                with open(path + ".error", encoding="utf-8") as stream:
+                    reason = stream.read()
             raise RuntimeError(f"Lava failed\n{reason}")
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
@@ -228,7 +233,7 @@ def answer(folder):
         names = sorted(result)
         np.savez(os.path.join(folder, "result.npz"), **{f"array{i}": result[name] for i, name in enumerate(names)})
         response = {"ok": True, "names": names, "versions": versions(), "seconds": time.time() - started}
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the host is told
+    except BaseException as error:
         response = {"ok": False, "error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
     partial = os.path.join(folder, "response.partial")
     with open(partial, "w", encoding="utf-8") as stream:
@@ -242,7 +247,7 @@ def serve():
     arrived = threading.Condition()
     # Read below Python's own stdin object: Lava's child processes close that one, and would wait for its lock for ever.
     pipe = os.dup(0)
-    sys.stdin = open(os.devnull, encoding="utf-8")
+    sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
 
     def listen():
         pending = b""
@@ -273,17 +278,14 @@ def run_file(network, source, target):
         ports = described["ports"]
         names = [ports[0]["name"] if len(ports) == 1 and "spikes" in archive.files else port["name"] for port in ports]
         keys = ["spikes"] if len(ports) == 1 and "spikes" in archive.files else names
-        inputs = {name: archive[key] for name, key in zip(names, keys)}
+        inputs = {name: archive[key] for name, key in zip(names, keys, strict=True)}
         labels = archive["labels"] if "labels" in archive.files else None
     inputs = {name: array.reshape(*array.shape[:2], -1).astype(np.int64) for name, array in inputs.items()}
     record = {"states": False}
     _, result = run_network(network, inputs, record)
     output = described["outputs"][0]
     window = result[f"spikes.{output}"][:, described["latency"] :]
-    if described["readout"] == "membrane":
-        readout = result[f"final_v.{output}"]
-    else:
-        readout = window.sum(axis=1, dtype=np.int64)
+    readout = result[f"final_v.{output}"] if described["readout"] == "membrane" else window.sum(axis=1, dtype=np.int64)
     prediction = readout.argmax(axis=1)
     arrays = {"spikes": window, "readout": readout, "prediction": prediction}
     if labels is not None:
