@@ -7,8 +7,16 @@ The public functions are flat here and loaded on first use, so that importing th
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    # A type checker would take these for the subpackages of the same names.
+    from neuroprivacy.lower import lower as lower
+    from neuroprivacy.simulate import simulate as simulate
+    from neuroprivacy.train import train as train
 
 __version__ = "0.1.0.dev0"
 
@@ -52,3 +60,14 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """The public names."""
     return sorted(__all__)
+
+
+class _FrontDoor(ModuleType):
+    """This package: a public function is not hidden by the subpackage of the same name once that is imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _PUBLIC or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _FrontDoor

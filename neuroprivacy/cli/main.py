@@ -13,7 +13,7 @@ from importlib import import_module
 import click
 
 from neuroprivacy import __version__
-from neuroprivacy.errors import EXIT_INTERRUPTED, NeuroPrivacyError
+from neuroprivacy.errors import EXIT_INTERRUPTED, EXIT_USAGE, NeuroPrivacyError
 
 #: Command -> (module, one-line help). The help stands here so that listing the commands imports none of them.
 COMMANDS = {
@@ -85,3 +85,9 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.exceptions.Exit as leave:
         sys.exit(leave.exit_code)
+    except OSError as error:
+        # A folder that cannot be written, a full disk, a closed pipe.
+        if debug:
+            raise
+        click.echo(f"error: {error.filename or 'output'}: {error.strerror or error}", err=True)
+        sys.exit(EXIT_USAGE)

@@ -120,9 +120,7 @@ def _many(file: str, *faults: tuple[str, str, str]) -> tuple[Mutant, ...]:
 
 
 _FIRE = """        before, saturated = integrate_membrane(self.v[name], u, dv=layer.dv, bias=layer.bias, rule=rule)
-        spikes, v = fire_and_reset(
-            before, threshold=layer.threshold, reset=layer.reset, fires=layer.fires, rule=rule
-        )
+        spikes, v = fire_and_reset(before, threshold=layer.threshold, reset=layer.reset, fires=layer.fires, rule=rule)
 """
 _FIRE_EARLY = """        spikes, v = fire_and_reset(
             self.v[name], threshold=layer.threshold, reset=layer.reset, fires=layer.fires, rule=rule
@@ -211,8 +209,8 @@ MUTANTS: tuple[Mutant, ...] = (
         ("pads_before_only", _PAD, "np.pad(x, ((0, 0), (0, 0), (2 * padding[0], 0), (2 * padding[1], 0)))"),
         ("pads_after_only", _PAD, "np.pad(x, ((0, 0), (0, 0), (0, 2 * padding[0]), (0, 2 * padding[1])))"),
         ("pads_with_the_border", _PAD, _PAD[:-1] + ', mode="edge")'),
-        ("strides_swapped", "samples, channels, height, width = x.shape\n",
-         "samples, channels, height, width = x.shape\n    stride = stride[::-1]\n"),
+        ("strides_swapped", "samples, _, height, width = x.shape\n",
+         "samples, _, height, width = x.shape\n    stride = stride[::-1]\n"),
         ("dilation_ignored", "i * dilation[0], j * dilation[1]", "i, j"),
         ("dilation_of_rows_only", "i * dilation[0], j * dilation[1]", "i * dilation[0], j * dilation[0]"),
         ("groups_interleaved", _KERNELS,

@@ -1,8 +1,8 @@
 """The training loop: epochs of seeded batches, a state on disk after each; a resumed run ends the same to the bit.
 
-Every epoch draws its order and its noise from (seed, epoch) alone. So a resumed run needs the network, the optimizer and
-the number of finished epochs, and no generator state. The number of threads changes floating-point results, so it is
-stored too and a resume with another number is refused.
+Every epoch draws its order and its noise from (seed, epoch) alone. So a resumed run needs the network, the optimizer
+and the number of finished epochs, and no generator state. The number of threads changes floating-point results, so it
+is stored too and a resume with another number is refused.
 """
 
 from __future__ import annotations

@@ -44,9 +44,7 @@ def test_the_hundred_names_are_in_alphabetical_order() -> None:
         ("cifar-100", "cifar-100-binary/test.bin", (0, 100), "holds the fine label 100, the largest is 99"),
     ],
 )
-def test_wrong_labels(
-    root: Path, records: Records, name: str, file: str, labels: tuple[int, ...], text: str
-) -> None:
+def test_wrong_labels(root: Path, records: Records, name: str, file: str, labels: tuple[int, ...], text: str) -> None:
     (root / file).write_bytes(records([labels]))
     with pytest.raises(BadFile, match=f"{Path(file).name}: {text}"):
         load_dataset(name, data_root=root)

@@ -34,9 +34,7 @@ class Web(dict[str, bytes]):
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Web:
     web = Web()
-    monkeypatch.setattr(
-        pooch, "HTTPDownloader", lambda **options: lambda url, output, _: web.fetch(url, output)
-    )
+    monkeypatch.setattr(pooch, "HTTPDownloader", lambda **options: lambda url, output, _: web.fetch(url, output))
     return web
 
 
@@ -115,15 +113,11 @@ def test_archives_that_cannot_be_used(tmp_path: Path, archive: bytes, text: str)
     path = tmp_path / "set.tar.gz"
     path.write_bytes(archive)
     with pytest.raises(BadFile, match=text):
-        unpack_members(
-            path, members=["x.bin"], member_folder="inner", folder=tmp_path / "out", limit_bytes=10
-        )
+        unpack_members(path, members=["x.bin"], member_folder="inner", folder=tmp_path / "out", limit_bytes=10)
     assert not (tmp_path / "out").exists()
 
 
-def test_download_fills_the_first_root(
-    web: Web, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_download_fills_the_first_root(web: Web, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     published = {path.name: path.read_bytes() for path in (root / "mnist").iterdir()}
     files = tuple(remote(name, content) for name, content in published.items())
     monkeypatch.setattr(remotes, "REMOTES", {"mnist": files})

@@ -54,9 +54,7 @@ def test_digits_are_sixteenths_and_training_and_test_pictures_add_up_to_the_sour
     assert np.array_equal(pictures, np.round(pictures))
     source = datasets.load_digits()
     key = [
-        sorted(
-            (int(label), picture.astype(np.float64).tobytes()) for label, picture in zip(*pair, strict=True)
-        )
+        sorted((int(label), picture.astype(np.float64).tobytes()) for label, picture in zip(*pair, strict=True))
         for pair in (
             (np.concatenate([loaded.train_labels, loaded.test_labels]), pictures),
             (source.target, source.images),

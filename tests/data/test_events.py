@@ -55,9 +55,7 @@ def test_faults_in_files(tmp_path: Path, arrays: dict[str, np.ndarray], text: st
 
 
 @pytest.mark.parametrize(("arrays", "text"), FAULTS)
-def test_nothing_is_saved_that_could_not_be_loaded(
-    tmp_path: Path, arrays: dict[str, np.ndarray], text: str
-) -> None:
+def test_nothing_is_saved_that_could_not_be_loaded(tmp_path: Path, arrays: dict[str, np.ndarray], text: str) -> None:
     with pytest.raises(ConfigurationError, match=text):
         save_spikes(tmp_path / "spikes.npz", **arrays)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []

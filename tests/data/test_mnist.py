@@ -48,9 +48,7 @@ def test_unpacked_files_do_as_well(root: Path) -> None:
         ("t10k-images-idx3-ubyte.gz", np.zeros(10), r"images of shape \(10,\)"),
     ],
 )
-def test_files_that_do_not_fit_together(
-    root: Path, idx: Idx, file: str, values: np.ndarray, text: str
-) -> None:
+def test_files_that_do_not_fit_together(root: Path, idx: Idx, file: str, values: np.ndarray, text: str) -> None:
     (root / "mnist" / file).write_bytes(gzip.compress(idx(values)))
     with pytest.raises(BadFile, match=text):
         load_dataset("mnist", data_root=root)

@@ -77,9 +77,7 @@ def test_a_missing_recording(tmp_path: Path) -> None:
     channels=st.sampled_from([1, 2]),
     duration=st.none() | st.integers(1, 120),
 )
-def test_counts_equal_a_plain_loop(
-    events: list[Event], steps: int, channels: int, duration: int | None
-) -> None:
+def test_counts_equal_a_plain_loop(events: list[Event], steps: int, channels: int, duration: int | None) -> None:
     shape = (channels, 3, 5)
     counts = bin_events(recorded(events), steps=steps, shape=shape, duration_us=duration)
     end = duration or max([t for *_, t in events], default=0) + 1

@@ -17,17 +17,13 @@ def test_names() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(
-        ConfigurationError, match="data set 'minst' is not known; choose one of digits, iris"
-    ) as caught:
+    with pytest.raises(ConfigurationError, match="data set 'minst' is not known; choose one of digits, iris") as caught:
         load_dataset("minst")
     assert all(name in str(caught.value) for name in dataset_names())
     assert caught.value.exit_code == EXIT_USAGE
 
 
-def test_the_first_folder_that_has_it_is_taken(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_first_folder_that_has_it_is_taken(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "empty").mkdir()
     monkeypatch.setenv("NEUROPRIVACY_DATA", str(root))
     from_variable = load_dataset("mnist", data_root=tmp_path / "empty").digest()
@@ -39,9 +35,7 @@ def test_the_first_folder_that_has_it_is_taken(
     assert load_dataset("mnist").digest() == from_variable
 
 
-def test_the_cache_folder_is_searched_last(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_cache_folder_is_searched_last(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEUROPRIVACY_DATA", "")
     cache = tmp_path / "home" / ".cache" / "neuroprivacy" / "data"
     cache.parent.mkdir(parents=True)
@@ -65,9 +59,7 @@ def test_the_folder_of_another_set_is_not_taken_for_a_root(root: Path) -> None:
         load_dataset("fashion-mnist", data_root=root / "mnist")
 
 
-def test_a_missing_set_names_the_folders_and_the_remedies(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_set_names_the_folders_and_the_remedies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEUROPRIVACY_DATA", str(tmp_path / "b"))
     with pytest.raises(DataNotFound) as caught:
         load_dataset("cifar-100", data_root=tmp_path / "a")

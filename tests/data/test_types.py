@@ -67,9 +67,7 @@ def test_subset_keeps_the_shares_of_the_classes_and_pairs_images_with_labels() -
     small = whole.subset(train=5, seed=3)
     assert np.bincount(small.train_labels).tolist() in ([3, 2, 0], [3, 1, 1])
     assert small.test_images is whole.test_images
-    rows = {
-        image.tobytes(): label for image, label in zip(whole.train_images, whole.train_labels, strict=True)
-    }
+    rows = {image.tobytes(): label for image, label in zip(whole.train_images, whole.train_labels, strict=True)}
     for image, label in zip(small.train_images, small.train_labels, strict=True):
         assert rows[image.tobytes()] == label
     assert not small.train_images.flags.writeable

@@ -39,9 +39,7 @@ def test_by_hand() -> None:
     conv = ConvMap(weight=ones(4, 2, 3, 3), in_shape=(2, 5, 5), padding=(1, 1))
     assert map_macs(conv) == 169 * 4 * 2
     # The ANN convolves the pooled 2x2 map: each of its 4 outputs sees 4 values inside the border.
-    pooled = ConvMap(
-        weight=ones(3, 2, 3, 3), in_shape=(2, 4, 4), padding=(1, 1), pool=(2, 2), pool_stride=(2, 2)
-    )
+    pooled = ConvMap(weight=ones(3, 2, 3, 3), in_shape=(2, 4, 4), padding=(1, 1), pool=(2, 2), pool_stride=(2, 2))
     assert map_macs(pooled) == 4 * 4 * 3 * 2
     assert map_macs(DenseMap(weight=ones(7, 11))) == 77
 

@@ -34,9 +34,7 @@ def dense(*, target: str = "int8", high: int = 1, dv: int = 0, du: int = 4095, f
 
 
 def counted(program: Program, *, inputs: list[list[int]], spikes: list[list[int]], steps: int = 10) -> Counts:
-    return count(
-        program, events={"input": np.array(inputs, np.int64), "fc": np.array(spikes, np.int64)}, steps=steps
-    )
+    return count(program, events={"input": np.array(inputs, np.int64), "fc": np.array(spikes, np.int64)}, steps=steps)
 
 
 def by_hand() -> EnergyReport:

@@ -12,9 +12,7 @@ from neuroprivacy.testing.random_programs import random_case
 
 def energy_section() -> dict[str, Any]:
     case = random_case(5, steps=12, samples=3, max_neurons=16)
-    return measure_energy(
-        case.program, counts=run_reference(case.program, case.spikes).counts, samples=3
-    ).to_dict()
+    return measure_energy(case.program, counts=run_reference(case.program, case.spikes).counts, samples=3).to_dict()
 
 
 ENERGY = energy_section()

@@ -175,9 +175,7 @@ def test_privacy_is_said_to_be_unmeasured_unless_it_is_there(data: dict[str, Any
 
 
 def test_a_ratio_below_one_is_said_as_plainly(data: dict[str, Any]) -> None:
-    for model, (alone, both) in zip(
-        data["energy"]["models"], ((8.5, 2.5), (3.5, 0.25), (0.43, 0.12)), strict=True
-    ):
+    for model, (alone, both) in zip(data["energy"]["models"], ((8.5, 2.5), (3.5, 0.25), (0.43, 0.12)), strict=True):
         model["ratio"], model["ratio_with_updates"] = alone, both
     page = render_report(data)
     assert "The SNN is cheaper, neuron updates included." in page
