@@ -26,6 +26,7 @@ from neuroprivacy.errors import ConfigurationError
 from neuroprivacy.nets import SpikingNet
 from neuroprivacy.nets.spiking import spiking_input
 from neuroprivacy.progress import Progress, silent
+from neuroprivacy.storage import digest
 from neuroprivacy.train.fit import FitSettings, fit
 from neuroprivacy.train.network import shifted
 
@@ -104,11 +105,19 @@ def encrypt(
         augment=(lambda x: shifted(x, chosen.shift, flip=False)) if picture and chosen.shift else None,
         state_folder=state_folder,
         resume=resume,
+        identity=_identity(net, teacher, images, chosen),
         progress=progress,
     )
     trained = trained.cpu().eval()
     teacher.cpu()
     return trained, {"loss": history, "readout_scale": scale, "weights": weight_change(net, trained)}
+
+
+def _identity(net: SpikingNet, teacher: nn.Module, images: Tensor, chosen: EncryptionSettings) -> str:
+    """Digest of all that a retraining run depends on beside its fit settings."""
+    tensors = [*net.state_dict().values(), *teacher.state_dict().values(), images]
+    described = repr((net.spec, chosen.mix, chosen.temperature, chosen.shift)).encode()
+    return digest(described + b"".join(t.detach().cpu().numpy().tobytes() for t in tensors))
 
 
 def distillation_loss(own: Tensor, teacher: Tensor, *, mix: float, temperature: float) -> Tensor:

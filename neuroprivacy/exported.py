@@ -50,8 +50,11 @@ def open_artifact(folder: Path) -> Artifact:
         BadFile: the folder holds no export, or its parts do not belong together.
     """
     described = read_json(folder / "artifact.json")
-    place = folder if (folder / "program.json").exists() else folder / "program"
-    program = load_program(place)
+    nested = folder / "program"
+    # A folder may have been exported into before, for another backend: the hash says which program belongs.
+    places = [p for p in (folder, nested) if (p / "program.json").exists()]
+    matching = [p for p in places if read_json(p / "program.json").get("content_hash") == described.get("content_hash")]
+    program = load_program((matching or places or [nested])[0])
     if described.get("content_hash") != program.content_hash or not isinstance(described.get("backend"), str):
         raise BadFile(folder / "artifact.json", "does not belong to the program beside it", hint="export again")
     return Artifact(backend=described["backend"], folder=folder, program=program)

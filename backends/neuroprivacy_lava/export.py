@@ -65,6 +65,8 @@ def export(program: Program, folder: Path) -> None:
             }
         )
     save_program(program, folder / "program")
+    for stale in ("program.json", "arrays.npz", "network.net"):
+        (folder / stale).unlink(missing_ok=True)
     reason = write_net(program, folder / "network.net")
     write_arrays(folder / "network.npz", arrays)
     write_text(folder / "run.py", worker_script().read_text(encoding="utf-8"))
@@ -86,7 +88,8 @@ def export(program: Program, folder: Path) -> None:
         {
             "format": 1,
             "content_hash": program.content_hash,
-            "ports": [{"name": p.name, "size": p.size} for p in program.inputs],
+            "ports": [{"name": p.name, "size": p.size, "low": p.low, "high": p.high} for p in program.inputs],
+            "max_steps": program.max_steps,
             "layers": layers,
             "outputs": list(program.outputs),
             "latency": program.latency,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import io
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ import tempfile
 import time
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +71,7 @@ class WorkerProcess:
     def __init__(self, command: list[str] | None = None, env: dict[str, str] | None = None) -> None:
         self._given = (command, env)
         self._process: subprocess.Popen[bytes] | None = None
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
+        self._log: IO[bytes] = io.BytesIO()
         atexit.register(self.close)
 
     def _start(self, *, offline: bool) -> subprocess.Popen[bytes]:
@@ -80,8 +81,7 @@ class WorkerProcess:
             command, env = default_command()
             if offline:
                 env["UV_OFFLINE"] = "1"
-        self._log.seek(0)
-        self._log.truncate()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
         try:
             return subprocess.Popen(
                 command, env=env, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, start_new_session=True
@@ -189,6 +189,7 @@ class WorkerProcess:
         if process.stdin is not None:
             with contextlib.suppress(OSError):
                 process.stdin.close()
+        self._log.close()
 
 
 def group_alive(group: int) -> bool:

@@ -37,7 +37,8 @@ def command(
     data = load_dataset(dataset, data_root=data_root)
     settings = default_deployment(data, seed=seed, threads=threads)
     settings = replace(settings, backends=("fixedpoint", "lava") if lava else ("fixedpoint",))
-    line = f"neuroprivacy demo --dataset {dataset} --seed {seed} --threads {threads}"
+    line = f"neuroprivacy demo --dataset {dataset} --seed {seed} --threads {threads} --device {device}"
+    line += "" if lava else " --no-lava"
     with progress_bars() as bars:
         report = run_deployment(
             data, settings=settings, folder=out, resume=resume, device=device, command=line, progress=bars

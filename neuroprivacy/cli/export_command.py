@@ -40,6 +40,7 @@ def command(
         return
     choice = LowerOptions(dt_s=dt_s, weight_bits=weight_bits, steps=steps, seed=seed, strict=strict)
     lowered = lower(graph, target=target, options=choice, provenance={"versions": versions()})
+    (out / "artifact.json").unlink(missing_ok=True)
     artifact = build(lowered.program, backend=backend, folder=out)
     save_nir(graph, out / "network.nir")
     write_json(out / "artifact.json", {"backend": backend, "content_hash": lowered.program.content_hash})

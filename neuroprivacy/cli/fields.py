@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import click
+from click.core import ParameterSource
+
+from neuroprivacy.errors import ConfigurationError
 from neuroprivacy.kernels.dynamics import Reset
 
 #: snnTorch's names, as users know them, and ours.
@@ -13,3 +17,15 @@ RESETS: dict[str, Reset] = {"zero": "hard", "subtract": "soft"}
 def spiking_fields(beta: float, reset: Reset, coding: str, steps: int, surrogate: str) -> dict[str, Any]:
     """Fields of `SpikingSpec` beside the model."""
     return {"beta": beta, "reset": reset, "coding": coding, "steps": steps, "surrogate": surrogate}
+
+
+def refuse_spiking_options() -> None:
+    """Refuse options of spiking networks on a command that trains an ANN, where they would do nothing.
+
+    Raises:
+        ConfigurationError: one of them was given.
+    """
+    context = click.get_current_context()
+    for name in ("surrogate", "beta", "reset", "coding", "schedule", "steps"):
+        if context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+            raise ConfigurationError(f"train: --{name} needs --spiking; an ANN has no such thing")

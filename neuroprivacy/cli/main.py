@@ -85,6 +85,12 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.exceptions.Exit as leave:
         sys.exit(leave.exit_code)
+    except ValueError as error:
+        # A value that no check of ours caught, refused further down.
+        if debug:
+            raise
+        click.echo(f"error: {error}", err=True)
+        sys.exit(EXIT_USAGE)
     except OSError as error:
         # A folder that cannot be written, a full disk, a closed pipe.
         if debug:

@@ -15,7 +15,11 @@ FILE = click.Path(path_type=Path)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 seed = click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random; recorded."
+    "--seed",
+    type=click.IntRange(min=0, max=2**31 - 1),
+    default=0,
+    show_default=True,
+    help="Of everything random; recorded.",
 )
 resume = click.option("--resume", is_flag=True, help="Go on from what an interrupted run left in --out.")
 threads = click.option(

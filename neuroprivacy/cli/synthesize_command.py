@@ -14,7 +14,7 @@ from neuroprivacy.cli.output import progress_bars, show
 @click.argument("ann", type=options.FILE)
 @options.out("runs/synthetic")
 @click.option("--count", default=2000, show_default=True, help="Images in all.")
-@click.option("--opt-steps", default=120, show_default=True, help="Optimisation steps.")
+@click.option("--opt-steps", type=options.COUNT, default=120, show_default=True, help="Optimisation steps.")
 @options.seed
 @options.device
 @options.as_json

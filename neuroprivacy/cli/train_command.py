@@ -18,7 +18,7 @@ from neuroprivacy.cli.output import percent, progress_bars, show
 @options.data_root
 @options.download
 @click.option("--epochs", type=int, help="Default depends on the data set.")
-@click.option("--lr", type=float)
+@click.option("--lr", type=click.FloatRange(min=0, min_open=True))
 @click.option("--batch-size", type=int)
 @click.option("--width", default=1.0, show_default=True, help="Multiplies the channels.")
 @click.option("--bias", is_flag=True)
@@ -43,7 +43,7 @@ def command(
     threads: int, device: str, resume: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Train a network on a data set and keep it in --out."""
-    from neuroprivacy.cli.fields import RESETS, spiking_fields
+    from neuroprivacy.cli.fields import RESETS, refuse_spiking_options, spiking_fields
     from neuroprivacy.data import load_dataset
     from neuroprivacy.experiments.presets import default_training
     from neuroprivacy.nets import check_device, model_spec, save_checkpoint
@@ -52,6 +52,8 @@ def command(
     from neuroprivacy.train.fit import discard_state
 
     check_device(device)
+    if not spiking:
+        refuse_spiking_options()
     data = load_dataset(dataset, data_root=data_root, download=download)
     spec = model_spec(
         family, input_shape=data.sample_shape, classes=data.num_classes, width=width, bias=bias,

@@ -14,7 +14,7 @@ from neuroprivacy.conversion import convert
 from neuroprivacy.data import Dataset
 from neuroprivacy.encryption import encrypt
 from neuroprivacy.experiments.settings import DeploymentSettings
-from neuroprivacy.nets import Ann, SpikingNet, load_checkpoint, save_checkpoint
+from neuroprivacy.nets import Ann, SpikingNet, load_checkpoint, save_checkpoint, set_threads
 from neuroprivacy.progress import Progress
 from neuroprivacy.storage import digest, read_json, write_json
 from neuroprivacy.synthesis import SyntheticSet, load_synthetic, synthesize
@@ -47,6 +47,7 @@ def make_networks(
 ) -> Stations:
     """Train, synthesize, convert and encrypt, each kept in its folder."""
     seconds: dict[str, float] = {}
+    set_threads(settings.training.threads)
 
     def station(name: str, inputs: Any, load: Callable[[Path], Any], make: Callable[[Path], Any]) -> Any:
         """Load a complete station made with the same settings, or make it."""
@@ -55,6 +56,9 @@ def make_networks(
         if resume and (place / "made.json").exists() and read_json(place / "made.json").get("key") == key:
             result = load(place)
         else:
+            if not (place / "making.json").exists() or read_json(place / "making.json").get("key") != key:
+                discard_state(place)  # of a run with other settings
+            write_json(place / "making.json", {"key": key})
             result = make(place)
             write_json(place / "made.json", {"key": key})
             discard_state(place)

@@ -33,6 +33,8 @@ class GraphInfo:
         readout: of the last layer; None if it does not say.
         coding: of the input; None if it does not say.
         steps: time steps; None if it does not say.
+        readout_beta: decay per step of a membrane readout; None if it does not say.
+        schedule: "chip" if the network was trained with the chip's uncorrected bias timing.
     """
 
     dt_s: float | None = None
@@ -40,10 +42,15 @@ class GraphInfo:
     readout: Readout | None = None
     coding: Coding | None = None
     steps: int | None = None
+    readout_beta: float | None = None
+    schedule: str | None = None
 
     def to_metadata(self) -> dict[str, Any]:
         """As graph metadata; fields that are None are left out."""
-        fields = {name: getattr(self, name) for name in ("dt_s", "reset", "readout", "coding", "steps")}
+        fields = {
+            name: getattr(self, name)
+            for name in ("dt_s", "reset", "readout", "coding", "steps", "readout_beta", "schedule")
+        }
         written = {PREFIX + name: value for name, value in fields.items() if value is not None}
         if self.reset == "soft":
             written[PREFIX + "warning"] = (
@@ -62,7 +69,8 @@ def read_info(graph: nir.NIRGraph) -> GraphInfo:
     found: Mapping[str, Any] = graph.metadata if isinstance(graph.metadata, Mapping) else {}
     known: dict[str, Any] = {}
     for name, choices in (
-        ("reset", get_args(Reset)), ("readout", get_args(Readout)), ("coding", get_args(Coding))
+        ("reset", get_args(Reset)), ("readout", get_args(Readout)), ("coding", get_args(Coding)),
+        ("schedule", ("ideal", "chip")),
     ):  # fmt: skip
         value = _text(found.get(PREFIX + name))
         if value is not None and value not in choices:
@@ -70,7 +78,10 @@ def read_info(graph: nir.NIRGraph) -> GraphInfo:
         known[name] = value
     dt_s = _positive("dt_s", found.get(PREFIX + "dt_s"))
     steps = _positive("steps", found.get(PREFIX + "steps"))
-    return GraphInfo(dt_s=dt_s, steps=None if steps is None else int(steps), **known)
+    beta = _positive("readout_beta", found.get(PREFIX + "readout_beta"))
+    if beta is not None and beta > 1:
+        raise UnsupportedNode(f"graph: metadata readout_beta ({beta:g}) is above 1")
+    return GraphInfo(dt_s=dt_s, steps=None if steps is None else int(steps), readout_beta=beta, **known)
 
 
 def _positive(name: str, value: Any) -> float | None:

@@ -52,7 +52,9 @@ def to_nir(net: SpikingNet, *, dt_s: float = DEFAULT_DT_S) -> nir.NIRGraph:
             chain.append(name)
     nodes["output"] = nir.Output({"output": np.array(x.shape[1:])})
     chain.append("output")
-    info = GraphInfo(dt_s=dt_s, reset=spec.reset, readout=spec.readout, coding=spec.coding, steps=spec.steps)
+    info = GraphInfo(dt_s=dt_s, reset=spec.reset, readout=spec.readout, coding=spec.coding, steps=spec.steps,
+        readout_beta=spec.beta, schedule=spec.schedule,
+    )  # fmt: skip
     return nir.NIRGraph(nodes=nodes, edges=list(itertools.pairwise(chain)), metadata=info.to_metadata())
 
 

@@ -26,6 +26,14 @@ def balance_delays(draft: Draft, target: TargetSpec) -> Draft:
         edges = []
         for edge in layer.edges:
             recurrent = edge.source not in depth or edge.source == layer.name
+            if edge.source not in depth and target.edge_delay_min:
+                found.append(
+                    Issue(
+                        where=f"{layer.name} from {edge.source}",
+                        what=f"a loop through several layers takes more than one step on {target.name}",
+                        hint="keep recurrence within one layer, or choose --target int8",
+                    )
+                )
             delay = 1 if recurrent else depth[layer.name] - depth[edge.source]
             if delay > target.edge_delay_max:
                 found.append(

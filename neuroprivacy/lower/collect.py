@@ -96,7 +96,11 @@ class _Walker:
         )
 
     def readout(self, name: str) -> DraftLayer:
-        """A linear node at the end: neurons that only integrate (with the leak of the network's own neurons)."""
+        """A linear node at the end: neurons that only integrate, with the leak that the graph or all its neurons have.
+
+        Raises:
+            UnsupportedNode: the graph does not state it and its neurons differ.
+        """
         maps = self._maps(name)
         shape = maps[0][1].shape if maps else (1,)
         size = math.prod(shape)
@@ -105,7 +109,12 @@ class _Walker:
             for n, node in self.graph.nodes.items()
             if isinstance(node, NEURONS)
         ]
-        beta = float(leaks[-1].flat[0]) if leaks else 1.0
+        betas = np.concatenate(leaks) if leaks else np.ones(1)
+        if self.info.readout_beta is None and float(np.ptp(betas)) > 1e-6:
+            raise UnsupportedNode(
+                f"{name}: a readout takes the leak of the network's neurons, and these differ; add neurons"
+            )
+        beta = float(betas[0]) if self.info.readout_beta is None else self.info.readout_beta
         neuron = StepNeuron(
             shape=shape, beta=np.full(size, beta), gain=np.ones(size), bias=np.zeros(size), threshold=np.ones(size)
         )
@@ -119,13 +128,16 @@ class _Walker:
         """All paths that end in `ends`, scaled by the neuron's input gain."""
         edges: list[DraftEdge] = []
         bias = np.zeros(size)
+        counted: set[str] = set()
         for end in ends:
             for source, folded in self._maps(end):
                 if folded.out_size != size:
                     raise UnsupportedNode(f"{end}: gives {folded.out_size} values to {size} neurons")
                 scale = self.port(source).scale if isinstance(self.graph.nodes[source], nir.Input) else 1.0
                 edges.append(folded.edge(source, gain=neuron.gain, scale=scale))
-                bias += folded.bias * neuron.gain
+                if folded.name not in counted:  # a linear node that several sources feed has one bias
+                    bias += folded.bias * neuron.gain
+                    counted.add(folded.name)
         if not edges:
             raise UnsupportedNode(f"{', '.join(ends) or 'a neuron'}: nothing feeds it")
         return tuple(edges), bias

@@ -23,8 +23,9 @@ POOLS = (nir.AvgPool2d, nir.SumPool2d)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Folded:
-    """One map: weight, a convolution's options, the bias of each target neuron, and the shape of these."""
+    """One map: the linear node's name, weight, a convolution's options, the targets' biases, and their shape."""
 
+    name: str
     weight: Float64
     conv: ConvShape | None
     bias: Float64
@@ -145,6 +146,7 @@ def _conv(name: str, node: Any, pool: _Pool | None, source: tuple[int, ...]) -> 
     )
     bias = np.repeat(np.asarray(node.bias, np.float64).reshape(-1), rows * columns)
     return Folded(
+        name=name,
         weight=weight * (pool.factor if pool else 1.0),
         conv=conv,
         bias=bias,
@@ -171,12 +173,12 @@ def _dense(name: str, node: Any, pool: _Pool | None) -> Folded:
     weight = np.asarray(node.weight, np.float64)
     bias = np.asarray(node.bias, np.float64).reshape(-1) if isinstance(node, nir.Affine) else np.zeros(len(weight))
     if pool is None:
-        return Folded(weight=weight, conv=None, bias=bias, shape=(len(weight),))
+        return Folded(name=name, weight=weight, conv=None, bias=bias, shape=(len(weight),))
     if weight.shape[1] != math.prod(pool.after):
         raise UnsupportedNode(f"{name}: {weight.shape[1]} inputs do not fit the pool before it")
     conv = ConvShape(in_shape=pool.before, pool=pool.window, pool_stride=pool.stride)
     kernel = weight.reshape(len(weight), *pool.after) * pool.factor
-    return Folded(weight=kernel, conv=conv, bias=bias, shape=(len(weight),))
+    return Folded(name=name, weight=kernel, conv=conv, bias=bias, shape=(len(weight),))
 
 
 def _pair(value: Any) -> tuple[int, int]:

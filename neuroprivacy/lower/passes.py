@@ -100,7 +100,8 @@ def lower(
     depth = draft.depth or {}
     latency = max(depth[name] for name in draft.outputs)
     layers = quantize_layers(draft, spec, weight_bits=bits, steps=steps + 2 * latency)
-    layers, remarks = align_bias(layers, depth, spec)
+    # A network that was trained with the chip's own bias timing must keep it.
+    layers, remarks = (layers, ()) if info.schedule == "chip" else align_bias(layers, depth, spec)
     program = Program(
         target=spec,
         inputs=draft.inputs,
@@ -109,7 +110,7 @@ def lower(
         readout=draft.readout,
         latency=latency,
         max_steps=_proved_steps(draft, layers, spec, latency, steps),
-        encoder=_encoder(info, steps, chosen.seed, draft),
+        encoder=_encoder(info, info.steps or steps, chosen.seed, draft),
         provenance={**(provenance or {}), "dt_s": dt_s, "weight_bits": bits},
     )
     too_large = check_capacity(program)

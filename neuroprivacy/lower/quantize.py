@@ -11,6 +11,8 @@ are equally active and independent (which is the squared error of the weights).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from neuroprivacy.errors import DoesNotFit, Issue, UnsupportedNode, raise_fatal
@@ -52,7 +54,13 @@ def _layer(
     beta = _constants(layer.name, "decay", layer.beta, target)
     theta = _constants(layer.name, "threshold", layer.threshold, target)
     scale = _choose_scale(layer, target, high, theta, steps, reach)
-    edges = tuple(Edge(source=e.source, map=_integer_map(e, scale, high), delay=e.delay) for e in layer.edges)
+    edges = _integer_edges(layer, scale, high)
+    proved = layer.fires or target.silent_readout
+    while not proved and any(edge.map.weight.any() for edge in edges):
+        proved = _stays_silent(layer, edges, target, scale, steps, reach)
+        if not proved:
+            scale *= 1.02  # rounding up many weights can break what their real values keep
+            edges = _integer_edges(layer, scale, high)
     if not any(edge.map.weight.any() for edge in edges):
         what = f"every weight rounds to zero at the scale that {target.name}'s widths need"
         raise DoesNotFit.of([Issue(where=layer.name, what=what, hint="choose a target with wider thresholds")])
@@ -90,6 +98,31 @@ def _must_be_finite(layer: DraftLayer) -> None:
     for values in (*(edge.weight for edge in layer.edges), layer.bias, layer.threshold, layer.beta):
         if not np.isfinite(values).all():
             raise UnsupportedNode(f"{layer.name}: holds a value that is not finite; train or export it again")
+
+
+def _integer_edges(layer: DraftLayer, scale: float, high: int) -> tuple[Edge, ...]:
+    """The layer's edges with rounded weights."""
+    return tuple(Edge(source=e.source, map=_integer_map(e, scale, high), delay=e.delay) for e in layer.edges)
+
+
+def _stays_silent(
+    layer: DraftLayer,
+    edges: tuple[Edge, ...],
+    target: TargetSpec,
+    scale: float,
+    steps: int,
+    reach: dict[str, tuple[int, int]],
+) -> bool:
+    """Whether the rounded weights cannot bring a readout to the largest threshold in `steps` steps."""
+    rounded = replace(
+        layer,
+        edges=tuple(
+            replace(e, weight=i.map.weight.astype(np.float64)) for e, i in zip(layer.edges, edges, strict=True)
+        ),
+    )
+    positive, negative = one_sided_sums(rounded, reach)
+    per_step = float(max(positive.max(), negative.max())) + float(np.abs(layer.bias).max()) / scale + 1
+    return per_step * steps <= target.threshold_max
 
 
 def _constants(name: str, what: str, values: Float64, target: TargetSpec) -> Float64:
@@ -133,6 +166,8 @@ def _smallest_scale(
     per_step = float(max(positive.max(), negative.max()))
     if target.current_bits and any(max(map(abs, reach.get(e.source, SPIKES))) > 1 for e in layer.edges):
         limits.append(per_step / ((1 << (target.current_bits - 1 - target.activation_shift)) - 1))
+    top_bias = ((1 << (target.bias_mantissa_bits - 1)) - 1) << target.bias_exponent_max
+    limits.append(float(np.abs(layer.bias).max(initial=0)) * (1 << target.activation_shift) / top_bias)
     if not layer.fires and not target.silent_readout:
         room = float(target.threshold_max) * 0.999
         limits.append((per_step + float(np.abs(layer.bias).max())) * steps / room)

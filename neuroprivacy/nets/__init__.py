@@ -1,7 +1,7 @@
 """Networks in torch: ANN families, spiking networks, surrogates, checkpoints."""
 
 from neuroprivacy.nets.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from neuroprivacy.nets.device import check_device
+from neuroprivacy.nets.device import check_device, set_threads
 from neuroprivacy.nets.families import Ann, ModelSpec, build_ann, family_names, model_spec
 from neuroprivacy.nets.neuron import SpikingNeuron
 from neuroprivacy.nets.spiking import SpikingNet, SpikingOutput, SpikingSpec
@@ -22,5 +22,6 @@ __all__ = [
     "load_checkpoint",
     "model_spec",
     "save_checkpoint",
+    "set_threads",
     "surrogate_names",
 ]

@@ -128,6 +128,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
 def ann_spec(folder: Path) -> families.ModelSpec:
     """The ModelSpec of an ANN checkpoint."""
-    described = read_json(Path(folder) / "model.json")
+    folder = Path(folder)
+    described = read_json(folder if folder.name == "model.json" else folder / "model.json")
     spec = described["spec"]
     return families.spec_from(spec["model"] if described["kind"] == "spiking" else spec)

@@ -16,3 +16,8 @@ def check_device(name: str) -> str:
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError("device: no CUDA device is found; use --device cpu")
     return name
+
+
+def set_threads(count: int) -> None:
+    """Threads of torch; they change floating-point results, so every run pins and records them."""
+    torch.set_num_threads(count)

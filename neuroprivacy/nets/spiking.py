@@ -38,6 +38,7 @@ class SpikingSpec:
         readout: "membrane" (the last layer integrates and never fires) or "spike_count".
         surrogate: name of the surrogate gradient.
         surrogate_scale: multiplies it.
+        schedule: "ideal", or "chip" for a network that is trained and deployed with the chip's uncorrected bias timing.
     """
 
     model: ModelSpec
@@ -48,6 +49,7 @@ class SpikingSpec:
     readout: Readout = "membrane"
     surrogate: str = "privatesnn"
     surrogate_scale: float = 1.0
+    schedule: Schedule = "ideal"
 
     def __post_init__(self) -> None:
         if not 0 < self.beta <= 1:
@@ -115,15 +117,17 @@ class SpikingNet(nn.Module):
         net.load_state_dict(self.state_dict())
         return net.to(next(self.parameters()).device)
 
-    def forward(self, x: Tensor, *, schedule: Schedule = "ideal", record: bool = False) -> SpikingOutput:
+    def forward(self, x: Tensor, *, schedule: Schedule | None = None, record: bool = False) -> SpikingOutput:
         """Run over time.
 
         Args:
             x: (T, batch, *input shape), input of each step; or (1, batch, *input shape), constant over `spec.steps`.
             schedule: "ideal": no latency. "chip": every layer costs a step and biases act from step 1, as on Loihi
                 without `align_bias`; the result is read latency steps late.
+                None takes the network's own.
             record: whether to keep the spikes of each layer.
         """
+        schedule = schedule or self.spec.schedule
         kept: dict[str, Tensor] = {}
         if schedule == "chip":
             latency = self._latency()

@@ -73,6 +73,7 @@ def fit(
     augment: Augment | None = None,
     state_folder: Path | None = None,
     resume: bool = False,
+    identity: str = "",
     progress: Progress = silent,
 ) -> list[float]:
     """Train `net` in place on its device.
@@ -86,6 +87,7 @@ def fit(
         augment: applied to each input batch.
         state_folder: where the state after each epoch is kept; None for nowhere.
         resume: continue from that state, if there is one.
+        identity: of everything else that the run depends on (data, network); a state of another one is refused.
         progress: told of every step.
 
     Returns:
@@ -102,7 +104,7 @@ def fit(
     optimizer = _optimizer(net, settings)
     history: list[float] = []
     if state_folder is not None and resume:
-        history = _restore(state_folder / _STATE, net, optimizer, settings)
+        history = _restore(state_folder / _STATE, net, optimizer, settings, identity)
     batches = math.ceil(len(inputs) / settings.batch_size)
     total = settings.epochs * batches
     for epoch in range(len(history), settings.epochs):
@@ -131,7 +133,7 @@ def fit(
         _check_finite(net)
         history.append(mean)
         if state_folder is not None:
-            _store(state_folder / _STATE, net, optimizer, settings, history)
+            _store(state_folder / _STATE, net, optimizer, settings, history, identity)
     net.eval()
     return history
 
@@ -150,11 +152,17 @@ def _check_finite(net: nn.Module) -> None:
 
 
 def _store(
-    path: Path, net: nn.Module, optimizer: torch.optim.Optimizer, settings: FitSettings, history: list[float]
+    path: Path,
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    settings: FitSettings,
+    history: list[float],
+    identity: str,
 ) -> None:
     stream = io.BytesIO()
     state: dict[str, Any] = {
         "settings": asdict(settings),
+        "identity": identity,
         "net": net.state_dict(),
         "optimizer": optimizer.state_dict(),
         "history": history,
@@ -163,12 +171,16 @@ def _store(
     write_bytes(path, stream.getvalue())
 
 
-def _restore(path: Path, net: nn.Module, optimizer: torch.optim.Optimizer, settings: FitSettings) -> list[float]:
+def _restore(
+    path: Path, net: nn.Module, optimizer: torch.optim.Optimizer, settings: FitSettings, identity: str
+) -> list[float]:
     """Load the state, if there is one; returns the history so far."""
     if not path.exists():
         return []
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["identity"] != identity:
+            raise BadFile(path, "belongs to a run on other data or another network", hint="use the same options")
         differing = [k for k, v in asdict(settings).items() if k != "epochs" and state["settings"][k] != v]
         if differing:
             raise BadFile(

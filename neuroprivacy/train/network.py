@@ -13,6 +13,7 @@ from neuroprivacy.data import Dataset
 from neuroprivacy.nets import ModelSpec, SpikingNet, SpikingSpec, build_ann
 from neuroprivacy.nets.spiking import Schedule, spiking_input
 from neuroprivacy.progress import Progress, silent
+from neuroprivacy.storage import digest
 from neuroprivacy.train.fit import FitSettings, fit
 
 #: Augmentation by data set: largest random shift in pixels, and whether images are mirrored. Others get none.
@@ -48,13 +49,13 @@ def train(
     """
     torch.manual_seed(settings.seed)
     net: nn.Sequential | SpikingNet
-    net = build_ann(spec) if spiking is None else SpikingNet(SpikingSpec(model=spec, **spiking))
+    net = build_ann(spec) if spiking is None else SpikingNet(SpikingSpec(model=spec, schedule=schedule, **spiking))
     net.to(device)
 
     def loss(x: Tensor, y: Tensor) -> Tensor:
         """Cross-entropy of the network's outputs; a spiking readout is divided by T."""
         if isinstance(net, SpikingNet):
-            readout = net(spiking_input(x, spec=net.spec), schedule=schedule).readout / net.spec.steps
+            readout = net(spiking_input(x, spec=net.spec)).readout / net.spec.steps
             return nn.functional.cross_entropy(readout, y)
         return nn.functional.cross_entropy(net(x), y)
 
@@ -73,6 +74,7 @@ def train(
         augment=augment if limit else None,
         state_folder=state_folder,
         resume=resume,
+        identity=digest(repr((spec, sorted((spiking or {}).items()), schedule, dataset.digest())).encode()),
         progress=progress,
     )
     return net.cpu().eval()

@@ -218,3 +218,20 @@ def test_the_rate_falls_as_described() -> None:
 def test_impossible_runs_are_refused(settings: FitSettings) -> None:
     with pytest.raises(ConfigurationError, match=r"fit: .* epochs of 70 samples cannot be run"):
         train(fresh("ann"), None, settings=settings)
+
+
+def test_a_state_of_other_data_or_another_network_is_refused(tmp_path: Path) -> None:
+    settings = FitSettings(epochs=1, batch_size=2, threads=1)
+    net = torch.nn.Linear(2, 1)
+    x = torch.ones(4, 2)
+
+    def run(identity: str, resume: bool) -> list[float]:
+        return fit(
+            net, x, x[:, :1], loss=lambda a, b: ((net(a) - b) ** 2).mean(), settings=settings, state_folder=tmp_path,
+            resume=resume, identity=identity,
+        )  # fmt: skip
+
+    run("this", resume=False)
+    assert len(run("this", resume=True)) == 1
+    with pytest.raises(BadFile, match="belongs to a run on other data or another network"):
+        run("that", resume=True)

@@ -280,9 +280,22 @@ def run_file(network, source, target):
         keys = ["spikes"] if len(ports) == 1 and "spikes" in archive.files else names
         inputs = {name: archive[key] for name, key in zip(names, keys, strict=True)}
         labels = archive["labels"] if "labels" in archive.files else None
+    if any(array.dtype.kind not in "iub" for array in inputs.values()):
+        sys.exit(f"{source}: the input must be integers; encode samples first")
     inputs = {name: array.reshape(*array.shape[:2], -1).astype(np.int64) for name, array in inputs.items()}
+    for port in described["ports"]:
+        given = inputs[port["name"]]
+        if given.min() < port["low"] or given.max() > port["high"]:
+            sys.exit(f"{port['name']}: values {given.min()} ... {given.max()} leave {port['low']} ... {port['high']}")
+        if described["max_steps"] is not None and given.shape[1] > described["max_steps"]:
+            sys.exit(
+                f"{given.shape[1]} steps exceed {described['max_steps']}, for which this network's ranges were proved"
+            )
     record = {"states": False}
     _, result = run_network(network, inputs, record)
+    for layer in described["layers"]:
+        if not layer["fires"] and result[f"spikes.{layer['name']}"].any():
+            sys.exit(f"{layer['name']}: a layer that must only integrate has fired; the result is not valid")
     output = described["outputs"][0]
     window = result[f"spikes.{output}"][:, described["latency"] :]
     readout = result[f"final_v.{output}"] if described["readout"] == "membrane" else window.sum(axis=1, dtype=np.int64)
