@@ -20,6 +20,7 @@ from neuroprivacy.lower.align_bias import align_bias
 from neuroprivacy.lower.audit_ranges import audit_ranges, silent_steps
 from neuroprivacy.lower.balance_delays import balance_delays
 from neuroprivacy.lower.check_capacity import check_capacity
+from neuroprivacy.lower.check_decay import check_decay
 from neuroprivacy.lower.collect import collect
 from neuroprivacy.lower.discretize import derive_dt
 from neuroprivacy.lower.draft import Draft
@@ -115,7 +116,7 @@ def lower(
     )
     too_large = check_capacity(program)
     raise_fatal(DoesNotFit, too_large)
-    remarks = (*remarks, *too_large, *audit_ranges(program))
+    remarks = (*remarks, *too_large, *check_decay(draft.layers, layers), *audit_ranges(program))
     if chosen.strict:
         raise_fatal(OutOfRange, (replace(remark, fatal=True) for remark in remarks))
     return Lowered(program=program, remarks=remarks)

@@ -55,12 +55,9 @@ def _layer(
     theta = _constants(layer.name, "threshold", layer.threshold, target)
     scale = _choose_scale(layer, target, high, theta, steps, reach)
     edges = _integer_edges(layer, scale, high)
-    proved = layer.fires or target.silent_readout
-    while not proved and any(edge.map.weight.any() for edge in edges):
-        proved = _stays_silent(layer, edges, target, scale, steps, reach)
-        if not proved:
-            scale *= 1.02  # rounding up many weights can break what their real values keep
-            edges = _integer_edges(layer, scale, high)
+    while any(edge.map.weight.any() for edge in edges) and not _widths_hold(layer, edges, target, scale, steps, reach):
+        scale *= 1.02  # rounding up many weights can break what their real values keep
+        edges = _integer_edges(layer, scale, high)
     if not any(edge.map.weight.any() for edge in edges):
         what = f"every weight rounds to zero at the scale that {target.name}'s widths need"
         raise DoesNotFit.of([Issue(where=layer.name, what=what, hint="choose a target with wider thresholds")])
@@ -105,7 +102,7 @@ def _integer_edges(layer: DraftLayer, scale: float, high: int) -> tuple[Edge, ..
     return tuple(Edge(source=e.source, map=_integer_map(e, scale, high), delay=e.delay) for e in layer.edges)
 
 
-def _stays_silent(
+def _widths_hold(
     layer: DraftLayer,
     edges: tuple[Edge, ...],
     target: TargetSpec,
@@ -113,7 +110,7 @@ def _stays_silent(
     steps: int,
     reach: dict[str, tuple[int, int]],
 ) -> bool:
-    """Whether the rounded weights cannot bring a readout to the largest threshold in `steps` steps."""
+    """Whether the rounded weights keep what `_smallest_scale` proves of the real ones: current and silent readout."""
     rounded = replace(
         layer,
         edges=tuple(
@@ -121,8 +118,22 @@ def _stays_silent(
         ),
     )
     positive, negative = one_sided_sums(rounded, reach)
-    per_step = float(max(positive.max(), negative.max())) + float(np.abs(layer.bias).max()) / scale + 1
-    return per_step * steps <= target.threshold_max
+    per_step = float(max(positive.max(), negative.max()))
+    if target.current_bits and _reads_graded(layer, reach) and per_step > _current_limit(target):
+        return False
+    if layer.fires or target.silent_readout:
+        return True
+    return (per_step + float(np.abs(layer.bias).max()) / scale + 1) * steps <= target.threshold_max
+
+
+def _reads_graded(layer: DraftLayer, reach: dict[str, tuple[int, int]]) -> bool:
+    """Whether a source of the layer sends more than spikes."""
+    return any(max(map(abs, reach.get(edge.source, SPIKES))) > 1 for edge in layer.edges)
+
+
+def _current_limit(target: TargetSpec) -> int:
+    """The largest synaptic sum that the current holds without a wrap."""
+    return (1 << (target.current_bits - 1 - target.activation_shift)) - 1
 
 
 def _constants(name: str, what: str, values: Float64, target: TargetSpec) -> Float64:
@@ -164,8 +175,8 @@ def _smallest_scale(
     limits = [float(theta.max()) / max(target.threshold_max - 1, 1)] if layer.fires else []
     positive, negative = one_sided_sums(layer, reach)
     per_step = float(max(positive.max(), negative.max()))
-    if target.current_bits and any(max(map(abs, reach.get(e.source, SPIKES))) > 1 for e in layer.edges):
-        limits.append(per_step / ((1 << (target.current_bits - 1 - target.activation_shift)) - 1))
+    if target.current_bits and _reads_graded(layer, reach):
+        limits.append(per_step / _current_limit(target))
     top_bias = ((1 << (target.bias_mantissa_bits - 1)) - 1) << target.bias_exponent_max
     limits.append(float(np.abs(layer.bias).max(initial=0)) * (1 << target.activation_shift) / top_bias)
     if not layer.fires and not target.silent_readout:

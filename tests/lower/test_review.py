@@ -107,3 +107,22 @@ def test_a_first_layer_bias_under_direct_coding_widens_the_scale() -> None:
     layer = lower(to_nir(net), target="loihi2").program.layers[0]
     wanted = float(net.layers.fc1.weight.detach().abs().max())
     assert layer.bias[0] * layer.scale[0] / 64 == pytest.approx(wanted, rel=1e-3)
+
+
+def test_a_leak_too_slow_for_twelve_bits_is_remarked_on() -> None:
+    nodes = {"fc": nir.Linear(weight=np.full((2, 2), 100.0)), "n": neurons(2, 0.9999)}
+    order = ["input", "fc", "n", "output"]
+    lowered = lower(graph(nodes, list(itertools.pairwise(order)), 2, 2), target="loihi2")
+    assert lowered.program.layers[0].dv.tolist() == [0]
+    assert any("the decay of 0.0001 a step becomes 0/4096" in str(remark) for remark in lowered.remarks)
+
+
+def test_rounding_cannot_drive_a_graded_layer_past_its_current() -> None:
+    torch.manual_seed(1)
+    for seed in range(20):
+        torch.manual_seed(seed)
+        spec = SpikingSpec(model=model_spec("mlp", input_shape=(60,), classes=2, hidden=(8,)), coding="direct")
+        layer = lower(to_nir(SpikingNet(spec)), target="loihi2").program.layers[0]
+        weight = layer.edges[0].map.weight
+        assert 255 * int(np.maximum(weight, 0).sum(1).max()) <= 2**17 - 1
+        assert 255 * int(np.maximum(-weight, 0).sum(1).max()) <= 2**17 - 1
