@@ -60,3 +60,28 @@ def test_an_exported_folder_runs_without_us(backend: Backend, tmp_path: Path) ->
             assert np.array_equal(written["readout"], result.readout)
             assert np.array_equal(written["prediction"], result.prediction)
             assert np.array_equal(written["labels"], labels)
+
+
+def test_stock_lava_without_our_worker_computes_the_same(backend: Backend, tmp_path: Path) -> None:
+    """Dense instead of block-diagonal Sparse, stock LIF, Lava's own sinks and `Var.get`: nothing of ours runs."""
+    chosen = [run for run in golden.read_networks(FOLDER) if all(layer.reset == "hard" for layer in run.program.layers)]
+    assert len(chosen) >= 2
+    script = Path(__file__).with_name("stock_lava.py")
+    compared = 0
+    for run in chosen:
+        folder = tmp_path / run.name
+        backend.build(run.program, folder)
+        inputs = {name: array.reshape(*array.shape[:2], -1) for name, array in run.inputs.items()}
+        np.savez(folder / "spikes.npz", **inputs)
+        done = plain_python(str(script), str(folder), "spikes.npz", "stock.npz", cwd=folder)
+        if "not for this check" in done.stderr:
+            continue
+        assert done.returncode == 0, done.stderr
+        result = run_reference(run.program, run.inputs, record=Record(spikes=True, final=True))
+        with np.load(folder / "stock.npz", allow_pickle=False) as written:
+            for name, spikes in (result.layer_spikes or {}).items():
+                assert np.array_equal(written[f"spikes.{name}"], spikes), (run.name, name)
+                assert np.array_equal(written[f"final_u.{name}"], (result.final_u or {})[name]), (run.name, name)
+                assert np.array_equal(written[f"final_v.{name}"], (result.final_v or {})[name]), (run.name, name)
+        compared += 1
+    assert compared >= 2
