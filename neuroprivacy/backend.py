@@ -99,6 +99,11 @@ class Backend(Protocol):
         """Run all samples of `spikes` (port name -> integers (samples, T, *shape))."""
 
 
+def read_out(program: Program, window: NDArray[np.uint8], final_v: Int64) -> Int64:
+    """The readout of the first output, (samples, neurons): its membrane after the last step, or its spikes counted."""
+    return final_v if program.readout == "membrane" else window.sum(axis=1, dtype=np.int64)
+
+
 def backend_names() -> tuple[str, ...]:
     """Names of the installed backends, sorted. None of them is imported."""
     return tuple(sorted({point.name for point in entry_points(group=GROUP)}))

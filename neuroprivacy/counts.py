@@ -109,3 +109,30 @@ def count(
     return Counts(
         steps=steps, inputs={port.name: events[port.name].sum(axis=1) for port in program.inputs}, layers=layers
     )
+
+
+def join_counts(parts: list[Counts]) -> Counts:
+    """Counts of consecutive chunks as one."""
+
+    def joined(values: list[Int64]) -> Int64:
+        return np.concatenate(values)
+
+    layers: dict[str, LayerCounts] = {}
+    for name in parts[0].layers:
+        each = [part.layers[name] for part in parts]
+        seen = [layer.observed for layer in each]
+        observed = None
+        if all(s is not None for s in seen):
+            fields = Observed.__dataclass_fields__
+            observed = Observed(**{f: joined([getattr(s, f) for s in seen]) for f in fields})
+        layers[name] = LayerCounts(
+            spikes=joined([layer.spikes for layer in each]),
+            operations=joined([layer.operations for layer in each]),
+            edge_operations=tuple(
+                joined(list(edge)) for edge in zip(*(layer.edge_operations for layer in each), strict=True)
+            ),
+            updates=joined([layer.updates for layer in each]),
+            observed=observed,
+        )
+    inputs = {name: joined([part.inputs[name] for part in parts]) for name in parts[0].inputs}
+    return Counts(steps=parts[0].steps, inputs=inputs, layers=layers)

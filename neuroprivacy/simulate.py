@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuroprivacy.backend import Artifact, Record, check_inputs, load_backend
-from neuroprivacy.counts import Counts, LayerCounts, Observed
+from neuroprivacy.counts import Counts, join_counts
 from neuroprivacy.encoding import encode, encoder_from
 from neuroprivacy.errors import ConfigurationError
 from neuroprivacy.kernels.formats import Int64
@@ -83,30 +82,3 @@ def simulate(
         progress(min(begin + chunk, len(samples)), len(samples), artifact.backend)
     readout = np.concatenate(readouts)
     return Simulation(readout=readout, prediction=readout.argmax(axis=1), counts=join_counts(counts), versions=versions)
-
-
-def join_counts(parts: list[Counts]) -> Counts:
-    """Counts of consecutive chunks as one."""
-
-    def joined(values: list[Any]) -> Int64:
-        return np.concatenate(values)
-
-    layers: dict[str, LayerCounts] = {}
-    for name in parts[0].layers:
-        each = [part.layers[name] for part in parts]
-        seen = [layer.observed for layer in each]
-        observed = None
-        if all(s is not None for s in seen):
-            fields = Observed.__dataclass_fields__
-            observed = Observed(**{f: joined([getattr(s, f) for s in seen]) for f in fields})
-        layers[name] = LayerCounts(
-            spikes=joined([layer.spikes for layer in each]),
-            operations=joined([layer.operations for layer in each]),
-            edge_operations=tuple(
-                joined(list(edge)) for edge in zip(*(layer.edge_operations for layer in each), strict=True)
-            ),
-            updates=joined([layer.updates for layer in each]),
-            observed=observed,
-        )
-    inputs = {name: joined([part.inputs[name] for part in parts]) for name in parts[0].inputs}
-    return Counts(steps=parts[0].steps, inputs=inputs, layers=layers)

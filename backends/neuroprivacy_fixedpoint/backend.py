@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.backend import Artifact, Inputs, Record, RunResult
+from neuroprivacy.backend import Artifact, Inputs, Record, RunResult, read_out
 from neuroprivacy.counts import Observed, count
 from neuroprivacy.errors import Issue
 from neuroprivacy.kernels.formats import Int64
@@ -160,7 +160,7 @@ def _gather(
     return RunResult(
         backend="fixedpoint",
         spikes=window,
-        readout=joined["v"][first] if program.readout == "membrane" else window[first].sum(axis=1, dtype=np.int64),
+        readout=read_out(program, window[first], joined["v"][first]),
         counts=count(program, events=events, steps=steps, observed=observed),
         layer_spikes=joined["spikes"] if record.spikes else None,
         final_u=joined["u"] if record.final else None,

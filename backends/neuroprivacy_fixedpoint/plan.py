@@ -113,7 +113,7 @@ def _plan_layer(
     largest: dict[str, int],
 ) -> LayerPlan:
     shape = next((e.map.out_shape for e in layer.edges if isinstance(e.map, ConvMap)), (layer.size, 1, 1))
-    rows, weights, position, bound = [], [], 0, 0
+    rows, weights, position = [], [], 0
     for edge in (_as_dense(edge, unless=shape) for edge in layer.edges):
         ordered = _pack(edge, channels=shape[0], positions=shape[1] * shape[2])
         row = np.zeros(len(EDGE_COLUMNS), np.int64)
@@ -127,7 +127,6 @@ def _plan_layer(
         rows.append(row)
         weights.append(ordered)
         position += ordered.size
-        bound += _bound(edge) * largest.get(edge.source, 1)
     packed = np.concatenate(weights)
     return LayerPlan(
         layer=layer,
@@ -135,7 +134,7 @@ def _plan_layer(
         shape=shape,
         edges=np.stack(rows),
         weights=packed.astype(np.int16 if np.abs(packed).max() < 2**15 else np.int32),
-        narrow=bound < 2**31,
+        narrow=layer.activation_bound(largest) < 2**31,
     )
 
 
@@ -147,12 +146,6 @@ def _as_dense(edge: Edge, *, unless: tuple[int, int, int]) -> Edge:
     weight = np.zeros(matrix.shape, np.int64)
     np.add.at(weight, (matrix.rows, matrix.columns), matrix.values)
     return Edge(source=edge.source, map=DenseMap(weight=weight), delay=edge.delay)
-
-
-def _bound(edge: Edge) -> int:
-    """An upper bound of |W·x| for |x| <= 1: the largest sum of |w| that can reach one neuron."""
-    weight = np.abs(edge.map.weight).reshape(len(edge.map.weight), -1).sum(axis=1).max()
-    return int(weight) * (edge.map.pool[0] * edge.map.pool[1] if isinstance(edge.map, ConvMap) else 1)
 
 
 def _pack(edge: Edge, *, channels: int, positions: int) -> NDArray[np.int64]:

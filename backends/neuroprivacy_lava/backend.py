@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from neuroprivacy.backend import Artifact, Inputs, Record, RunResult
+from neuroprivacy.backend import Artifact, Inputs, Record, RunResult, read_out
 from neuroprivacy.counts import count
 from neuroprivacy.errors import Issue, WorkerFailed
 from neuroprivacy.kernels.formats import Int64
-from neuroprivacy.program import ConvMap, Layer, Program
+from neuroprivacy.program import Program
 from neuroprivacy_lava.export import export
 from neuroprivacy_lava.worker_process import WorkerProcess
 
@@ -37,7 +37,7 @@ class LavaBackend:
         found = []
         largest = {p.name: max(abs(p.low), abs(p.high)) for p in program.inputs}
         for layer in program.layers:
-            bound = activation_bound(layer, largest)
+            bound = layer.activation_bound(largest)
             if bound >= MAX_ACTIVATION:
                 found.append(
                     Issue(
@@ -96,7 +96,7 @@ class LavaBackend:
         return RunResult(
             backend="lava",
             spikes=window,
-            readout=final_v[first] if program.readout == "membrane" else window[first].sum(axis=1, dtype=np.int64),
+            readout=read_out(program, window[first], final_v[first]),
             counts=count(program, events=events, steps=given + program.latency),
             layer_spikes=fired if record.spikes else None,
             final_u=final_u if record.final else None,
@@ -105,16 +105,6 @@ class LavaBackend:
             states_v=states_v,
             versions=versions,
         )
-
-
-def activation_bound(layer: Layer, largest: dict[str, int]) -> int:
-    """An upper bound of |a|: the largest sum of |w| times the largest |x|, over all edges."""
-    total = 0
-    for edge in layer.edges:
-        window = edge.map.pool[0] * edge.map.pool[1] if isinstance(edge.map, ConvMap) else 1
-        rows = np.abs(edge.map.weight).reshape(len(edge.map.weight), -1).sum(axis=1)
-        total += int(rows.max()) * window * largest.get(edge.source, 1)
-    return total
 
 
 _SHARED: list[WorkerProcess] = []

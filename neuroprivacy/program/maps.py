@@ -55,6 +55,10 @@ class DenseMap:
         """Weights that one event of each source neuron touches, (inputs,)."""
         return np.full(self.in_size, self.weight.shape[0], np.int64)
 
+    def bound(self) -> int:
+        """An upper bound of |W·x| for |x| <= 1: the largest sum of |w| that can reach one neuron."""
+        return int(np.abs(self.weight).sum(axis=1).max())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ConvMap:
@@ -148,6 +152,10 @@ class ConvMap:
         ]
         per_channel = np.outer(reach[0], reach[1]) * (self.weight.shape[0] // self.groups)
         return np.broadcast_to(per_channel, self.in_shape).reshape(-1).copy()
+
+    def bound(self) -> int:
+        """An upper bound of |W·x| for |x| <= 1: the largest sum of |w| into one neuron, pools full."""
+        return int(np.abs(self.weight).sum(axis=(1, 2, 3)).max()) * self.pool[0] * self.pool[1]
 
 
 LinearMap = DenseMap | ConvMap

@@ -97,6 +97,10 @@ class Layer:
         """Number of neurons."""
         return math.prod(self.shape)
 
+    def activation_bound(self, largest: Mapping[str, int]) -> int:
+        """An upper bound of |a|, given the largest |x| of each port; what is not named sends spikes."""
+        return sum(edge.map.bound() * largest.get(edge.source, 1) for edge in self.edges)
+
     @property
     def bias(self) -> Int64:
         """Effective bias in membrane lsb, (neurons,)."""
