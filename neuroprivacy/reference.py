@@ -52,7 +52,7 @@ class Interpreter:
 
     def __init__(self, program: Program, samples: int) -> None:
         self.program = program
-        self.u = {layer.name: np.zeros((samples, layer.size), np.int64) for layer in program.layers}
+        self.u = {layer.name: np.tile(layer.u_init, (samples, 1)) for layer in program.layers}
         self.v = {layer.name: np.tile(layer.v_init, (samples, 1)) for layer in program.layers}
         depth = 1 + max(edge.delay for layer in program.layers for edge in layer.edges)
         self.past = {
@@ -130,7 +130,7 @@ def run_reference(program: Program, spikes: Inputs, *, record: Record = Record()
         )
         for n in names
     }
-    window = {n: fired[n][:, program.latency :] for n in program.outputs}
+    window = {n: fired[n][:, program.window(n, given)] for n in program.outputs}
     first = program.outputs[0]
     return RunResult(
         backend="reference",

@@ -80,7 +80,7 @@ def _run_chunk(
         if record.spikes:
             kept["spikes"][name] = own.copy()
         elif name in program.outputs:
-            kept["spikes"][name] = own[:, program.latency :].copy()
+            kept["spikes"][name] = own[:, program.window(name, inputs.shape[1])].copy()
         if record.final or name == program.outputs[0]:
             kept["u"][name], kept["v"][name] = machine.u, machine.v
         if record.states:
@@ -102,7 +102,7 @@ class _Machine:
     def __init__(self, program: Program, plan: LayerPlan, samples: int, steps: int, record: Record) -> None:
         layer, rule = plan.layer, program.target.rule
         self.plan = plan
-        self.u = np.zeros((samples, layer.size), np.int64)
+        self.u = np.tile(layer.u_init, (samples, 1))
         self.v = np.tile(layer.v_init, (samples, 1))
         self.seen = np.zeros((samples, 5), np.int64)
         kept = (samples, steps, layer.size) if record.states else (0, 0, 0)
@@ -153,7 +153,9 @@ def _gather(
         for name, seen in joined["seen"].items()
     }
     window = {
-        name: joined["spikes"][name][:, program.latency :] if record.spikes else joined["spikes"][name]
+        name: joined["spikes"][name][:, program.window(name, steps - program.latency)]
+        if record.spikes
+        else joined["spikes"][name]
         for name in program.outputs
     }
     first = program.outputs[0]

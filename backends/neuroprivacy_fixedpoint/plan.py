@@ -11,10 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
 
-from neuroprivacy.program import ConvMap, DenseMap, Edge, Layer, Program, unroll
+from neuroprivacy.program import ConvMap, DenseMap, Edge, Layer, Program, run_order, unroll
 
 #: Columns of an edge's row. `SOURCE` is an offset into the input buffer (FROM_INPUT = 1) or the spike buffer (0).
 EDGE_COLUMNS = (
@@ -84,25 +82,9 @@ def make_plan(program: Program) -> Plan:
 
 
 def _groups(program: Program, plans: dict[str, LayerPlan]) -> tuple[tuple[tuple[LayerPlan, ...], bool], ...]:
-    """Strongly connected groups of layers in an order in which every group's sources come first."""
-    names = [layer.name for layer in program.layers]
-    pairs = [
-        (names.index(edge.source), names.index(layer.name))
-        for layer in program.layers
-        for edge in layer.edges
-        if edge.source in plans
-    ]
-    graph = csr_matrix(
-        (np.ones(len(pairs), np.int8), ([a for a, _ in pairs], [b for _, b in pairs])), shape=(len(names),) * 2
-    )
-    count, label = connected_components(graph, directed=True, connection="strong")
-    members = [tuple(plans[names[i]] for i in np.flatnonzero(label == group)) for group in range(count)]
-    feeds = {group: {int(label[a]) for a, b in pairs if label[b] == group != label[a]} for group in range(count)}
-    ordered: list[int] = []
-    while len(ordered) < count:
-        ordered.append(next(g for g in range(count) if g not in ordered and feeds[g] <= set(ordered)))
-    loops = {int(label[a]) for a, b in pairs if label[a] == label[b]}
-    return tuple((members[group], group in loops) for group in ordered)
+    """Layers by loop, in an order in which every group's sources come first."""
+    pairs = [(edge.source, layer.name) for layer in program.layers for edge in layer.edges]
+    return tuple((tuple(plans[n] for n in members), cyclic) for members, cyclic in run_order(list(plans), pairs))
 
 
 def _plan_layer(

@@ -91,7 +91,7 @@ class LavaBackend:
                 raise WorkerFailed(f"lava: the silent layer {layer.name} fired; its range audit is wrong")
         events: dict[str, Int64] = {p.name: (spikes[p.name] != 0).sum(axis=1) for p in program.inputs}
         events.update({name: array.sum(axis=1, dtype=np.int64) for name, array in fired.items()})
-        window = {name: fired[name][:, program.latency :] for name in program.outputs}
+        window = {name: fired[name][:, program.window(name, given)] for name in program.outputs}
         first = program.outputs[0]
         return RunResult(
             backend="lava",

@@ -37,6 +37,7 @@ def export(program: Program, folder: Path) -> None:
     for i, layer in enumerate(program.layers):
         arrays[f"layer{i}.bias_mantissa"] = layer.bias_mantissa.astype(np.int32)
         arrays[f"layer{i}.v_init"] = layer.v_init.astype(np.int32)
+        arrays[f"layer{i}.u_init"] = layer.u_init.astype(np.int32)
         edges = []
         for j, edge in enumerate(layer.edges):
             matrix = unroll(edge.map)
@@ -93,6 +94,7 @@ def export(program: Program, folder: Path) -> None:
             "layers": layers,
             "outputs": list(program.outputs),
             "latency": program.latency,
+            "latencies": list(program.latencies) or [program.latency] * len(program.outputs),
             "readout": program.readout,
         },
     )

@@ -37,8 +37,8 @@ def why_not(program: Program) -> str | None:
             return f"{layer.name}: netx has one bias per channel"
         if layer.reset != "hard" and layer.fires:
             return f"{layer.name}: netx resets to zero"
-        if layer.v_init.any():
-            return f"{layer.name}: netx has no initial membrane"
+        if layer.v_init.any() or layer.u_init.any():
+            return f"{layer.name}: netx has no initial membrane or current"
         if (layer.bias % (1 << _BIAS_EXPONENT)).any():
             return f"{layer.name}: netx shifts biases by 6 bits, these are finer"
         before = layer.name

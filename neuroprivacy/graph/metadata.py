@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 import nir
+import numpy as np
+from numpy.typing import NDArray
 
 from neuroprivacy.encoding import Coding
 from neuroprivacy.errors import UnsupportedNode
@@ -82,6 +84,17 @@ def read_info(graph: nir.NIRGraph) -> GraphInfo:
     if beta is not None and beta > 1:
         raise UnsupportedNode(f"graph: metadata readout_beta ({beta:g}) is above 1")
     return GraphInfo(dt_s=dt_s, steps=None if steps is None else int(steps), readout_beta=beta, **known)
+
+
+def weight_scale(node: Any) -> NDArray[np.float64] | None:
+    """The unit on which a node's weights lie, (1,) or (out channels,), where whoever wrote it said so."""
+    found = node.metadata.get(PREFIX + "weight_scale") if isinstance(node.metadata, Mapping) else None
+    if found is None:
+        return None
+    scale = np.asarray(found, np.float64).reshape(-1)
+    if not scale.size or not np.isfinite(scale).all() or scale.min() <= 0 or scale.size not in (1, len(node.weight)):
+        raise UnsupportedNode("graph: metadata weight_scale is not one positive number, or one per output channel")
+    return scale
 
 
 def _positive(name: str, value: Any) -> float | None:

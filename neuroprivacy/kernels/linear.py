@@ -1,20 +1,23 @@
-"""Integer linear maps as plain loops over kernel positions: what a synapse table computes.
+"""Linear maps as plain loops over kernel positions: what a synapse table computes. Integers stay integers.
 
 Convolution here is what PyTorch calls convolution (cross-correlation: the kernel is not flipped).
 """
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TypeVar
 
-from neuroprivacy.kernels.formats import Int64
+import numpy as np
+from numpy.typing import NDArray
 
 Pair = tuple[int, int]
+Number = TypeVar("Number", np.int64, np.float64)
 
 
-def dense_apply(weight: Int64, x: Int64) -> Int64:
+def dense_apply(weight: NDArray[Number], x: NDArray[Number]) -> NDArray[Number]:
     """W·x: weight (out, in), x (..., in) -> (..., out)."""
-    return x @ weight.T
+    result: NDArray[Number] = x @ weight.T
+    return result
 
 
 def conv_output_shape(height: int, width: int, *, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
@@ -24,7 +27,9 @@ def conv_output_shape(height: int, width: int, *, kernel: Pair, stride: Pair, pa
     return rows, columns
 
 
-def conv_apply(weight: Int64, x: Int64, *, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Int64:
+def conv_apply(
+    weight: NDArray[Number], x: NDArray[Number], *, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> NDArray[Number]:
     """Grouped 2-d convolution.
 
     Args:
@@ -44,7 +49,7 @@ def conv_apply(weight: Int64, x: Int64, *, stride: Pair, padding: Pair, dilation
     padded = np.pad(x, ((0, 0), (0, 0), (padding[0], padding[0]), (padding[1], padding[1])))
     by_group = padded.reshape(samples, groups, in_per_group, *padded.shape[2:])
     kernels = weight.reshape(groups, out_channels // groups, in_per_group, kernel_rows, kernel_columns)
-    total = np.zeros((samples, groups, out_channels // groups, rows, columns), np.int64)
+    total = np.zeros((samples, groups, out_channels // groups, rows, columns), x.dtype)
     for i in range(kernel_rows):
         for j in range(kernel_columns):
             top, left = i * dilation[0], j * dilation[1]
@@ -53,16 +58,17 @@ def conv_apply(weight: Int64, x: Int64, *, stride: Pair, padding: Pair, dilation
                 top : top + stride[0] * (rows - 1) + 1 : stride[0],
                 left : left + stride[1] * (columns - 1) + 1 : stride[1],
             ]
-            total += np.einsum("goc,ngchw->ngohw", kernels[..., i, j], seen)
+            flat = seen.reshape(samples, groups, in_per_group, rows * columns)
+            total += np.matmul(kernels[..., i, j], flat).reshape(total.shape)
     return total.reshape(samples, out_channels, rows, columns)
 
 
-def sum_pool(x: Int64, *, kernel: Pair, stride: Pair) -> Int64:
+def sum_pool(x: NDArray[Number], *, kernel: Pair, stride: Pair) -> NDArray[Number]:
     """Sum over windows without padding: (samples, channels, height, width) -> (samples, channels, rows, columns)."""
     rows, columns = conv_output_shape(
         x.shape[2], x.shape[3], kernel=kernel, stride=stride, padding=(0, 0), dilation=(1, 1)
     )
-    total = np.zeros((*x.shape[:2], rows, columns), np.int64)
+    total = np.zeros((*x.shape[:2], rows, columns), x.dtype)
     for i in range(kernel[0]):
         for j in range(kernel[1]):
             total += x[:, :, i : i + stride[0] * rows : stride[0], j : j + stride[1] * columns : stride[1]][

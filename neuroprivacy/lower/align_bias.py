@@ -1,7 +1,8 @@
 """Bias timing: on a chip with latency a layer integrates its bias before its first input has come through.
 
 A layer at depth k computes k idle steps too many. With no input, v follows f(v) = tz(v·(4096 - dv)) + bias; v_init is
-chosen with f^k(v_init) = 0, solved backwards in exact integers. Then the delayed network equals the latency-free one
+chosen with f^k(v_init) = v0, where v0 is where the neuron is to start (0, unless its reset or its synapse say
+otherwise), solved backwards in exact integers; likewise u_init. Then the delayed network equals the latency-free one
 bit for bit, if such a v_init exists within the membrane's width and no idle step ends above the threshold.
 """
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from neuroprivacy.errors import Issue
 from neuroprivacy.kernels import decay
+from neuroprivacy.kernels.dynamics import DECAY_ONE
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Layer
 from neuroprivacy.target import TargetSpec
@@ -27,8 +29,8 @@ def align_bias(
     """Layers with v_init set where that works, and a remark for each layer where it does not for some neurons."""
     aligned, remarks = [], []
     for layer in layers:
-        v_init, works = initial_membrane(layer, depth[layer.name], target)
-        aligned.append(replace(layer, v_init=v_init))
+        u_init, v_init, works = initial_state(layer, depth[layer.name], target)
+        aligned.append(replace(layer, v_init=v_init, u_init=u_init))
         if not works.all():
             neurons = np.flatnonzero(~works)
             remarks.append(
@@ -43,32 +45,41 @@ def align_bias(
     return tuple(aligned), tuple(remarks)
 
 
-def initial_membrane(layer: Layer, idle: int, target: TargetSpec) -> tuple[Int64, Mask]:
-    """v_init for `idle` steps without input, and a mask of the neurons for which it is exact (v_init 0 elsewhere)."""
-    bias = layer.bias
-    dv = np.broadcast_to(layer.dv, bias.shape)
-    v = np.zeros_like(bias)
-    works = np.ones(bias.shape, bool)
+def initial_state(layer: Layer, idle: int, target: TargetSpec) -> tuple[Int64, Int64, Mask]:
+    """u_init and v_init for `idle` steps without input, and a mask of the neurons for which they are exact.
+
+    The others start where the layer says, uncorrected.
+    """
+    bias, shape = layer.bias, layer.bias.shape
+    dv = np.broadcast_to(layer.dv, shape)
+    du = np.broadcast_to(layer.du, shape) + target.du_offset
+    u, v = layer.u_init, layer.v_init
+    works = np.ones(shape, bool)
     for _ in range(idle):
-        v, found = _inverse(v - bias, dv)
+        v, found = _inverse(v - u - bias, dv)
+        works &= found
+        u, found = _inverse(u, du)
         works &= found
     low, high = target.membrane_range
-    works &= (v >= low) & (v <= high)
-    theta = np.broadcast_to(layer.threshold, bias.shape) << target.threshold_shift
-    at = v.copy()
+    works &= (v >= low) & (v <= high) & (np.abs(u) < target.rule.u_half if target.current_bits else u == 0)
+    theta = np.broadcast_to(layer.threshold, shape) << target.threshold_shift
+    current, membrane = u.copy(), v.copy()
     for _ in range(idle):
-        at = decay(at, by=dv) + bias
-        fires = at > theta if target.threshold_test == ">" else at >= theta
+        current = decay(current, by=du)
+        membrane = decay(membrane, by=dv) + current + bias
+        fires = membrane > theta if target.threshold_test == ">" else membrane >= theta
         if layer.fires:
             works &= ~fires
-    works &= at == 0
-    works |= bias == 0
-    return np.where(works & (bias != 0), v, 0), works
+    works &= (membrane == layer.v_init) & (current == layer.u_init)
+    still = (bias == 0) & (layer.u_init == 0) & (layer.v_init == 0)
+    correct = works & ~still
+    return np.where(correct, u, layer.u_init), np.where(correct, v, layer.v_init), works | still
 
 
 def _inverse(wanted: Int64, dv: Int64) -> tuple[Int64, Mask]:
     """An integer v with tz(v·(4096 - dv)) = wanted, where there is one."""
-    guess = np.rint(wanted * 4096 / (4096 - dv)).astype(np.int64)
+    kept = np.maximum(DECAY_ONE - dv, 1)  # where nothing is kept only 0 can be wanted, and 0 is its own inverse
+    guess = np.rint(wanted * DECAY_ONE / kept).astype(np.int64)
     best, found = guess, np.zeros(guess.shape, bool)
     for offset in (0, -1, 1, -2, 2, -3, 3):
         candidate = guess + offset

@@ -1,7 +1,7 @@
 """The order of lowering, in one place.
 
-graph ─ collect ─► draft ─ DRAFT_PASSES ─► draft ─ quantize ─► layers ─ align_bias ─► Program
-Program ─ check_capacity, audit_ranges ─► remarks
+graph ─ flatten, collect ─► draft ─ DRAFT_PASSES ─► draft ─ quantize ─► layers ─ align_bias ─► Program
+Program ─ check_capacity, check_decay, audit_ranges ─► remarks
 """
 
 from __future__ import annotations
@@ -9,29 +9,42 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import nir
+import numpy as np
+from numpy.typing import NDArray
 
 from neuroprivacy.encoding import Encoder
 from neuroprivacy.errors import ConfigurationError, DoesNotFit, Issue, OutOfRange, raise_fatal
 from neuroprivacy.graph import GraphInfo, read_info
 from neuroprivacy.lower.align_bias import align_bias
 from neuroprivacy.lower.audit_ranges import audit_ranges, silent_steps
+from neuroprivacy.lower.average_constants import average_constants
 from neuroprivacy.lower.balance_delays import balance_delays
+from neuroprivacy.lower.calibrate import source_moments
 from neuroprivacy.lower.check_capacity import check_capacity
 from neuroprivacy.lower.check_decay import check_decay
-from neuroprivacy.lower.collect import collect
-from neuroprivacy.lower.discretize import derive_dt
+from neuroprivacy.lower.collect import Timing, collect
+from neuroprivacy.lower.discretize import RULES, Rule, derive_dt
 from neuroprivacy.lower.draft import Draft
-from neuroprivacy.lower.quantize import quantize_layers
+from neuroprivacy.lower.flatten_graph import flatten_graph
+from neuroprivacy.lower.normalize_thresholds import normalize_thresholds
+from neuroprivacy.lower.quantize import Quantization, quantize_layers
+from neuroprivacy.lower.round_weights import ROUNDINGS, Rounding, WeightBits, weight_grid
 from neuroprivacy.lower.split_signed_input import split_signed_input
 from neuroprivacy.program import Layer, Program
 from neuroprivacy.target import TargetSpec, load_target
 
 #: Passes over the draft, in order.
-DRAFT_PASSES: tuple[Callable[[Draft, TargetSpec], Draft], ...] = (split_signed_input, balance_delays)
+DRAFT_PASSES: tuple[Callable[[Draft, TargetSpec], Draft], ...] = (
+    split_signed_input,
+    normalize_thresholds,
+    balance_delays,
+)
 DEFAULT_STEPS = 32
+#: A silent readout is proved for up to so many steps, if it holds for them.
+PROVED_STEPS = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,14 +53,28 @@ class LowerOptions:
 
     Attributes:
         dt_s: time step, seconds; None takes the graph's own, or the one that its time constants imply.
-        weight_bits: None for all that the target has.
+        rule: how time constants become decays: `euler` or `exponential`.
+        weight_bits: 2 up to what the target has, or `ternary`; None for all that the target has.
+        rounding: `nearest`, or `compensated` where there is calibration.
+        per_channel: a weight scale for each output channel, where the target has a threshold per neuron.
+        calibration: samples as they would be sent, port name -> int64 (samples, steps, values): the scale and the
+            rounding are chosen by what they do to the layers' sums on them; None for neither data nor synthetic data.
+        constants: what to do with decays that differ by neuron where the target has one per layer: refuse them
+            (`exact`), or take their `mean`.
+        input_max: largest event count of an input that has no encoder.
         steps: input steps to prove ranges for; None takes the graph's own.
         seed: of the encoder that is stored with the Program.
         strict: whether remarks are refusals.
     """
 
     dt_s: float | None = None
-    weight_bits: int | None = None
+    rule: Rule = "euler"
+    weight_bits: WeightBits | None = None
+    rounding: Rounding = "compensated"
+    per_channel: bool = True
+    calibration: Mapping[str, NDArray[np.int64]] | None = None
+    constants: Literal["exact", "mean"] = "exact"
+    input_max: int = 1
     steps: int | None = None
     seed: int = 0
     strict: bool = False
@@ -57,6 +84,13 @@ class LowerOptions:
             raise ConfigurationError(f"dt: {self.dt_s} s is not a positive time step")
         if self.steps is not None and self.steps < 1:
             raise ConfigurationError(f"steps: {self.steps} is below 1")
+        if self.input_max < 1:
+            raise ConfigurationError(f"input max: {self.input_max} is below 1")
+        for name, legal in (("rule", RULES), ("rounding", ROUNDINGS), ("constants", ("exact", "mean"))):
+            if getattr(self, name) not in legal:
+                raise ConfigurationError(f"{name}: {getattr(self, name)!r} is none of {', '.join(legal)}")
+        if self.weight_bits is not None:
+            weight_grid(self.weight_bits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,19 +124,24 @@ def lower(
     chosen = options or LowerOptions()
     spec = load_target(target) if isinstance(target, str) else target
     info = read_info(graph)
-    dt_s = chosen.dt_s or info.dt_s or derive_dt(graph)
-    steps = chosen.steps or info.steps or DEFAULT_STEPS
-    bits = chosen.weight_bits or spec.weight_bits
-    if not 2 <= bits <= spec.weight_bits:
-        raise ConfigurationError(f"weight bits: {bits} is not in 2 ... {spec.weight_bits} of {spec.name}")
-    draft = collect(graph, info=info, dt_s=dt_s)
+    bits = _weight_bits(chosen, spec)
+    draft, dt_s = draft_of(graph, options=chosen)
+    if chosen.constants == "mean":
+        draft = average_constants(draft, spec)
+    moments = source_moments(draft, _calibration(chosen.calibration, draft)) if chosen.calibration else {}
     for each in DRAFT_PASSES:
         draft = each(draft, spec)
     depth = draft.depth or {}
-    latency = max(depth[name] for name in draft.outputs)
-    layers = quantize_layers(draft, spec, weight_bits=bits, steps=steps + 2 * latency)
-    # A network that was trained with the chip's own bias timing must keep it.
-    layers, remarks = (layers, ()) if info.schedule == "chip" else align_bias(layers, depth, spec)
+    latencies = tuple(depth[name] for name in draft.outputs)
+    latency = max(latencies)
+    steps = chosen.steps or info.steps or DEFAULT_STEPS
+    how = Quantization(
+        bits=bits, rounding=chosen.rounding, per_channel=chosen.per_channel, moments=moments, steps=steps + 2 * latency
+    )
+    layers, remarks = quantize_layers(draft, spec, how)
+    if info.schedule != "chip":  # a network that was trained with the chip's own bias timing must keep it
+        layers, unaligned = align_bias(layers, depth, spec)
+        remarks = (*remarks, *unaligned)
     program = Program(
         target=spec,
         inputs=draft.inputs,
@@ -110,16 +149,59 @@ def lower(
         outputs=draft.outputs,
         readout=draft.readout,
         latency=latency,
+        latencies=latencies if len(set(latencies)) > 1 else (),
         max_steps=_proved_steps(draft, layers, spec, latency, steps),
         encoder=_encoder(info, info.steps or steps, chosen.seed, draft),
-        provenance={**(provenance or {}), "dt_s": dt_s, "weight_bits": bits},
+        provenance={**(provenance or {}), "dt_s": dt_s, "weight_bits": bits, "discretization": chosen.rule},
     )
     too_large = check_capacity(program)
     raise_fatal(DoesNotFit, too_large)
-    remarks = (*remarks, *too_large, *check_decay(draft.layers, layers), *audit_ranges(program))
+    remarks = (*draft.remarks, *remarks, *too_large, *check_decay(draft.layers, layers, spec))
+    remarks = (*remarks, *audit_ranges(program, steps=steps))
     if chosen.strict:
         raise_fatal(OutOfRange, (replace(remark, fatal=True) for remark in remarks))
     return Lowered(program=program, remarks=remarks)
+
+
+def draft_of(graph: nir.NIRGraph, *, options: LowerOptions) -> tuple[Draft, float]:
+    """A graph in steps, still in real units, and the time step in seconds.
+
+    Raises:
+        UnsupportedNode: a node, or an arrangement of nodes, cannot be lowered.
+        ConfigurationError: nothing says the time step.
+    """
+    flat = flatten_graph(graph)
+    info = read_info(graph)
+    stated = options.dt_s or info.dt_s
+    dt_s, said = (stated, ()) if stated else derive_dt(flat)
+    draft = collect(flat, info=info, timing=Timing(dt_s=dt_s, rule=options.rule, input_max=options.input_max))
+    return replace(draft, remarks=(*said, *draft.remarks)), dt_s
+
+
+def _weight_bits(options: LowerOptions, target: TargetSpec) -> WeightBits:
+    """The width that was asked for, if the target has it."""
+    bits = options.weight_bits if options.weight_bits is not None else target.weight_bits
+    if bits != "ternary" and not 2 <= bits <= target.weight_bits:
+        raise ConfigurationError(
+            f"weight bits: {bits} is not in 2 ... {target.weight_bits} of {target.name}, nor ternary"
+        )
+    return bits
+
+
+def _calibration(given: Mapping[str, NDArray[np.int64]], draft: Draft) -> Mapping[str, NDArray[np.int64]]:
+    """Calibration samples that fit the ports.
+
+    Raises:
+        ConfigurationError: a port has none, or they do not fit.
+    """
+    for port in draft.inputs:
+        array = given.get(port.name)
+        if array is None or array.ndim != 3 or array.shape[2] != port.size:
+            shape = None if array is None else array.shape
+            raise ConfigurationError(
+                f"calibration: {port.name} needs (samples, steps, {port.size}) integers, given is {shape}"
+            )
+    return given
 
 
 def _encoder(info: GraphInfo, steps: int, seed: int, draft: Draft) -> dict[str, Any]:
@@ -136,7 +218,7 @@ def _proved_steps(draft: Draft, layers: tuple[Layer, ...], target: TargetSpec, l
         return None
     reach = {port.name: (port.low, port.high) for port in draft.inputs}
     silent = next(layer for layer in layers if layer.name == draft.outputs[0])
-    proved = silent_steps(silent, reach, latency=latency, target=target)
+    proved = silent_steps(silent, reach, latency=latency, target=target, wanted=max(PROVED_STEPS, steps))
     if proved < steps:
         raise OutOfRange.of(
             [

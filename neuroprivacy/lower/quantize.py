@@ -1,17 +1,17 @@
-"""Real weights become integers: one scale per layer, thresholds, biases and decays in its units.
+"""Real weights become integers: a scale per layer (or output channel), thresholds, biases and decays in its units.
 
 A spiking layer is invariant under a common scale of weights, bias and threshold, so the scale folds into the integer
-threshold and rounding the weights is the only loss. The scale is chosen by what it does to the layer's output: among
-scales that clip ever more of the largest weights, the one with the least squared error of the sums, for sources that
-are equally active and independent (which is the squared error of the weights).
+threshold and rounding the weights is the only loss. How the scale is chosen stands in `round_weights`; weights that
+already lie on a grid (quantization-aware training) are taken as they are.
 
-    W = round(w/s)      vth = floor(θ/s)  for `>`, floor(θ/s) + 1 for `>=`      bias = round(b/s · 2^shift)
-    dv = round((1 - β)·4096)
+    W = round(w/s)      vth = floor(θ/s)  for `>`, floor(θ/s) + 1 for `>=`      bias, v, u = round(·/s · 2^shift)
+    dv = round((1 - β)·4096)      du = round((1 - α)·4096) - du_offset
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,187 +19,196 @@ from neuroprivacy.errors import DoesNotFit, Issue, UnsupportedNode, raise_fatal
 from neuroprivacy.kernels.dynamics import DECAY_ONE
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.lower.draft import Draft, DraftEdge, DraftLayer, Float64
+from neuroprivacy.lower.normalize_thresholds import differ
+from neuroprivacy.lower.round_weights import (
+    Grid,
+    Rounding,
+    WeightBits,
+    best_unit,
+    round_weights,
+    weight_grid,
+)
+from neuroprivacy.lower.scale_limits import Reach, smallest_scale, widths_hold
 from neuroprivacy.program import ConvMap, DenseMap, Edge, Layer, LinearMap
 from neuroprivacy.target import TargetSpec
 
-#: Fractions of the largest weight that the scale search tries as the end of the integer range.
-_ENDS = tuple(float(end) for end in np.round(np.linspace(1.0, 0.5, 26), 3))
-_SAME = 1e-5
-#: Lowest and highest value of a source that is no port.
-SPIKES = (0, 1)
+#: How far a weight may lie from its grid, in units of it, to count as lying on it.
+ON_GRID = 1e-2
 
 
-def quantize_layers(draft: Draft, target: TargetSpec, *, weight_bits: int, steps: int) -> tuple[Layer, ...]:
-    """The layers of the Program; v_init is still 0.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Quantization:
+    """How weights are rounded.
 
-    Args:
-        draft: with delays.
-        target: widths and rules.
-        weight_bits: at most the target's; fewer quantize more coarsely on the same chip.
+    Attributes:
+        bits: width of the weights, at most the target's; fewer are coarser on the same chip.
+        rounding: `nearest`, or `compensated` where there are moments.
+        per_channel: a scale for each output channel, where the target has a threshold per neuron.
+        moments: layer -> second moments of each edge's sources; empty without calibration.
         steps: computed steps, for proving that a silent readout cannot reach the threshold.
+    """
+
+    bits: WeightBits
+    steps: int
+    rounding: Rounding = "compensated"
+    per_channel: bool = True
+    moments: Mapping[str, tuple[Float64, ...]]
+
+
+def quantize_layers(draft: Draft, target: TargetSpec, how: Quantization) -> tuple[tuple[Layer, ...], tuple[Issue, ...]]:
+    """The layers of the Program, their initial states not yet aligned, and remarks.
 
     Raises:
         DoesNotFit: no scale satisfies the target.
-        UnsupportedNode: constants differ by neuron where the target has one per layer.
+        UnsupportedNode: constants differ by neuron where the target has one per layer, or it keeps no current.
     """
     reach = {port.name: (port.low, port.high) for port in draft.inputs}
-    return tuple(_layer(layer, target, weight_bits, steps, reach) for layer in draft.layers)
+    done = [_layer(layer, target, how, reach) for layer in draft.layers]
+    return tuple(layer for layer, _ in done), tuple(remark for _, remarks in done for remark in remarks)
 
 
-def _layer(
-    layer: DraftLayer, target: TargetSpec, weight_bits: int, steps: int, reach: dict[str, tuple[int, int]]
-) -> Layer:
-    high = (1 << (weight_bits - 1)) - 1
-    _must_be_finite(layer)
-    beta = _constants(layer.name, "decay", layer.beta, target)
-    theta = _constants(layer.name, "threshold", layer.threshold, target)
-    scale = _choose_scale(layer, target, high, theta, steps, reach)
-    edges = _integer_edges(layer, scale, high)
-    while any(edge.map.weight.any() for edge in edges) and not _widths_hold(layer, edges, target, scale, steps, reach):
-        scale *= 1.02  # rounding up many weights can break what their real values keep
-        edges = _integer_edges(layer, scale, high)
-    if not any(edge.map.weight.any() for edge in edges):
-        what = f"every weight rounds to zero at the scale that {target.name}'s widths need"
-        raise DoesNotFit.of([Issue(where=layer.name, what=what, hint="choose a target with wider thresholds")])
+def _layer(layer: DraftLayer, target: TargetSpec, how: Quantization, reach: Reach) -> tuple[Layer, list[Issue]]:
+    if not any(edge.weight.any() for edge in layer.edges):
+        raise DoesNotFit.of([Issue(where=layer.name, what="all weights are zero", hint="remove the layer")])
+    by_row = how.per_channel and target.threshold_per == "neuron"
+    unit, edges, remarks = _weights(layer, target, how, reach, by_row=by_row)
+    per_neuron = np.repeat(unit, layer.size // unit.size) if unit.size > 1 else unit
     if not layer.fires:
         threshold = np.array([target.threshold_max])
     else:
-        threshold = np.floor(theta / scale * (1 + 1e-9)).astype(np.int64) + (target.threshold_test == ">=")
+        theta = _constants(layer.name, "threshold", layer.threshold, target)
+        threshold = np.floor(theta / per_neuron * (1 + 1e-9)).astype(np.int64) + (target.threshold_test == ">=")
         if (threshold < 1).any():
-            raise DoesNotFit.of(
-                [
-                    Issue(
-                        where=layer.name, what="the threshold is smaller than one weight unit", hint="rescale the layer"
-                    )
-                ]
-            )
-    mantissa, exponent = _bias(layer, target, scale)
+            what = "the threshold is smaller than one weight unit"
+            raise DoesNotFit.of([Issue(where=layer.name, what=what, hint="rescale the layer")])
+    shift = 1 << target.activation_shift
+    mantissa, exponent = _bias(layer, target, per_neuron)
+    scale = per_neuron * layer.unit if layer.unit.size > 1 else per_neuron
     return Layer(
         name=layer.name,
         shape=layer.shape,
         edges=edges,
         threshold=threshold,
-        du=np.array([(1 << target.decay_bits) - 1]),
-        dv=np.rint((1 - beta) * DECAY_ONE).astype(np.int64).clip(0, DECAY_ONE - 1),
+        du=_current_decay(layer, target),
+        dv=np.rint((1 - _constants(layer.name, "decay", layer.beta, target)) * DECAY_ONE)
+        .astype(np.int64)
+        .clip(0, (1 << target.decay_bits) - 1),
         bias_mantissa=mantissa,
         bias_exponent=exponent,
-        v_init=np.zeros(layer.size, np.int64),
+        v_init=np.rint(layer.v_start / per_neuron * shift).astype(np.int64),
+        u_init=np.rint(layer.u_start / per_neuron * shift).astype(np.int64),
         reset=layer.reset,
         fires=layer.fires,
-        scale=(scale,),
-    )
+        scale=tuple(float(s) for s in scale),
+    ), remarks
 
 
-def _must_be_finite(layer: DraftLayer) -> None:
-    """A graph that was made in memory has not been through `load_nir`."""
-    for values in (*(edge.weight for edge in layer.edges), layer.bias, layer.threshold, layer.beta):
-        if not np.isfinite(values).all():
-            raise UnsupportedNode(f"{layer.name}: holds a value that is not finite; train or export it again")
+def _current_decay(layer: DraftLayer, target: TargetSpec) -> Int64:
+    """du, (1,) or (neurons,); all ones where neurons keep no current."""
+    top = (1 << target.decay_bits) - 1
+    if not layer.alpha.any():
+        return np.array([top])
+    if not target.current_bits:
+        raise UnsupportedNode(
+            f"{layer.name}: keeps a synaptic current, {target.name} does not; choose --target loihi2, or neurons "
+            "without tau_syn"
+        )
+    alpha = _constants(layer.name, "current decay", layer.alpha, target)
+    return (np.rint((1 - alpha) * DECAY_ONE).astype(np.int64) - target.du_offset).clip(0, top)
 
 
-def _integer_edges(layer: DraftLayer, scale: float, high: int) -> tuple[Edge, ...]:
-    """The layer's edges with rounded weights."""
-    return tuple(Edge(source=e.source, map=_integer_map(e, scale, high), delay=e.delay) for e in layer.edges)
+def _weights(
+    layer: DraftLayer, target: TargetSpec, how: Quantization, reach: Reach, *, by_row: bool
+) -> tuple[Float64, tuple[Edge, ...], list[Issue]]:
+    """The unit of the weights, (1,) or (output channels,), and the integer edges."""
+    grid = weight_grid(how.bits)
+    rows = _channels(layer) if by_row else 1
+    least = smallest_scale(layer, target, how.steps, reach)
+    stated = _stated_grid(layer, grid, rows, floor=least)
+    if stated is not None:
+        return stated, _integer_edges(layer, stated, grid, how, on_grid=True), []
+    remarks = []
+    if any(edge.grid is not None for edge in layer.edges):
+        what = f"its weights lie on a grid that {target.name} cannot take over; they are rounded again"
+        remarks.append(Issue(where=layer.name, what=what, hint="see: neuroprivacy trace", fatal=False))
+    tables = [_table(edge, rows) for edge in layer.edges]
+    moments = [_usable(how, layer, i, rows) for i in range(len(layer.edges))]
+    unit = np.maximum(best_unit(tables, moments, grid, by_row=rows > 1), least)
+    edges = _integer_edges(layer, unit, grid, how)
+    if rows == 1:
+        # The unit that fits the integers best: it only moves threshold, bias and states.
+        unit = np.maximum(_refit(layer, edges, unit, how), least)
+    while any(edge.map.weight.any() for edge in edges) and not widths_hold(
+        layer, edges, target, float(unit.min()), how.steps, reach
+    ):
+        unit = unit * 1.02  # rounding up many weights can break what their real values keep
+        edges = _integer_edges(layer, unit, grid, how)
+    if not any(edge.map.weight.any() for edge in edges):
+        what = f"every weight rounds to zero at the scale that {target.name}'s widths need"
+        raise DoesNotFit.of([Issue(where=layer.name, what=what, hint="choose a target with wider thresholds")])
+    return unit, edges, remarks
 
 
-def _widths_hold(
-    layer: DraftLayer,
-    edges: tuple[Edge, ...],
-    target: TargetSpec,
-    scale: float,
-    steps: int,
-    reach: dict[str, tuple[int, int]],
-) -> bool:
-    """Whether the rounded weights keep what `_smallest_scale` proves of the real ones: current and silent readout."""
-    rounded = replace(
-        layer,
-        edges=tuple(
-            replace(e, weight=i.map.weight.astype(np.float64)) for e, i in zip(layer.edges, edges, strict=True)
-        ),
-    )
-    positive, negative = one_sided_sums(rounded, reach)
-    per_step = float(max(positive.max(), negative.max()))
-    if target.current_bits and _reads_graded(layer, reach) and per_step > _current_limit(target):
-        return False
-    if layer.fires or target.silent_readout:
-        return True
-    return (per_step + float(np.abs(layer.bias).max()) / scale + 1) * steps <= target.threshold_max
+def _channels(layer: DraftLayer) -> int:
+    """Rows that share a scale: output channels where a convolution leads into the layer, else neurons."""
+    convolutions = {len(edge.weight) for edge in layer.edges if edge.conv is not None}
+    return convolutions.pop() if len(convolutions) == 1 else layer.size if not convolutions else 1
 
 
-def _reads_graded(layer: DraftLayer, reach: dict[str, tuple[int, int]]) -> bool:
-    """Whether a source of the layer sends more than spikes."""
-    return any(max(map(abs, reach.get(edge.source, SPIKES))) > 1 for edge in layer.edges)
+def _table(edge: DraftEdge, rows: int) -> Float64:
+    """An edge's weights as (groups, rows, columns); where rows share a scale, all edges have as many rows in all."""
+    if edge.conv is not None:
+        return edge.weight.reshape(edge.conv.groups, len(edge.weight) // edge.conv.groups, -1)
+    if 1 < rows < len(edge.weight):  # a matrix beside a convolution: the neurons of a channel are one row
+        return edge.weight.reshape(1, rows, -1)
+    return edge.weight[np.newaxis]
 
 
-def _current_limit(target: TargetSpec) -> int:
-    """The largest synaptic sum that the current holds without a wrap."""
-    return (1 << (target.current_bits - 1 - target.activation_shift)) - 1
+def _usable(how: Quantization, layer: DraftLayer, i: int, rows: int) -> Float64 | None:
+    """The moments of an edge, if there are any that fit its table."""
+    known = how.moments.get(layer.name)
+    if known is None:
+        return None
+    columns = _table(layer.edges[i], rows).shape[2]
+    return known[i] if known[i].shape[-1] == columns else None
 
 
-def _constants(name: str, what: str, values: Float64, target: TargetSpec) -> Float64:
-    """(1,) if all neurons agree, else (neurons,) where the target allows it."""
-    spread = float(np.ptp(values)) / max(float(np.abs(values).max()), 1e-30)
-    if spread <= _SAME:
-        return values[:1]
-    if target.threshold_per == "neuron":
-        return values
-    raise UnsupportedNode(
-        f"{name}: {what} differs by neuron ({values.min():g} ... {values.max():g}), {target.name} has one per layer; "
-        f"train it per layer, or choose --target int8"
-    )
-
-
-def _choose_scale(
-    layer: DraftLayer, target: TargetSpec, high: int, theta: Float64, steps: int, reach: dict[str, tuple[int, int]]
-) -> float:
-    """What one weight unit is worth."""
-    top = max(float(np.abs(e.weight).max()) for e in layer.edges)
-    if top == 0:
-        raise DoesNotFit.of([Issue(where=layer.name, what="all weights are zero", hint="remove the layer")])
-    candidates = [top * end / high for end in _ENDS]
-    errors = [sum(_rounding_error(e.weight, s, high) for e in layer.edges) for s in candidates]
-    scale = candidates[int(np.argmin(errors))]
-    return max(scale, _smallest_scale(layer, target, theta, steps, reach))
-
-
-def _rounding_error(weight: Float64, scale: float, high: int) -> float:
-    """Squared error of the weights on a grid of `scale` that ends at `high`."""
-    rounded = np.clip(np.rint(weight / scale), -high, high) * scale
-    return float(((rounded - weight) ** 2).sum())
-
-
-def _smallest_scale(
-    layer: DraftLayer, target: TargetSpec, theta: Float64, steps: int, reach: dict[str, tuple[int, int]]
-) -> float:
-    """The scale below which a declared width would not hold: threshold, current of graded input, silent readout."""
-    limits = [float(theta.max()) / max(target.threshold_max - 1, 1)] if layer.fires else []
-    positive, negative = one_sided_sums(layer, reach)
-    per_step = float(max(positive.max(), negative.max()))
-    if target.current_bits and _reads_graded(layer, reach):
-        limits.append(per_step / _current_limit(target))
-    top_bias = ((1 << (target.bias_mantissa_bits - 1)) - 1) << target.bias_exponent_max
-    limits.append(float(np.abs(layer.bias).max(initial=0)) * (1 << target.activation_shift) / top_bias)
-    if not layer.fires and not target.silent_readout:
-        room = float(target.threshold_max) * 0.999
-        limits.append((per_step + float(np.abs(layer.bias).max())) * steps / room)
-    return max(limits, default=0.0)
-
-
-def one_sided_sums(layer: DraftLayer, reach: dict[str, tuple[int, int]]) -> tuple[Float64, Float64]:
-    """Largest positive and negative synaptic sum of one step that any input could cause, by output channel."""
-    parts: list[tuple[Float64, Float64]] = []
+def _stated_grid(layer: DraftLayer, grid: Grid, rows: int, *, floor: float) -> Float64 | None:
+    """The unit on which all weights of the layer lie, if they do, fit the grid, and the target's widths allow it."""
+    units = [edge.grid for edge in layer.edges]
+    if any(unit is None for unit in units):
+        return None
+    found = np.concatenate([np.unique(unit) for unit in units if unit is not None])
+    if np.ptp(found) > 1e-5 * found.max():
+        if rows == 1 or len(layer.edges) != 1 or units[0] is None or units[0].size != rows:
+            return None
+        found = units[0]
+    else:
+        found = found[:1]
     for edge in layer.edges:
-        window = edge.conv.pool[0] * edge.conv.pool[1] if edge.conv else 1
-        low, high = reach.get(edge.source, SPIKES)
-        flat = edge.weight.reshape(len(edge.weight), -1) * window
-        sums = np.maximum(flat * low, flat * high).sum(1), np.maximum(-flat * low, -flat * high).sum(1)
-        parts.append((sums[0].max(keepdims=True), sums[1].max(keepdims=True)) if len(layer.edges) > 1 else sums)
-    return sum((p for p, _ in parts), np.zeros(1)), sum((n for _, n in parts), np.zeros(1))
+        unit = found if found.size == 1 else found.reshape(-1, *[1] * (edge.weight.ndim - 1))
+        scaled = edge.weight / unit
+        if np.abs(scaled - grid.rounded(scaled)).max() > ON_GRID:
+            return None
+    return found if found.min() >= floor * (1 - 1e-9) else None
 
 
-def _integer_map(edge: DraftEdge, scale: float, high: int) -> LinearMap:
+def _integer_edges(
+    layer: DraftLayer, unit: Float64, grid: Grid, how: Quantization, *, on_grid: bool = False
+) -> tuple[Edge, ...]:
+    """The layer's edges with rounded weights."""
+    edges = []
+    for i, edge in enumerate(layer.edges):
+        table = _table(edge, unit.size)
+        scale = unit.reshape(table.shape[0], -1, 1) if unit.size > 1 else unit
+        moments = None if on_grid else _usable(how, layer, i, unit.size)
+        whole = round_weights(table, scale, grid, moments, how.rounding).reshape(edge.weight.shape)
+        edges.append(Edge(source=edge.source, map=_integer_map(edge, whole), delay=edge.delay))
+    return tuple(edges)
+
+
+def _integer_map(edge: DraftEdge, weight: Int64) -> LinearMap:
     """The rounded map."""
-    weight = np.clip(np.rint(edge.weight / scale), -high, high).astype(np.int64)
     if edge.conv is None:
         return DenseMap(weight=weight)
     conv = edge.conv
@@ -209,9 +218,35 @@ def _integer_map(edge: DraftEdge, scale: float, high: int) -> LinearMap:
     )  # fmt: skip
 
 
-def _bias(layer: DraftLayer, target: TargetSpec, scale: float) -> tuple[Int64, int]:
+def _refit(layer: DraftLayer, edges: tuple[Edge, ...], unit: Float64, how: Quantization) -> Float64:
+    """The unit s with the least error of w - s·W for the integers W that were found."""
+    above = below = 0.0
+    for i, (edge, found) in enumerate(zip(layer.edges, edges, strict=True)):
+        real, whole = _table(edge, 1), _table(replace(edge, weight=found.map.weight.astype(np.float64)), 1)
+        moments = _usable(how, layer, i, 1)
+        seen = np.ones((1, whole.shape[2])) if moments is None else moments
+        weighted = whole * seen[:, None, :] if seen.ndim == 2 else whole @ seen
+        above += float((real * weighted).sum())
+        below += float((whole * weighted).sum())
+    # Far from the grid's own unit the fit would say more about dead sources than about the weights.
+    return unit * np.clip(above / below / unit, 0.8, 1.25) if below > 0 and above > 0 else unit
+
+
+def _constants(name: str, what: str, values: Float64, target: TargetSpec) -> Float64:
+    """(1,) if all neurons agree, else (neurons,) where the target allows it."""
+    if not differ(values):
+        return values[:1]
+    if target.threshold_per == "neuron":
+        return values
+    raise UnsupportedNode(
+        f"{name}: {what} differs by neuron ({values.min():g} ... {values.max():g}), {target.name} has one per layer; "
+        f"accept their mean with --constants mean, train it per layer, or choose --target int8"
+    )
+
+
+def _bias(layer: DraftLayer, target: TargetSpec, unit: Float64) -> tuple[Int64, int]:
     """Mantissa and the smallest exponent that holds the largest bias."""
-    exact = layer.bias / scale * (1 << target.activation_shift)
+    exact = layer.bias / unit * (1 << target.activation_shift)
     limit = (1 << (target.bias_mantissa_bits - 1)) - 1
     for exponent in range(target.bias_exponent_max + 1):
         mantissa = np.rint(exact / (1 << exponent))

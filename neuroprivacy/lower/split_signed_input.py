@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from neuroprivacy.errors import UnsupportedNode
 from neuroprivacy.lower.draft import Draft, DraftEdge
 from neuroprivacy.target import TargetSpec
 
@@ -15,7 +14,7 @@ def split_signed_input(draft: Draft, target: TargetSpec) -> Draft:
     """The draft with signed ports doubled along their first axis, where the target has no signed messages.
 
     Raises:
-        UnsupportedNode: a grouped convolution reads a signed port.
+        UnsupportedNode: a grouped convolution reads a signed port and is too large to be multiplied out.
     """
     signed = {port.name for port in draft.inputs if port.low < 0}
     if not signed or target.message_signed:
@@ -36,7 +35,7 @@ def _split(edge: DraftEdge) -> DraftEdge:
     weight = np.concatenate([edge.weight, -edge.weight], axis=1)
     if edge.conv is None:
         return replace(edge, weight=weight)
-    if edge.conv.groups != 1:
-        raise UnsupportedNode(f"{edge.source}: a grouped convolution cannot read a signed input; use --coding poisson")
+    if edge.conv.groups != 1:  # its channels would lie apart from each other
+        return _split(edge.as_matrix())
     channels, height, width = edge.conv.in_shape
     return replace(edge, weight=weight, conv=replace(edge.conv, in_shape=(2 * channels, height, width)))

@@ -6,6 +6,7 @@
 from neuroprivacy.program.file import load_program, save_program
 from neuroprivacy.program.maps import ConvMap, DenseMap, LinearMap
 from neuroprivacy.program.network import Edge, Layer, Port, Program, check_program
+from neuroprivacy.program.order import run_order
 from neuroprivacy.program.unroll import unroll
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Program",
     "check_program",
     "load_program",
+    "run_order",
     "save_program",
     "unroll",
 ]

@@ -20,6 +20,8 @@ from neuroprivacy.target import target_from_dict
 FORMAT = 1
 _CHANGED = "the files were changed or mixed up; export again"
 _LAYER_ARRAYS = ("threshold", "du", "dv", "bias_mantissa", "v_init")
+#: Written only where it is not all zero, so that a file without it means zero.
+_OPTIONAL_ARRAY = "u_init"
 _CONV_OPTIONS = ("in_shape", "stride", "padding", "dilation", "pool", "pool_stride")
 
 
@@ -100,6 +102,8 @@ def _arrays(program: Program) -> dict[str, NDArray[np.int64]]:
     found: dict[str, NDArray[np.int64]] = {}
     for i, layer in enumerate(program.layers):
         found.update({f"layer{i}.{name}": getattr(layer, name) for name in _LAYER_ARRAYS})
+        if layer.u_init.any():
+            found[f"layer{i}.{_OPTIONAL_ARRAY}"] = layer.u_init
         found.update({f"layer{i}.edge{j}.weight": edge.map.weight for j, edge in enumerate(layer.edges)})
     return found
 
@@ -129,6 +133,7 @@ def _description(program: Program) -> dict[str, Any]:
         "outputs": list(program.outputs),
         "readout": program.readout,
         "latency": program.latency,
+        **({"latencies": list(program.latencies)} if program.latencies else {}),
         "max_steps": program.max_steps,
         "encoder": dict(program.encoder),
         "provenance": dict(program.provenance),
@@ -151,6 +156,7 @@ def _rebuild(described: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -
         outputs=tuple(described["outputs"]),
         readout=described["readout"],
         latency=described["latency"],
+        latencies=tuple(described.get("latencies", ())),
         max_steps=described["max_steps"],
         encoder=described["encoder"],
         provenance=described["provenance"],
@@ -179,4 +185,5 @@ def _rebuild_layer(i: int, described: Mapping[str, Any], arrays: Mapping[str, ND
         fires=described["fires"],
         scale=tuple(described["scale"]),
         **{name: arrays[f"layer{i}.{name}"] for name in _LAYER_ARRAYS},
+        **({_OPTIONAL_ARRAY: arrays[optional]} if (optional := f"layer{i}.{_OPTIONAL_ARRAY}") in arrays else {}),
     )

@@ -70,6 +70,7 @@ class Layer:
         bias_mantissa: (neurons,).
         bias_exponent: the effective bias is `bias_mantissa << bias_exponent`, in membrane lsb.
         v_init: membrane before step 1, lsb, (neurons,).
+        u_init: current before step 1, lsb, (neurons,); 0 where it is not given.
         reset: "hard" to 0 or "soft" by the threshold.
         fires: false for a readout that only integrates.
         scale: what one weight unit of the synaptic sum is worth in the units of the float network, (1,) or (neurons,).
@@ -87,9 +88,12 @@ class Layer:
     reset: Reset
     fires: bool = True
     scale: tuple[float, ...] = (1.0,)
+    u_init: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __post_init__(self) -> None:
-        for name in ("threshold", "du", "dv", "bias_mantissa", "v_init"):
+        if not np.size(self.u_init):
+            object.__setattr__(self, "u_init", np.zeros(np.shape(self.v_init), np.int64))
+        for name in ("threshold", "du", "dv", "bias_mantissa", "v_init", "u_init"):
             object.__setattr__(self, name, frozen(getattr(self, name)))
 
     @property
@@ -117,7 +121,8 @@ class Program:
         layers: in topological order of the edges without delay.
         outputs: names of the layers whose spikes are results.
         readout: how `readout` and `prediction` are made from the first output.
-        latency: steps from input to output; results are read `latency` steps late.
+        latency: steps from input to the deepest output; so many steps are computed after the last input.
+        latencies: steps from input to each output, which is read so many steps late; empty if all have `latency`.
         max_steps: input steps for which the range audit holds; None where it holds for any number.
         encoder: how samples become input (name, parameters, preprocessing, seed); empty for event input.
         provenance: how this came to be: versions, commands, hashes, the choices of each pass.
@@ -133,6 +138,7 @@ class Program:
     outputs: tuple[str, ...]
     readout: Readout
     latency: int
+    latencies: tuple[int, ...] = ()
     max_steps: int | None = None
     encoder: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -159,6 +165,11 @@ class Program:
                 return layer
         raise ConfigurationError(f"program: no layer is called {name!r}")
 
+    def window(self, output: str, steps: int) -> slice:
+        """Which of the computed steps are the result of an output, for so many input steps."""
+        late = self.latencies[self.outputs.index(output)] if self.latencies else self.latency
+        return slice(late, late + steps)
+
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 over everything that a run depends on or a report shows; equal Programs have equal hashes."""
@@ -170,6 +181,7 @@ class Program:
 def _types(program: Program) -> list[Issue]:
     """Values that are not what their annotation says: a file may hold anything."""
     numbers: list[tuple[str, str, object]] = [("program", "latency", program.latency)]
+    numbers += [("program", "latency of an output", late) for late in program.latencies]
     choices: list[tuple[str, str, object, tuple[object, ...]]] = [
         ("program", "readout", program.readout, ("spike_count", "membrane"))
     ]
@@ -221,6 +233,16 @@ def _structure(program: Program) -> list[Issue]:
             found.append(Issue(where=name, what="is named as an output and is no layer"))
     if program.latency < 0:
         found.append(Issue(where="program", what="latency is negative", value=program.latency))
+    if program.latencies and (
+        len(program.latencies) != len(program.outputs)
+        or min(program.latencies) < 0
+        or max(program.latencies) != program.latency
+        or (program.readout == "membrane" and program.latencies[0] != program.latency)
+    ):
+        what = (
+            f"latencies {program.latencies} are not one for each output, the first and the largest of them the latency"
+        )
+        found.append(Issue(where="program", what=what, value=program.latency))
     sizes = program.sizes
     ready = {port.name for port in program.inputs}
     for layer in program.layers:
@@ -244,7 +266,7 @@ def _structure(program: Program) -> list[Issue]:
         for name in ("threshold", "du", "dv"):
             if getattr(layer, name).shape not in ((1,), (layer.size,)):
                 found.append(Issue(where=layer.name, what=f"{name} is neither one value nor one per neuron"))
-        for name in ("bias_mantissa", "v_init"):
+        for name in ("bias_mantissa", "v_init", "u_init"):
             if getattr(layer, name).shape != (layer.size,):
                 found.append(Issue(where=layer.name, what=f"{name} is not one value per neuron"))
         if len(layer.scale) not in (1, layer.size) or not all(math.isfinite(s) and s > 0 for s in layer.scale):
@@ -270,6 +292,7 @@ def check_program(program: Program) -> tuple[Issue, ...]:
     decay_max = (1 << target.decay_bits) - 1
     mantissa = 1 << (target.bias_mantissa_bits - 1)
     v_low, v_high = target.membrane_range
+    u_high = (1 << (target.current_bits - 1)) - 1 if target.current_bits else 0
     for port in program.inputs:
         low, high = target.message_range
         within(port.name, "an input value", np.array([port.low, port.high]), low, high)
@@ -286,6 +309,7 @@ def check_program(program: Program) -> tuple[Issue, ...]:
         within(layer.name, "bias mantissa", layer.bias_mantissa, -mantissa, mantissa - 1)
         within(layer.name, "bias exponent", np.array([layer.bias_exponent]), 0, target.bias_exponent_max)
         within(layer.name, "initial membrane", layer.v_init, v_low, v_high)
+        within(layer.name, "initial current", layer.u_init, -u_high, u_high)
         if layer.reset not in target.resets and layer.fires:
             found.append(
                 Issue(

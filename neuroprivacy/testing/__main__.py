@@ -15,16 +15,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m neuroprivacy.testing", description=__doc__)
     parser.add_argument("--backend", required=True, help="name of an installed backend")
     parser.add_argument("--random", type=int, default=100, metavar="N", help="random Programs (default 100)")
+    parser.add_argument("--graphs", type=int, default=0, metavar="N", help="random graphs, lowered (default 0)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the first one (default 0)")
     parser.add_argument("--steps", type=int, default=40, metavar="T", help="input steps of each (default 40)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
-    for name, least in (("random", 0), ("seed", 0), ("steps", 1)):
+    for name, least in (("random", 0), ("graphs", 0), ("seed", 0), ("steps", 1)):
         if getattr(options, name) < least:
             parser.error(f"--{name} must be at least {least}")
     try:
         report = check_backend(
-            options.backend, random_programs=options.random, first_seed=options.seed, steps=options.steps
+            options.backend,
+            random_programs=options.random,
+            random_graphs=options.graphs,
+            first_seed=options.seed,
+            steps=options.steps,
         )
     except NeuroPrivacyError as error:
         print(error, file=sys.stderr)
@@ -42,6 +47,7 @@ def _as_json(report: ConformanceReport) -> str:
         "passed": report.passed,
         "tally": report.tally(),
         "random_programs": report.random_programs,
+        "random_graphs": report.random_graphs,
         "lively": report.lively,
         "not_passed": notable,
     }
@@ -50,7 +56,8 @@ def _as_json(report: ConformanceReport) -> str:
 
 def _as_text(report: ConformanceReport) -> str:
     tally = ", ".join(f"{number} {status}" for status, number in report.tally().items())
-    lines = [f"{report.backend}: {tally}; {report.lively} of {report.random_programs} random Programs lively"]
+    drawn = f"{report.random_programs} random Programs and {report.random_graphs} random graphs"
+    lines = [f"{report.backend}: {tally}; {drawn}, {report.lively} of them lively"]
     lines += [f"  not run   {o.case}: {o.detail}" for o in report.outcomes if o.status in ("refused", "excluded")]
     lines += [f"  FAILED    {o.case}: {o.detail}" for o in report.failures]
     if not any(o.status == "passed" for o in report.outcomes):

@@ -56,6 +56,7 @@ def layer(
     bias: Values = 0,
     bias_exponent: int = 0,
     v_init: Values = 0,
+    u_init: Values = 0,
     reset: Reset = "hard",
     fires: bool = True,
 ) -> Layer:
@@ -72,6 +73,7 @@ def layer(
         bias_mantissa=_vector(bias, size),
         bias_exponent=bias_exponent,
         v_init=_vector(v_init, size),
+        u_init=_vector(u_init, size),
         reset=reset,
         fires=fires,
     )
@@ -91,6 +93,7 @@ def network(
     outputs: Sequence[str] | None = None,
     readout: Readout = "spike_count",
     latency: int | None = None,
+    latencies: tuple[int, ...] = (),
 ) -> Program:
     """A Program around `layers`; by default one spiking input as wide as the first map, the last layer as output."""
     first = layers[0].edges[0].map
@@ -102,6 +105,7 @@ def network(
         outputs=tuple(outputs) if outputs else (layers[-1].name,),
         readout=readout,
         latency=latency if latency is not None else spec.edge_delay_min * len(layers),
+        latencies=latencies,
     )
 
 

@@ -154,6 +154,10 @@ def neuron_cases() -> tuple[Case, ...]:
             weight=1, threshold=100, dv=2048, v_init=-1001, steps=[0], v=[-500, -250],
         ),
         _neuron(
+            "u_init_decays_from_step_one", "each sample starts with u = u_init, which decays like any u",
+            weight=1, threshold=100, du=2047, u_init=-1001, steps=[0], u=[-500, -250], v=[-500, -750],
+        ),
+        _neuron(
             "int8_equality_fires", "z = v >= theta on int8, and no shift",
             target="int8", weight=10, threshold=20, steps=[1, 1, 0, 1], s=[0, 1, 0, 0], v=[10, 0, 0, 10],
         ),

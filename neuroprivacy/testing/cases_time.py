@@ -11,7 +11,8 @@ from neuroprivacy.testing.case import Case, edge, layer, network, train
 def time_cases() -> tuple[Case, ...]:
     """The cases of this file."""
     return (
-        _chain(), _delays(), _join(), _late_join(), _recurrent(), _mutual(), _bias_chain(), _aligned_bias(), _batch(),
+        _chain(), _delays(), _join(), _late_join(),
+        _early_output(), _recurrent(), _mutual(), _bias_chain(), _aligned_bias(), _batch(),
         _silence(), _loudest(), _two_outputs(), _two_inputs(), _int8_chain(), _int8_recurrent(), _membrane(),
     )  # fmt: skip
 
@@ -88,6 +89,21 @@ def _late_join() -> Case:
         spikes=train(1, 0, 1),
         expect_spikes={"out": [0, 0, 1, 0, 1]},
         expect_u={"out": [0, 0, 320, 0, 320]},
+    )
+
+
+def _early_output() -> Case:
+    program = network(
+        [layer("a", [edge("input", [[9]])], threshold=5), layer("b", [edge("a", [[9]])], threshold=5)],
+        outputs=("a", "b"),
+        latencies=(1, 2),
+    )
+    return Case(
+        name="each_output_has_its_own_latency",
+        rule="an output is read as many steps late as it lies deep",
+        program=program,
+        spikes=train(1, 0, 1),
+        expect_spikes={"a": [0, 1, 0, 1, 0], "b": [0, 0, 1, 0, 1]},
     )
 
 

@@ -1,4 +1,4 @@
-"""The kit against a backend, by its name: every hand-made case, and random Programs; exact, and told apart.
+"""The kit against a backend, by its name: hand-made cases, random Programs and graphs; exact, and told apart.
 
 A case that a backend refuses by `check` is "refused", with its reason; one that the caller excludes is
 "excluded"; an exclusion that passes is a failure. Nothing that did not run counts as passed.
@@ -7,7 +7,7 @@ A case that a backend refuses by `check` is "refused", with its reason; one that
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -44,6 +44,7 @@ class ConformanceReport:
     outcomes: tuple[Outcome, ...]
     lively: int
     random_programs: int
+    random_graphs: int = 0
 
     @property
     def passed(self) -> bool:
@@ -88,6 +89,7 @@ def check_backend(
     name: str,
     *,
     random_programs: int = 0,
+    random_graphs: int = 0,
     first_seed: int = 0,
     steps: int = 40,
     targets: tuple[str, ...] = ("loihi2", "loihi2-soft", "int8"),
@@ -98,10 +100,10 @@ def check_backend(
 
     Args:
         name: of the installed backend.
-        random_programs: how many, spread over `targets` in turn.
+        random_programs: how many, spread over `targets` in turn; likewise `random_graphs`, which are lowered first.
         first_seed: seed of the first one.
         steps: input steps of each.
-        targets: for the random Programs.
+        targets: for what is random.
         states: whether u and v are compared after every step, else only after the last.
         exclusions: case -> reason, for what the backend is known not to do.
     """
@@ -109,20 +111,34 @@ def check_backend(
     excluded = dict(exclusions or {})
     outcomes: list[Outcome] = []
     lively = 0
+    draws: list[tuple[Callable[..., RandomCase], int, str]] = [(random_case, random_programs, "random")]
+    if random_graphs:
+        from neuroprivacy.testing.random_graphs import random_graph_case  # needs nir
+
+        draws.append((random_graph_case, random_graphs, "graph"))
     with tempfile.TemporaryDirectory(prefix="neuroprivacy-kit-") as scratch:
         for case in hand_made_cases():
             outcomes.append(hold_case(backend, case, Path(scratch), states=states, exclusion=excluded.get(case.name)))
-        for i in range(random_programs):
-            drawn = random_case(first_seed + i, target=targets[i % len(targets)], steps=steps)
-            lively += drawn.lively
-            exclusion = excluded.get(random_name(drawn))
-            outcomes.append(hold_random(backend, drawn, Path(scratch), states=states, exclusion=exclusion))
-    return ConformanceReport(backend=name, outcomes=tuple(outcomes), lively=lively, random_programs=random_programs)
+        for draw, number, kind in draws:
+            for i in range(number):
+                drawn = draw(first_seed + i, target=targets[i % len(targets)], steps=steps)
+                lively += drawn.lively
+                exclusion = excluded.get(random_name(drawn, kind))
+                outcomes.append(
+                    hold_random(backend, drawn, Path(scratch), states=states, exclusion=exclusion, kind=kind)
+                )
+    return ConformanceReport(
+        backend=name,
+        outcomes=tuple(outcomes),
+        lively=lively,
+        random_programs=random_programs,
+        random_graphs=random_graphs,
+    )
 
 
-def random_name(drawn: RandomCase) -> str:
-    """What a random Program is called in a report."""
-    return f"random-{drawn.seed}-{drawn.program.target.name}"
+def random_name(drawn: RandomCase, kind: str = "random") -> str:
+    """What a random Program ("random") or graph ("graph") is called in a report."""
+    return f"{kind}-{drawn.seed}-{drawn.program.target.name}"
 
 
 def hold_case(
@@ -133,10 +149,16 @@ def hold_case(
 
 
 def hold_random(
-    backend: Backend, drawn: RandomCase, folder: Path, *, states: bool = True, exclusion: str | None = None
+    backend: Backend,
+    drawn: RandomCase,
+    folder: Path,
+    *,
+    states: bool = True,
+    exclusion: str | None = None,
+    kind: str = "random",
 ) -> Outcome:
     """One random Program: a backend against the reference."""
-    return _hold(backend, random_name(drawn), drawn.program, drawn.spikes, folder, states, exclusion, None)
+    return _hold(backend, random_name(drawn, kind), drawn.program, drawn.spikes, folder, states, exclusion, None)
 
 
 def _hold(

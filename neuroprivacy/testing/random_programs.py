@@ -129,8 +129,16 @@ def _random_layer(
         bias_mantissa=rng.integers(-largest, largest, size) if biased else np.zeros(size, np.int64),
         bias_exponent=exponent,
         v_init=rng.integers(-5000, 5000, size) if rng.random() < 0.3 else np.zeros(size, np.int64),
+        u_init=_random_current(rng.spawn(1)[0], spec, size),
         reset=spec.resets[int(rng.integers(len(spec.resets)))],
     )
+
+
+def _random_current(rng: np.random.Generator, spec: TargetSpec, size: int) -> Int64:
+    """A current before step 1, for one layer in five of a target that keeps one."""
+    if not spec.current_bits or rng.random() < 0.8:
+        return np.zeros(size, np.int64)
+    return rng.integers(-9000, 9000, size)
 
 
 def _random_conv(rng: np.random.Generator, spec: TargetSpec, shape: tuple[int, int, int]) -> ConvMap:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def train(
     settings: FitSettings,
     spiking: Mapping[str, Any] | None = None,
     schedule: Schedule = "ideal",
+    start: nn.Sequential | SpikingNet | None = None,
     state_folder: Path | None = None,
     resume: bool = False,
     device: str = "cpu",
@@ -41,6 +43,7 @@ def train(
         spiking: fields of `SpikingSpec` beside `model` (beta, reset, coding, steps, readout, surrogate): trains a
             spiking network with backpropagation through time; None trains the ANN.
         schedule: "chip" trains a spiking network under the chip's latency and bias timing.
+        start: a network to go on from, which is not changed; its own spec then holds instead of `spec`.
         state_folder: see `fit`; likewise `resume` and `progress`.
         device: "cpu" or "cuda".
 
@@ -49,7 +52,10 @@ def train(
     """
     torch.manual_seed(settings.seed)
     net: nn.Sequential | SpikingNet
-    net = build_ann(spec) if spiking is None else SpikingNet(SpikingSpec(model=spec, schedule=schedule, **spiking))
+    if start is not None:
+        net = deepcopy(start)
+    else:
+        net = build_ann(spec) if spiking is None else SpikingNet(SpikingSpec(model=spec, schedule=schedule, **spiking))
     net.to(device)
 
     def loss(x: Tensor, y: Tensor) -> Tensor:
@@ -74,10 +80,19 @@ def train(
         augment=augment if limit else None,
         state_folder=state_folder,
         resume=resume,
-        identity=digest(repr((spec, sorted((spiking or {}).items()), schedule, dataset.digest())).encode()),
+        identity=digest(
+            repr((spec, sorted((spiking or {}).items()), schedule, dataset.digest(), _start(start))).encode()
+        ),
         progress=progress,
     )
     return net.cpu().eval()
+
+
+def _start(net: nn.Module | None) -> str:
+    """What tells one network to go on from from another."""
+    if net is None:
+        return ""
+    return digest(b"".join(value.detach().cpu().numpy().tobytes() for value in net.state_dict().values()))
 
 
 def shifted(x: Tensor, limit: int, *, flip: bool) -> Tensor:

@@ -34,7 +34,7 @@ def test_linear_and_affine(target: str, maker, lowered, sums) -> None:
     assert isinstance(program.layers[0].edges[0].map, DenseMap)
     x = maker.spikes(3, 11, 20)
     exactly(sums(program, x, "n", depth=1), program, "n", tensor(x) @ tensor(first.weight).T)
-    assert program.layer("n").scale == program.layer("m").scale == (1.0,)
+    assert set(program.layer("n").scale) == set(program.layer("m").scale) == {1.0}
     np.testing.assert_array_equal(program.layer("m").bias, _bias(program, [3, -2, 0, 7, 1]))
 
 
@@ -279,15 +279,15 @@ def test_weight_bits(bits: int, maker, lowered) -> None:
     layer = lowered(graph, weight_bits=bits).program.layers[0]
     high = (1 << (bits - 1)) - 1
     found = layer.edges[0].map.weight
-    assert np.abs(found).max() == high
+    assert -high - 1 <= found.min()
+    assert found.max() <= high
     scale = layer.scale[0]
-    np.testing.assert_array_equal(found, np.clip(np.rint(weight / scale), -high, high))
-    # No scale of the search does better.
+    # No symmetric grid does better.
     errors = [
         float(((np.clip(np.rint(weight / s), -high, high) * s - weight) ** 2).sum())
         for s in 127 / high * np.linspace(1.0, 0.5, 26)
     ]
-    assert float(((found * scale - weight) ** 2).sum()) == pytest.approx(min(errors), rel=1e-6, abs=1e-9)
+    assert float(((found * scale - weight) ** 2).sum()) <= min(errors) * (1 + 1e-6) + 1e-9
     assert layer.threshold.tolist() == [int(np.floor(300 / scale * (1 + 1e-9)))]
 
 

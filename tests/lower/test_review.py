@@ -58,7 +58,9 @@ def test_a_loop_through_two_layers_is_refused_where_every_edge_costs_a_step() ->
     }
     edges = [("input", "in"), ("in", "a"), ("a", "ab"), ("ab", "b"), ("b", "ba"), ("ba", "a"), ("b", "output")]
     looped = graph(nodes, edges, 2, 2)
-    with pytest.raises(DoesNotFit, match="a from b: a loop through several layers takes more than one step on loihi2"):
+    with pytest.raises(
+        DoesNotFit, match="the loop b <- a <- b takes 2 steps on this target, more than the network delays it"
+    ):
         lower(looped, target="loihi2")
     assert lower(looped, target="int8").program.layer("a").edges[1].delay == 1
 
@@ -114,7 +116,7 @@ def test_a_leak_too_slow_for_twelve_bits_is_remarked_on() -> None:
     order = ["input", "fc", "n", "output"]
     lowered = lower(graph(nodes, list(itertools.pairwise(order)), 2, 2), target="loihi2")
     assert lowered.program.layers[0].dv.tolist() == [0]
-    assert any("the decay of 0.0001 a step becomes 0/4096" in str(remark) for remark in lowered.remarks)
+    assert any("the membrane decay of 0.0001 a step becomes 0/4096" in str(remark) for remark in lowered.remarks)
 
 
 def test_rounding_cannot_drive_a_graded_layer_past_its_current() -> None:

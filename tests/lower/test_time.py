@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from neuroprivacy.backend import Record, check_inputs
 from neuroprivacy.errors import DoesNotFit
-from neuroprivacy.lower.align_bias import align_bias, initial_membrane
+from neuroprivacy.lower.align_bias import align_bias, initial_state
 from neuroprivacy.program import DenseMap, Edge, Layer, Port, Program
 from neuroprivacy.reference import run_reference
 from neuroprivacy.target import load_target, target_from_dict
@@ -78,7 +78,7 @@ def networks(draw: st.DrawFn) -> tuple[Program, dict[str, np.ndarray], np.ndarra
         depth[f"n{i}"] = i + 1
     masks, upstream = {}, True
     for layer in layers:
-        _, works = initial_membrane(layer, depth[layer.name], LOIHI)
+        *_, works = initial_state(layer, depth[layer.name], LOIHI)
         # A neuron is the ideal one if it, and everything that feeds it, could be aligned.
         recurrent = any(e.source == layer.name for e in layer.edges)
         masks[layer.name] = works & upstream & (bool(works.all()) or not recurrent)
@@ -126,7 +126,7 @@ def idle(v: int, bias: int, dv: int, steps: int) -> list[int]:
 def test_a_neuron_is_aligned_if_and_only_if_some_start_does_it(dv: int, steps: int) -> None:
     """Brute force over all starts; the threshold, 640, limits negative biases."""
     biases = [-700, -641, -640, -400, -321, -320, -100, -3, 0, 5, 200, 900]
-    v_init, works = initial_membrane(layer_with(biases, dv=dv), steps, LOIHI)
+    _, v_init, works = initial_state(layer_with(biases, dv=dv), steps, LOIHI)
     for bias, start, aligned in zip(biases, v_init.tolist(), works.tolist(), strict=True):
         good = [
             v for v in range(-13_000, 13_001) if (path := idle(v, bias, dv, steps))[-1] == 0 and max(path) <= 10 * 64
@@ -139,18 +139,18 @@ def test_a_neuron_is_aligned_if_and_only_if_some_start_does_it(dv: int, steps: i
 
 
 def test_integrate_and_fire_starts_below_by_the_idle_biases() -> None:
-    v_init, works = initial_membrane(layer_with([7, -7, 0, 300]), 3, LOIHI)
+    _, v_init, works = initial_state(layer_with([7, -7, 0, 300]), 3, LOIHI)
     assert v_init.tolist() == [-21, 21, 0, -900]
     assert works.all()
     # (k - 1)·|bias| ≤ θ: 640 is the last one after two idle steps.
-    _, works = initial_membrane(layer_with([-640, -641]), 2, LOIHI)
+    *_, works = initial_state(layer_with([-640, -641]), 2, LOIHI)
     assert works.tolist() == [True, False]
 
 
 def test_a_start_beyond_the_membrane_does_not_exist() -> None:
-    _, works = initial_membrane(layer_with([4_000_000]), 2, LOIHI)
+    *_, works = initial_state(layer_with([4_000_000]), 2, LOIHI)
     assert works.tolist() == [True]
-    _, works = initial_membrane(layer_with([4_000_000]), 3, LOIHI)
+    *_, works = initial_state(layer_with([4_000_000]), 3, LOIHI)
     assert works.tolist() == [False]
 
 
@@ -232,14 +232,25 @@ def test_branches_wait_up_to_the_longest_delay(maker, lowered) -> None:
     assert lowered(fork(63), "int8").program.latency == 0
 
 
-def test_outputs_at_different_depths_are_refused_where_depth_costs_time(maker, lowered) -> None:
+def test_outputs_at_different_depths_are_read_each_in_its_own_window(maker, lowered, ran) -> None:
     nodes = {"a": maker.linear(3, 4), "n": maker.neurons(3), "b": maker.linear(2, 3), "m": maker.neurons(2)}
     edges = [("input", "a"), ("a", "n"), ("n", "b"), ("b", "m"), ("m", "out2"), ("n", "out1")]
     graph = maker.graph({"input": 4}, nodes, edges, {"out1": 3, "out2": 2})
-    with pytest.raises(DoesNotFit, match=r"outputs: lie at different depths .*make their paths equally long"):
-        lowered(graph)
-    program = lowered(graph, "int8").program
-    assert program.outputs == ("n", "m")
+    chip, flat = (lowered(graph, target).program for target in ("loihi2", "int8"))
+    assert (chip.outputs, chip.latency, chip.latencies) == (("n", "m"), 2, (1, 2))
+    assert (flat.outputs, flat.latency, flat.latencies) == (("n", "m"), 0, ())
+    x = maker.spikes(3, 20, 4)
+    for name in chip.outputs:
+        np.testing.assert_array_equal(ran(chip, x).spikes[name], ran(flat, x).spikes[name])
+
+
+def test_a_membrane_is_read_as_late_as_the_deepest_output(maker, lowered) -> None:
+    nodes = {"a": maker.linear(3, 4), "n": maker.neurons(3), "b": maker.linear(2, 3), "m": maker.neurons(2)}
+    nodes["read"] = maker.linear(5, 4)
+    edges = [("input", "a"), ("a", "n"), ("n", "b"), ("b", "m"), ("m", "out2"), ("input", "read"), ("read", "out1")]
+    program = lowered(maker.graph({"input": 4}, nodes, edges, {"out1": 5, "out2": 2})).program
+    assert (program.outputs, program.readout, program.latencies) == (("read", "m"), "membrane", ())
+    assert program.layer("read").edges[0].delay == 2
 
 
 def test_layers_stand_behind_their_sources_whatever_the_order_of_nodes(maker, lowered) -> None:

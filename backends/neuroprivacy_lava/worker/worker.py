@@ -119,6 +119,7 @@ def build(lava, described, arrays, inputs, steps, states, scratch):
             dv=int(layer["dv"]),
             bias_mant=np.tile(arrays[f"layer{i}.bias_mantissa"].astype(np.int32), samples),
             bias_exp=int(layer["bias_exponent"]),
+            u=np.tile(arrays[f"layer{i}.u_init"].astype(np.int32), samples),
             v=np.tile(arrays[f"layer{i}.v_init"].astype(np.int32), samples),
             steps=steps,
             states=states,
@@ -297,7 +298,8 @@ def run_file(network, source, target):
         if not layer["fires"] and result[f"spikes.{layer['name']}"].any():
             sys.exit(f"{layer['name']}: a layer that must only integrate has fired; the result is not valid")
     output = described["outputs"][0]
-    window = result[f"spikes.{output}"][:, described["latency"] :]
+    late = described["latencies"][0]
+    window = result[f"spikes.{output}"][:, late : late + next(iter(inputs.values())).shape[1]]
     readout = result[f"final_v.{output}"] if described["readout"] == "membrane" else window.sum(axis=1, dtype=np.int64)
     prediction = readout.argmax(axis=1)
     arrays = {"spikes": window, "readout": readout, "prediction": prediction}

@@ -1,0 +1,95 @@
+"""How small a weight unit may be before a declared width of the target no longer holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from neuroprivacy.lower.draft import DraftLayer, Float64
+from neuroprivacy.program import Edge
+from neuroprivacy.target import TargetSpec
+
+#: Port -> lowest and highest value; what is not named sends spikes.
+Reach = Mapping[str, tuple[int, int]]
+SPIKES = (0, 1)
+
+
+def smallest_scale(layer: DraftLayer, target: TargetSpec, steps: int, reach: Reach) -> float:
+    """The unit below which a width would not hold: threshold, bias, current of graded input, silent readout."""
+    limits = [float(layer.threshold.max()) / max(target.threshold_max - 1, 1)] if layer.fires else []
+    positive, negative = one_sided_sums(layer, reach)
+    per_step = float(max(positive.max(), negative.max()))
+    if target.current_bits and _reads_graded(layer, reach):
+        limits.append(per_step * _gathered(layer, steps) / _current_limit(target))
+    top_bias = ((1 << (target.bias_mantissa_bits - 1)) - 1) << target.bias_exponent_max
+    limits.append(float(np.abs(layer.bias).max(initial=0)) * (1 << target.activation_shift) / top_bias)
+    if not layer.fires and not target.silent_readout:
+        room = float(target.threshold_max) * 0.999
+        limits.append(_readout_bound(layer, per_step, steps) / room)
+    return max(limits, default=0.0)
+
+
+def widths_hold(
+    layer: DraftLayer, edges: tuple[Edge, ...], target: TargetSpec, unit: float, steps: int, reach: Reach
+) -> bool:
+    """Whether the rounded weights keep what `smallest_scale` proves of the real ones: current and silent readout."""
+    rounded = replace(
+        layer,
+        edges=tuple(
+            replace(e, weight=i.map.weight.astype(np.float64)) for e, i in zip(layer.edges, edges, strict=True)
+        ),
+    )
+    positive, negative = one_sided_sums(rounded, reach)
+    per_step = float(max(positive.max(), negative.max()))
+    if (
+        target.current_bits
+        and _reads_graded(layer, reach)
+        and per_step * _gathered(layer, steps) > _current_limit(target)
+    ):
+        return False
+    if layer.fires or target.silent_readout:
+        return True
+    in_units = replace(layer, bias=layer.bias / unit, u_start=layer.u_start / unit, v_start=layer.v_start / unit)
+    return _readout_bound(in_units, per_step + 1, steps) <= target.threshold_max
+
+
+def one_sided_sums(layer: DraftLayer, reach: Reach) -> tuple[Float64, Float64]:
+    """Largest positive and negative synaptic sum of one step that any input could cause, by output channel."""
+    parts: list[tuple[Float64, Float64]] = []
+    for edge in layer.edges:
+        window = edge.conv.pool[0] * edge.conv.pool[1] if edge.conv else 1
+        low, high = reach.get(edge.source, SPIKES)
+        flat = edge.weight.reshape(len(edge.weight), -1) * window
+        sums = np.maximum(flat * low, flat * high).sum(1), np.maximum(-flat * low, -flat * high).sum(1)
+        parts.append((sums[0].max(keepdims=True), sums[1].max(keepdims=True)) if len(layer.edges) > 1 else sums)
+    return sum((p for p, _ in parts), np.zeros(1)), sum((n for _, n in parts), np.zeros(1))
+
+
+def _reads_graded(layer: DraftLayer, reach: Reach) -> bool:
+    """Whether a source of the layer sends more than spikes."""
+    return any(max(map(abs, reach.get(edge.source, SPIKES))) > 1 for edge in layer.edges)
+
+
+def _current_limit(target: TargetSpec) -> int:
+    """The largest synaptic sum that the current holds without a wrap."""
+    return (1 << (target.current_bits - 1 - target.activation_shift)) - 1
+
+
+def _gathered(layer: DraftLayer, steps: int) -> float:
+    """How many steps of equal input a current holds at most: 1 + α + α² + ... over `steps`."""
+    alpha = float(layer.alpha.max())
+    return float(steps) if alpha >= 1 else (1 - alpha**steps) / (1 - alpha)
+
+
+def _readout_bound(layer: DraftLayer, per_step: float, steps: int) -> float:
+    """The largest |v| after `steps` steps of the largest input, for neurons that only integrate."""
+    alpha, beta = float(layer.alpha.max()), float(layer.beta.max())
+    u = float(np.abs(layer.u_start).max())
+    v = float(np.abs(layer.v_start).max())
+    bias = float(np.abs(layer.bias).max(initial=0))
+    for _ in range(steps):
+        u = alpha * u + per_step
+        v = beta * v + u + bias
+    return v
