@@ -44,6 +44,7 @@ _PUBLIC = {
     "simulate": "neuroprivacy.simulate",
     "synthesize": "neuroprivacy.synthesis",
     "to_nir": "neuroprivacy.graph.torch_export",
+    "trace": "neuroprivacy.trace",
     "train": "neuroprivacy.train",
 }
 

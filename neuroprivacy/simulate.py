@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import nir
 import numpy as np
 from numpy.typing import NDArray
 
 from neuroprivacy.backend import Artifact, Record, check_inputs, load_backend
 from neuroprivacy.counts import Counts, join_counts
-from neuroprivacy.encoding import encode, encoder_from
+from neuroprivacy.encoding import Encoder, encode, encoder_from
 from neuroprivacy.errors import ConfigurationError
+from neuroprivacy.graph import read_info
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Program
 from neuroprivacy.progress import Progress, silent
@@ -49,6 +52,23 @@ def encode_samples(program: Program, samples: NDArray[np.float32], *, first: int
     if program.encoder.get("on_off_channels"):
         return np.concatenate([np.maximum(spikes, 0), np.maximum(-spikes, 0)], axis=2)
     return spikes
+
+
+def encode_for(graph: Any, samples: NDArray[np.float32], *, seed: int = 0) -> dict[str, Int64]:
+    """Samples in [0, 1] as a graph's own coding makes them, before any target splits them into channels.
+
+    Returns:
+        Port name -> (samples, steps, values): what `LowerOptions.calibration` takes.
+
+    Raises:
+        ConfigurationError: the graph states no coding (it takes events), or has more than one input.
+    """
+    info = read_info(graph)
+    ports = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
+    if info.coding is None or len(ports) != 1:
+        raise ConfigurationError("calibration: this graph states no coding of images; give an npz of spikes")
+    spikes = encode(samples, encoder=Encoder(coding=info.coding, steps=info.steps or 1, seed=seed))
+    return {ports[0]: spikes.reshape(*spikes.shape[:2], -1).astype(np.int64)}
 
 
 def simulate(

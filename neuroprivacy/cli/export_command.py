@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from neuroprivacy.cli import options
+from neuroprivacy.cli.lowering import lower_options, lowering
 from neuroprivacy.cli.models import load_graph
 from neuroprivacy.cli.output import show
 
@@ -14,22 +16,14 @@ from neuroprivacy.cli.output import show
 @click.command("export")
 @click.argument("model", type=options.FILE)
 @click.option("--backend", required=True, help="fixedpoint, lava, ..., or nir for a .nir file.")
-@options.target
 @options.out("runs/exported")
-@click.option("--weight-bits", type=int, help="Fewer bits than the target has.")
-@click.option("--dt", "dt_s", type=float, help="Time step in seconds; default: what the graph says.")
-@click.option("--steps", type=options.COUNT, help="Input steps to prove ranges for; default: what the graph says.")
-@click.option("--strict", is_flag=True, help="Refuse what would only be remarked on.")
-@options.seed
+@lowering
 @options.as_json
-def command(
-    model: Path, backend: str, target: str, out: Path, weight_bits: int | None, dt_s: float | None,
-    steps: int | None, strict: bool, seed: int, as_json: bool,
-) -> None:  # fmt: skip
+def command(model: Path, backend: str, out: Path, target: str, choices: dict[str, Any], as_json: bool) -> None:
     """Lower MODEL (a checkpoint folder or a .nir file) to the target's integers and write it to --out."""
     from neuroprivacy.backend import build
     from neuroprivacy.graph import save_nir
-    from neuroprivacy.lower import LowerOptions, lower
+    from neuroprivacy.lower import lower
     from neuroprivacy.provenance import versions
     from neuroprivacy.storage import write_json
 
@@ -38,8 +32,8 @@ def command(
         path = save_nir(graph, out / "network.nir")
         show({"file": str(path)}, as_json=as_json, text=f"written: {path}")
         return
-    choice = LowerOptions(dt_s=dt_s, weight_bits=weight_bits, steps=steps, seed=seed, strict=strict)
-    lowered = lower(graph, target=target, options=choice, provenance={"versions": versions()})
+    chosen = lower_options(graph, choices)
+    lowered = lower(graph, target=target, options=chosen, provenance={"versions": versions()})
     (out / "artifact.json").unlink(missing_ok=True)
     artifact = build(lowered.program, backend=backend, folder=out)
     save_nir(graph, out / "network.nir")

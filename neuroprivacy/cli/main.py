@@ -23,6 +23,7 @@ COMMANDS = {
     "convert": ("convert", "Turn an ANN into a spiking network."),
     "encrypt": ("encrypt", "Retrain a converted network (class encryption: obfuscation, no key)."),
     "export": ("export", "Lower a network to a target's integers and write it for a backend."),
+    "trace": ("trace", "Where two runs of a network part first, and why."),
     "simulate": ("simulate", "Run an exported network on data or spikes."),
     "energy": ("energy", "Energy per inference under several cost models."),
     "report": ("report", "Write report.html from a run folder."),

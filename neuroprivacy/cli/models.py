@@ -25,3 +25,20 @@ def load_graph(model: Path) -> Any:
     if not model.exists():
         raise BadFile(model, "does not exist", hint="give a checkpoint folder or a .nir file")
     return load_nir(model)
+
+
+def torch_run(model: Path, lowered: Any) -> Any:
+    """What runs the float torch network of MODEL for `trace`; None where there is none (a NIR file)."""
+    if not (model.is_dir() or model.name == "model.json"):
+        return None
+
+    def run(inputs: Any) -> Any:
+        """Spikes by layer for the ports' integers."""
+        from neuroprivacy.nets import load_checkpoint, recorded_spikes
+
+        port = lowered.program.inputs[0]
+        return recorded_spikes(
+            load_checkpoint(model).spiking, inputs[port.name], scale=port.scale, split=lowered.draft.signed_split
+        )
+
+    return run

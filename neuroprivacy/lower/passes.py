@@ -95,10 +95,17 @@ class LowerOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Lowered:
-    """A Program with what lowering has to say about it."""
+    """A Program with what lowering has to say about it.
+
+    Attributes:
+        program: the integers.
+        remarks: what is worth knowing about them.
+        draft: the network in real units that they stand for, with its delays; what `trace` compares them with.
+    """
 
     program: Program
     remarks: tuple[Issue, ...]
+    draft: Draft
 
 
 def lower(
@@ -160,7 +167,7 @@ def lower(
     remarks = (*remarks, *audit_ranges(program, steps=steps))
     if chosen.strict:
         raise_fatal(OutOfRange, (replace(remark, fatal=True) for remark in remarks))
-    return Lowered(program=program, remarks=remarks)
+    return Lowered(program=program, remarks=remarks, draft=draft)
 
 
 def draft_of(graph: nir.NIRGraph, *, options: LowerOptions) -> tuple[Draft, float]:

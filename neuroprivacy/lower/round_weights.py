@@ -104,7 +104,7 @@ def best_unit(weights: list[Float64], moments: list[Float64 | None], grid: Grid,
         return np.asarray(chosen[0], np.float64)
     fractions: list[Float64] = [np.array(common * end) for end in ENDS]
     rough = np.array([errors(unit, full=False)[0] for unit in fractions])
-    finalists = [fractions[i] for i in np.argsort(rough)[:_FINALISTS]]
+    finalists: list[Float64] = [fractions[int(i)] for i in np.argsort(rough)[:_FINALISTS]]
     if len(finalists) == 1 or all(known is None or known.ndim == 2 for known in moments):
         return finalists[0]
     return finalists[int(np.argmin([errors(unit, full=True)[0] for unit in finalists]))]

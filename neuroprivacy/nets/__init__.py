@@ -4,6 +4,7 @@ from neuroprivacy.nets.checkpoint import Checkpoint, load_checkpoint, save_check
 from neuroprivacy.nets.device import check_device, set_threads
 from neuroprivacy.nets.families import Ann, ModelSpec, build_ann, family_names, model_spec
 from neuroprivacy.nets.neuron import SpikingNeuron
+from neuroprivacy.nets.recording import recorded_spikes
 from neuroprivacy.nets.spiking import SpikingNet, SpikingOutput, SpikingSpec
 from neuroprivacy.nets.surrogate import Surrogate, surrogate_names
 
@@ -21,6 +22,7 @@ __all__ = [
     "family_names",
     "load_checkpoint",
     "model_spec",
+    "recorded_spikes",
     "save_checkpoint",
     "set_threads",
     "surrogate_names",

@@ -3,5 +3,6 @@
 from neuroprivacy.report.files import load_report, write_report
 from neuroprivacy.report.render import render_report
 from neuroprivacy.report.schema import Report, check_report
+from neuroprivacy.report.trace_page import write_trace
 
-__all__ = ["Report", "check_report", "load_report", "render_report", "write_report"]
+__all__ = ["Report", "check_report", "load_report", "render_report", "write_report", "write_trace"]

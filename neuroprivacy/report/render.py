@@ -38,6 +38,11 @@ def render_report(data: Mapping[str, Any]) -> str:
     )  # fmt: skip
 
 
+def render_page(template: str, **values: Any) -> str:
+    """A page of its own template in the reports' style."""
+    return _environment().from_string(_read(template)).render(style=Markup(_read("style.css")), **values)
+
+
 def membrane_limit(report: Report) -> int | None:
     """The largest |v| that the target holds: as the report says, else by the name of a shipped target."""
     if report.target is None:

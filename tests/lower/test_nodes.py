@@ -236,14 +236,13 @@ def test_time_constants_become_decays(rule: Any) -> None:
     tau, dt = np.array([3e-3]), 1e-3
     left = 1 - 1 / 3 if rule == "euler" else np.exp(-1 / 3)
     assert keep(tau, dt, rule) == pytest.approx(left)
-    lif = discretize(
-        "n", nir.LIF(tau=tau, r=np.array([5.0]), v_leak=np.array([2.0]), v_threshold=np.ones(1)), dt_s=dt, rule=rule
-    )
+    one = np.ones(1)
+    lif = discretize("n", nir.LIF(tau=tau, r=5 * one, v_leak=2 * one, v_threshold=one), dt_s=dt, rule=rule)
     assert (lif.beta, lif.gain, lif.bias) == pytest.approx((left, 5 * (1 - left), 2 * (1 - left)))
     both = discretize(
         "n",
         nir.CubaLIF(
-            tau_syn=2 * tau, tau_mem=tau, r=np.array([5.0]), v_leak=np.zeros(1), v_threshold=np.ones(1), w_in=np.array([7.0])
+            tau_syn=2 * tau, tau_mem=tau, r=5 * one, v_leak=0 * one, v_threshold=one, w_in=7 * one,
         ),
         dt_s=dt, rule=rule,
     )  # fmt: skip

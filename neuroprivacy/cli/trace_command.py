@@ -1,0 +1,69 @@
+"""`neuroprivacy trace`: where two runs of a network part, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from neuroprivacy.cli import options
+from neuroprivacy.cli.lowering import lower_options, lowering
+from neuroprivacy.cli.models import load_graph, torch_run
+from neuroprivacy.cli.output import show, table
+
+
+@click.command("trace")
+@click.argument("model", type=options.FILE)
+@click.option(
+    "--between", default="float,reference", show_default=True, help="Two of float, torch, reference and the backends."
+)
+@click.option("--input", "source", type=options.FILE, help="npz with `spikes`.")
+@click.option("--dataset", help="Encode samples of the test split of a data set instead.")
+@click.option("--samples", type=options.COUNT, default=20, show_default=True, help="Only the first so many.")
+@options.out("runs/trace")
+@options.data_root
+@lowering
+@options.as_json
+def command(
+    model: Path, between: str, source: Path | None, dataset: str | None, samples: int, out: Path,
+    data_root: Path | None, target: str, choices: dict[str, Any], as_json: bool,
+) -> None:  # fmt: skip
+    """Run MODEL twice on the same input and find the first step, layer and neuron that differ; writes trace.html."""
+    from neuroprivacy.backend import check_inputs
+    from neuroprivacy.errors import ConfigurationError
+    from neuroprivacy.lower import lower
+    from neuroprivacy.report import write_trace
+    from neuroprivacy.simulate import encode_samples
+    from neuroprivacy.trace import trace
+
+    names = [name.strip() for name in between.split(",")]
+    if len(names) != 2:
+        raise ConfigurationError(f"trace: --between names {len(names)} sides; give two, as in float,reference")
+    if (dataset is None) == (source is None):
+        raise ConfigurationError("trace: give either --dataset or --input")
+    graph = load_graph(model)
+    lowered = lower(graph, target=target, options=lower_options(graph, choices))
+    if dataset is not None:
+        from neuroprivacy.data import load_dataset
+
+        spikes: Any = encode_samples(lowered.program, load_dataset(dataset, data_root=data_root).test_images[:samples])
+    else:
+        from neuroprivacy.data import load_spikes
+
+        spikes = load_spikes(source or Path())[0][:samples].astype("int64")
+    inputs = check_inputs(lowered.program, spikes)
+    found = trace(lowered, between=(names[0], names[1]), inputs=inputs, torch_run=torch_run(model, lowered))
+    described = found.describe()
+    page = write_trace(out, described)
+    rows = [
+        [each["layer"], *(f"{100 * rate:.2f}" for rate in each["rates"]), f"{100 * each['differing']:.3f}",
+         *(f"{100 * share:.0f}" for share in each["use"] or (float("nan"),) * 3), each["saturations"], each["wraps"],
+         f"{each['clipped']}/{each['weights']}"]
+        for each in described["layers"]
+    ]  # fmt: skip
+    header = [
+        "layer", f"{names[0]} %", f"{names[1]} %", "differing %", "a use %", "u use %", "v use %", "saturated",
+        "wrapped", "clipped",
+    ]  # fmt: skip
+    show(described, as_json=as_json, text=f"{found.sentence()}\n\n{table(rows, header=header)}\n\nwritten: {page}")
