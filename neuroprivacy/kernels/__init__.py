@@ -5,7 +5,7 @@ training-side quantizers) is tested against these functions, exactly.
 """
 
 from neuroprivacy.kernels.dynamics import NeuronRule, decay, fire_and_reset, integrate_current, integrate_membrane
-from neuroprivacy.kernels.formats import FixedPoint, quantize, saturate, wrap, wrap_once
+from neuroprivacy.kernels.formats import FixedPoint, quantize, saturate, split_bias, wrap, wrap_once
 from neuroprivacy.kernels.linear import conv_apply, conv_output_shape, dense_apply, sum_pool
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "integrate_membrane",
     "quantize",
     "saturate",
+    "split_bias",
     "sum_pool",
     "wrap",
     "wrap_once",

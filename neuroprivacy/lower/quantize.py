@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from neuroprivacy.errors import DoesNotFit, Issue, UnsupportedNode, raise_fatal
+from neuroprivacy.errors import DoesNotFit, Issue, UnsupportedNode
+from neuroprivacy.kernels import split_bias
 from neuroprivacy.kernels.dynamics import DECAY_ONE
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.lower.draft import Draft, DraftEdge, DraftLayer, Float64
@@ -247,17 +248,14 @@ def _constants(name: str, what: str, values: Float64, target: TargetSpec) -> Flo
 def _bias(layer: DraftLayer, target: TargetSpec, unit: Float64) -> tuple[Int64, int]:
     """Mantissa and the smallest exponent that holds the largest bias."""
     exact = layer.bias / unit * (1 << target.activation_shift)
-    limit = (1 << (target.bias_mantissa_bits - 1)) - 1
-    for exponent in range(target.bias_exponent_max + 1):
-        mantissa = np.rint(exact / (1 << exponent))
-        if np.abs(mantissa).max(initial=0) <= limit:
-            return mantissa.astype(np.int64), exponent
+    found = split_bias(exact, bits=target.bias_mantissa_bits, exponent_max=target.bias_exponent_max)
+    if found is not None:
+        return found
     issue = Issue(
         where=layer.name,
         what="bias",
         value=float(np.abs(exact).max()),
-        limit=limit << target.bias_exponent_max,
+        limit=((1 << (target.bias_mantissa_bits - 1)) - 1) << target.bias_exponent_max,
         hint="a larger weight scale or a smaller bias is needed",
     )
-    raise_fatal(DoesNotFit, [issue])
-    raise AssertionError("unreachable")
+    raise DoesNotFit.of([issue])

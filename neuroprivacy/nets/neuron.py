@@ -10,13 +10,18 @@ reverse. Source of the gradient: Wu et al. 2018 (STBP); Kim et al. 2022, Eq. 4.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from neuroprivacy.kernels.dynamics import Reset
+from neuroprivacy.errors import ConfigurationError
+from neuroprivacy.kernels import split_bias
+from neuroprivacy.kernels.dynamics import DECAY_ONE, Reset
+from neuroprivacy.kernels.fake import IntegerNeuron, integer_scan
 from neuroprivacy.nets.surrogate import Surrogate
+from neuroprivacy.target import TargetSpec
 
 
 class _Scan(torch.autograd.Function):
@@ -96,6 +101,52 @@ def scan(
     return spikes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class IntegerForm:
+    """How a layer is computed in a target's integers while it is trained.
+
+    Attributes:
+        target: the chip.
+        unit: what one weight unit is worth in the current, a scalar.
+        bias: the part of the current that is constant, as it broadcasts over one step; None for none.
+    """
+
+    target: TargetSpec
+    unit: Tensor
+    bias: Tensor | None = None
+
+    def scan(self, current: Tensor, neuron: SpikingNeuron) -> Tensor:
+        """Spikes for a current (T, batch, ...), as `lower` will have the chip compute them."""
+        unit, target = float(self.unit), self.target
+        constant = 0.0 if self.bias is None else self.bias
+        whole = IntegerNeuron(
+            rule=target.rule,
+            threshold=int(float(neuron.threshold) / unit * (1 + 1e-9)) + (target.threshold_test == ">="),
+            dv=min(round((1 - neuron.beta) * DECAY_ONE), (1 << target.decay_bits) - 1),
+            bias=self._whole_bias(),
+            soft=neuron.reset == "soft",
+        )
+
+        def derivative(v: Tensor, theta: Tensor) -> Tensor:
+            """The surrogate, in units of the float network."""
+            return neuron.surrogate.derivative(v * unit, theta * unit) * unit
+
+        return integer_scan((current - constant) / unit, whole, derivative=derivative)
+
+    def _whole_bias(self) -> int | Tensor:
+        """The bias in lsb of the membrane, as mantissa and exponent hold it."""
+        if self.bias is None:
+            return 0
+        exact = self.bias.detach().cpu().double() / float(self.unit) * (1 << self.target.activation_shift)
+        found = split_bias(
+            exact.numpy(), bits=self.target.bias_mantissa_bits, exponent_max=self.target.bias_exponent_max
+        )
+        if found is None:
+            raise ConfigurationError(f"state target: a bias of {float(exact.abs().max()):g} lsb does not fit its width")
+        mantissa, exponent = found
+        return torch.from_numpy(mantissa << exponent).to(self.bias.device)
+
+
 class SpikingNeuron(nn.Module):
     """A layer of spiking neurons with one threshold.
 
@@ -126,8 +177,10 @@ class SpikingNeuron(nn.Module):
         self.surrogate = surrogate or Surrogate()
         self.detach_reset = detach_reset
 
-    def forward(self, current: Tensor) -> Tensor:
-        """(T, batch, ...) -> spikes (T, batch, ...)."""
+    def forward(self, current: Tensor, *, integers: IntegerForm | None = None) -> Tensor:
+        """(T, batch, ...) -> spikes (T, batch, ...); with `integers`, exactly those of the deployed neuron."""
+        if integers is not None:
+            return integers.scan(current, self)
         return scan(
             current,
             threshold=self.threshold,

@@ -18,9 +18,11 @@ from neuroprivacy.encoding import DIRECT_HIGH, Coding
 from neuroprivacy.errors import ConfigurationError
 from neuroprivacy.kernels.dynamics import Reset
 from neuroprivacy.nets.families import ModelSpec, SignedInput, build_ann
-from neuroprivacy.nets.neuron import SpikingNeuron
+from neuroprivacy.nets.neuron import IntegerForm, SpikingNeuron
+from neuroprivacy.nets.quantized import WeightBits, check_weight_bits, fit_scale, quantized_layer, weight_unit
 from neuroprivacy.nets.surrogate import Surrogate
 from neuroprivacy.program.network import Readout
+from neuroprivacy.target import load_target
 
 Schedule = Literal["ideal", "chip"]
 
@@ -39,6 +41,9 @@ class SpikingSpec:
         surrogate: name of the surrogate gradient.
         surrogate_scale: multiplies it.
         schedule: "ideal", or "chip" for a network that is trained and deployed with the chip's uncorrected bias timing.
+        weight_bits: width of quantized weights (2 ... 8, or "ternary"), for quantization-aware training; None for none.
+        state_target: name of the target whose integer neurons are computed while training, on quantized weights; None
+            for real ones.
     """
 
     model: ModelSpec
@@ -50,12 +55,19 @@ class SpikingSpec:
     surrogate: str = "privatesnn"
     surrogate_scale: float = 1.0
     schedule: Schedule = "ideal"
+    weight_bits: WeightBits | None = None
+    state_target: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.beta <= 1:
             raise ConfigurationError(f"beta: {self.beta} is not in (0, 1]")
         if self.steps < 1:
             raise ConfigurationError(f"steps: {self.steps} is below 1")
+        check_weight_bits(self.weight_bits)
+        if self.state_target is not None:
+            load_target(self.state_target)
+            if self.weight_bits is None or self.schedule != "ideal":
+                raise ConfigurationError("state target: integer neurons need quantized weights and the ideal schedule")
         if self.reset not in ("hard", "soft") or self.readout not in ("membrane", "spike_count"):
             raise ConfigurationError(f"reset {self.reset!r} or readout {self.readout!r} is unknown")
         if (self.coding == "poisson-signed") != self.model.signed_input:
@@ -101,6 +113,8 @@ class SpikingNet(nn.Module):
                 continue  # the encoder does it
             if isinstance(module, nn.BatchNorm2d):
                 raise ConfigurationError(f"{name}: fold batch norm into the convolution before making it spike")
+            if spec.weight_bits is not None and isinstance(module, nn.Linear | nn.Conv2d):
+                module = quantized_layer(module, spec.weight_bits)
             spiking = isinstance(module, nn.ReLU)
             layers[name] = SpikingNeuron(beta=spec.beta, reset=spec.reset, surrogate=surrogate) if spiking else module
         if spec.readout == "spike_count":
@@ -117,6 +131,20 @@ class SpikingNet(nn.Module):
         net.load_state_dict(self.state_dict())
         return net.to(next(self.parameters()).device)
 
+    def quantized(self, bits: WeightBits, *, state_target: str | None = None) -> SpikingNet:
+        """A network with the same weights, rounded to `bits` in its forward pass: to be trained on.
+
+        Args:
+            bits: 2 ... 8 or "ternary".
+            state_target: the target whose integer neurons it computes; None for real ones.
+        """
+        net = SpikingNet(replace(self.spec, weight_bits=bits, state_target=state_target))
+        net.load_state_dict(self.state_dict(), strict=False)  # all but the scales, which are fitted to these weights
+        for module in net.modules():
+            if hasattr(module, "quant_weight"):
+                fit_scale(module)
+        return net.to(next(self.parameters()).device).eval()
+
     def forward(self, x: Tensor, *, schedule: Schedule | None = None, record: bool = False) -> SpikingOutput:
         """Run over time.
 
@@ -129,13 +157,16 @@ class SpikingNet(nn.Module):
         """
         schedule = schedule or self.spec.schedule
         kept: dict[str, Tensor] = {}
+        unit, bias = self._input_unit(), None
         if schedule == "chip":
             latency = self._latency()
             x = x.expand(self.spec.steps, *x.shape[1:]) if len(x) == 1 else x
             x = torch.cat([x, x.new_zeros(latency, *x.shape[1:])])
         for name, module in self.layers.named_children():
             if isinstance(module, SpikingNeuron):
-                x = module(x.expand(self.spec.steps, *x.shape[1:]) if len(x) == 1 else x)
+                whole = x.expand(self.spec.steps, *x.shape[1:]) if len(x) == 1 else x
+                x = module(whole, integers=self._integers(unit, bias))
+                unit, bias = torch.ones((), dtype=torch.float64), None
                 if record:
                     kept[name] = x
             elif isinstance(module, nn.Dropout):
@@ -145,7 +176,18 @@ class SpikingNet(nn.Module):
                 x = _one_step_late(module, x)
             else:
                 x = module(x.flatten(0, 1)).unflatten(0, (len(x), -1))
+                unit, bias = unit * _unit_of(module), _bias_of(module)
         return SpikingOutput(readout=self._read(x, schedule), spikes=kept)
+
+    def _input_unit(self) -> Tensor:
+        """What one integer of the input is worth."""
+        return torch.full((), 1 / DIRECT_HIGH if self.spec.coding == "direct" else 1.0, dtype=torch.float64)
+
+    def _integers(self, unit: Tensor, bias: Tensor | None) -> IntegerForm | None:
+        """How the next neurons are computed in integers, if they are."""
+        if self.spec.state_target is None:
+            return None
+        return IntegerForm(target=load_target(self.spec.state_target), unit=unit, bias=bias)
 
     def _latency(self) -> int:
         """Steps from input to output on a chip: one for each linear layer."""
@@ -163,6 +205,22 @@ class SpikingNet(nn.Module):
         for current in x:
             v = self.spec.beta * v + current
         return v
+
+
+def _unit_of(module: nn.Module) -> Tensor:
+    """By what a layer changes what one integer is worth."""
+    if isinstance(module, nn.AvgPool2d):
+        size = module.kernel_size
+        rows, columns = (size, size) if isinstance(size, int) else (size[0], size[1])
+        return torch.tensor(1 / (rows * columns), dtype=torch.float64)
+    unit = weight_unit(module)
+    return torch.ones(()) if unit is None else unit.double()
+
+
+def _bias_of(module: nn.Module) -> Tensor | None:
+    """A layer's bias, as it broadcasts over one step of its output."""
+    bias: Tensor | None = getattr(module, "bias", None)
+    return bias.view(-1, 1, 1) if bias is not None and isinstance(module, nn.Conv2d) else bias
 
 
 def _one_step_late(module: nn.Conv2d | nn.Linear, x: Tensor) -> Tensor:
