@@ -2,6 +2,9 @@
 
 Every file of this library is written to a temporary name in the same folder, flushed, and renamed over the
 old one. Arrays travel as npz without pickling; the same arrays give the same bytes.
+
+What is read may come from a stranger: a pipe is not waited for, no array is allocated before its header was held
+against what the archive holds, and whatever is wrong is a BadFile.
 """
 
 from __future__ import annotations
@@ -9,10 +12,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
+import stat
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +28,15 @@ from neuroprivacy.errors import BadFile
 
 #: Arrays of one archive may hold this many bytes in all, uncompressed; a larger declaration is refused unread.
 MAX_ARCHIVE_BYTES = 16 * 2**30
+#: ... and this many plus so many times its own size: zeros pack a thousand times, recordings do not. Chosen.
+FREE_ARCHIVE_BYTES = 2**30
+BYTES_PER_PACKED_BYTE = 200
+#: Arrays of one archive. Chosen.
+MAX_ARRAYS = 100_000
+#: Bytes of one JSON file. Chosen.
+MAX_JSON_BYTES = 64 * 2**20
+_HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_MAX_HEADER_CHARACTERS = 10_000
 _TEMPORARY = ".partial-"
 
 
@@ -53,17 +66,50 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
+def open_file(path: Path) -> io.BufferedReader:
+    """Open a regular file for reading.
+
+    Raises:
+        BadFile: it is missing, may not be read, or is a folder, pipe or device.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise BadFile(path, f"cannot be read ({error.strerror})") from error
+    except ValueError as error:  # a name with a NUL
+        raise BadFile(path, "cannot be read (no such name is possible)") from error
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise BadFile(path, f"cannot be read ({'Is a directory' if stat.S_ISDIR(mode) else 'it is no regular file'})")
+    return open(descriptor, "rb")
+
+
+def read_bytes(path: Path, *, limit_bytes: int) -> bytes:
+    """Read a whole file.
+
+    Raises:
+        BadFile: `open_file` refuses it, or it has more than `limit_bytes`.
+    """
+    with open_file(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > limit_bytes:
+            raise BadFile(path, f"has {size} bytes, the limit is {limit_bytes}")
+        try:
+            return stream.read(limit_bytes)
+        except OSError as error:
+            raise BadFile(path, f"cannot be read ({error.strerror})") from error
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        BadFile: the file is missing, is not JSON, or holds something other than an object.
+        BadFile: the file is missing, too large, is not JSON, or holds something other than an object.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadFile(path, f"cannot be read ({error.strerror})") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        value = json.loads(read_bytes(path, limit_bytes=MAX_JSON_BYTES).decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON, or a number of 5,000 digits
         raise BadFile(path, f"is not valid JSON ({error})") from error
     if not isinstance(value, dict):
         raise BadFile(path, f"holds a {type(value).__name__} where an object is expected")
@@ -90,23 +136,53 @@ def read_arrays(path: Path, *, limit_bytes: int = MAX_ARCHIVE_BYTES) -> dict[str
     """Read all arrays of an npz file, without pickling.
 
     Raises:
-        BadFile: the file is missing, damaged, holds objects, or declares more than `limit_bytes`.
+        BadFile: the file is missing, damaged, holds objects, or declares more than `limit_bytes` or than a file of its
+            size may.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            declared = sum(entry.file_size for entry in archive.infolist())
-        if declared > limit_bytes:
-            raise BadFile(path, f"declares {declared} bytes of arrays, the limit is {limit_bytes}")
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except OSError as error:
-        raise BadFile(path, f"cannot be read ({error.strerror or error})") from error
-    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, RuntimeError, MemoryError) as error:
-        raise BadFile(path, f"is not a readable npz archive ({error})") from error
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):  # numpy hands over the bytes of an entry that it does not know
-            raise BadFile(path, f"is not a readable npz archive ({name} is no array)")
-    return arrays
+    with open_file(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        allowed = min(limit_bytes, FREE_ARCHIVE_BYTES + BYTES_PER_PACKED_BYTE * size)
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                entries = archive.infolist()
+                declared = sum(entry.file_size for entry in entries)
+                if declared > allowed:
+                    raise BadFile(path, f"declares {declared} bytes of arrays, the limit is {allowed}")
+                names = {entry.filename for entry in entries}
+                if len(entries) > MAX_ARRAYS or len(names) < len(entries):
+                    raise ValueError("too many entries, or two of one name")
+                return {entry.filename.removesuffix(".npy"): _read_entry(archive, entry) for entry in entries}
+        except OSError as error:
+            raise BadFile(path, f"cannot be read ({error.strerror or error})") from error
+        except BadFile:
+            raise
+        except Exception as error:  # zipfile and numpy's parser of headers raise a dozen types on damaged bytes
+            shown = " ".join(str(error).split())[:200]
+            raise BadFile(path, f"is not a readable npz archive ({shown})") from error
+
+
+def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
+    """One array, allocated only if the archive holds as many bytes as its header says."""
+    if not entry.filename.endswith(".npy"):
+        raise ValueError(f"{entry.filename} is no array")
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{entry.filename} is packed in a way that npz files are not")
+    with archive.open(entry) as stream:
+        version = np.lib.format.read_magic(stream)
+        if version not in _HEADER_READERS:
+            raise ValueError(f"{entry.filename} has the npy version {version}")
+        shape, _, dtype = _HEADER_READERS[version](stream, max_header_size=_MAX_HEADER_CHARACTERS)
+        if dtype.hasobject:
+            raise ValueError(f"{entry.filename} holds objects, which are not loaded")
+        held = entry.file_size - stream.tell()
+        if min(shape, default=0) < 0 or dtype.itemsize * math.prod(shape) != held:
+            raise ValueError(f"{entry.filename} declares {shape} of {dtype} and holds {held} bytes")
+    with archive.open(entry) as stream:
+        array: NDArray[Any] = np.lib.format.read_array(
+            stream, allow_pickle=False, max_header_size=_MAX_HEADER_CHARACTERS
+        )
+        stream.read(1)  # to the end, so that zipfile compares the checksum
+    return array
 
 
 def digest(payload: bytes) -> str:
@@ -115,8 +191,12 @@ def digest(payload: bytes) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes as hexadecimal text."""
-    with path.open("rb") as stream:
+    """SHA-256 of a file's bytes as hexadecimal text.
+
+    Raises:
+        BadFile: `open_file` refuses it.
+    """
+    with open_file(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

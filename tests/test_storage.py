@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -184,6 +185,125 @@ def test_an_entry_that_is_no_array_is_refused(tmp_path: Path) -> None:
         archive.writestr("a.npy", b"not an array")
     with pytest.raises(BadFile, match="is not a readable npz archive"):
         read_arrays(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("read", [read_json, read_arrays, file_digest])
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (os.mkfifo, "it is no regular file"),
+        (os.mkdir, "Is a directory"),
+        (lambda path: path.symlink_to(os.devnull), "it is no regular file"),
+        (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
+    ],
+)
+def test_what_is_no_file_is_not_waited_for(read: object, make: object, reason: str, tmp_path: Path) -> None:
+    make(tmp_path / "a")  # type: ignore[operator]
+    with pytest.raises(BadFile, match=rf"a: cannot be read \({reason}\)"):
+        read(tmp_path / "a")  # type: ignore[operator]
+    with pytest.raises(BadFile, match="cannot be read"):
+        read(Path("a\0b"))  # type: ignore[operator]
+
+
+def test_large_json_and_long_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.json").write_text('{"a": ' + "1" * 5000 + "}")
+    with pytest.raises(BadFile, match="is not valid JSON"):
+        read_json(tmp_path / "a.json")
+    monkeypatch.setattr(storage, "MAX_JSON_BYTES", 5000)
+    with pytest.raises(BadFile, match="has 5007 bytes, the limit is 5000"):
+        read_json(tmp_path / "a.json")
+
+
+def npy(
+    shape: tuple[int, ...], descr: object = "<i8", content: bytes = b"", version: tuple[int, int] = (1, 0)
+) -> bytes:
+    stream = io.BytesIO()
+    write = np.lib.format.write_array_header_1_0 if version == (1, 0) else np.lib.format.write_array_header_2_0
+    write(stream, {"descr": descr, "fortran_order": False, "shape": shape})
+    return stream.getvalue() + content
+
+
+def archive_of(path: Path, *entries: tuple[str, bytes], packing: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        for name, content in entries:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # zipfile warns of two entries of one name
+                archive.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        ([("a.npy", npy((10**12,)))], r"a\.npy declares \(1000000000000,\) of int64 and holds 0 bytes"),
+        ([("a.npy", npy((2**62, 4), "<i8"))], "declares"),
+        ([("a.npy", npy((-2,), "<i8", bytes(16)))], "declares|invalid"),
+        ([("a.npy", npy((-1, -2), "<i8", bytes(16)))], "declares|invalid"),
+        ([("a.npy", npy((2,), "<i8", bytes(15)))], "holds 15 bytes"),
+        ([("a.npy", npy((2,), "<i8", bytes(17)))], "holds 17 bytes"),
+        ([("a.npy", npy((2,), "|O", bytes(16)))], "holds objects, which are not loaded"),
+        ([("a.npy", npy((1,), [("x", "|O")], bytes(8)))], "holds objects, which are not loaded"),
+        ([("a.npy", b"\x93NUMPY\x03\x00" + npy((0,))[8:])], r"has the npy version \(3, 0\)"),
+        ([("a.npy", b"\x93NUMPY\x01\x00" + (9000).to_bytes(2, "little") + b"(" * 9000)], "EOF|header"),
+        ([("a.npy", b"\x93NUMPY\x01\x00" + (60000).to_bytes(2, "little") + b" " * 60000)], "large"),
+        ([("a.npy", npy((0,))), ("a.npy", npy((0,)))], "two of one name"),
+        ([("a", npy((0,)))], "a is no array"),
+        ([("a.npy", npy((0,))), ("../b.txt", b"x")], r"b\.txt is no array"),
+    ],
+)
+def test_archives_made_by_hand(entries: list[tuple[str, bytes]], reason: str, tmp_path: Path) -> None:
+    path = archive_of(tmp_path / "a.npz", *entries)
+    with pytest.raises(BadFile, match=f"is not a readable npz archive .*{reason}") as caught:
+        read_arrays(path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_other_packings_are_refused(tmp_path: Path) -> None:
+    path = archive_of(tmp_path / "a.npz", ("a.npy", npy((2,), "<i8", bytes(16))), packing=zipfile.ZIP_LZMA)
+    with pytest.raises(BadFile, match="is packed in a way that npz files are not"):
+        read_arrays(path)
+    path = archive_of(tmp_path / "a.npz", ("a.npy", npy((2,), "<i8", bytes(16), (2, 0))), packing=zipfile.ZIP_STORED)
+    assert read_arrays(path)["a"].tolist() == [0, 0]
+
+
+def test_a_bomb_is_bounded_by_the_size_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_arrays(tmp_path / "a.npz", {"a": np.zeros(10**7, np.uint8)})
+    size = (tmp_path / "a.npz").stat().st_size
+    monkeypatch.setattr(storage, "FREE_ARCHIVE_BYTES", 10**6)
+    with pytest.raises(BadFile, match=f"declares 10000128 bytes of arrays, the limit is {10**6 + 200 * size}"):
+        read_arrays(tmp_path / "a.npz")
+    write_arrays(tmp_path / "a.npz", {"a": np.random.default_rng(0).integers(0, 255, 10**7).astype(np.uint8)})
+    assert read_arrays(tmp_path / "a.npz")["a"].size == 10**7
+
+
+def test_an_entry_that_unpacks_to_more_than_it_declares(tmp_path: Path) -> None:
+    """The packed bytes give 1,000,144 bytes, the directory says 144: no more than it says is unpacked."""
+    path = archive_of(tmp_path / "a.npz", ("a.npy", npy((2,), "<i8", bytes(16) + bytes(10**6))))
+    content = path.read_bytes()
+    true, false = (144 + 10**6).to_bytes(4, "little"), (144).to_bytes(4, "little")
+    assert content.count(true) == 2
+    path.write_bytes(content.replace(true, false))
+    with pytest.raises(BadFile, match="is not a readable npz archive"):
+        read_arrays(path)
+
+
+@given(st.data())
+def test_damaged_headers_with_a_right_checksum(data: st.DataObject) -> None:
+    """What a hostile file can say: numpy's parser of headers sees it, and whatever it raises is a BadFile."""
+    content = bytearray(npy((2, 3), "<i8", bytes(48)))
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, 127))] = data.draw(st.integers(0, 255) | st.sampled_from(b"()[]{}'\",\\\n0L-"))
+    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"neuroprivacy-test-{os.getpid()}-header.npz"
+    try:
+        found = read_arrays(archive_of(path, ("a.npy", bytes(content))))
+    except BadFile as error:
+        assert "is not a readable npz archive" in str(error)  # noqa: PT017 (both ends are good)
+    else:
+        assert not found["a"].dtype.hasobject
+        assert found["a"].nbytes <= 1000
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def test_digests_are_sha256(tmp_path: Path) -> None:

@@ -1,7 +1,12 @@
-"""Checkpoints: a folder with `model.json` (what it is) and `weights.safetensors` (its tensors). Never a pickle."""
+"""Checkpoints: a folder with `model.json` (what it is) and `weights.safetensors` (its tensors). Never a pickle.
+
+`model.json` holds the digest of the weights and of itself, so that a changed byte in either file is found. The network
+is built only after its shapes were held against the weights that are there.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +20,13 @@ from torch import nn
 from neuroprivacy.errors import BadFile, ConfigurationError, NeuroPrivacyError
 from neuroprivacy.nets import families, spiking
 from neuroprivacy.nets.spiking import SpikingNet
-from neuroprivacy.storage import digest, read_json, write_bytes, write_json
+from neuroprivacy.storage import digest, read_bytes, read_json, write_bytes, write_json
 
-FORMAT = 1
+FORMAT = 2
+#: Format 1 had no digest of `model.json`; where a file has one, it is checked all the same.
+_READABLE = (1, FORMAT)
+#: Bytes of a weights file. Chosen: VGG-16 has 0.6 GB.
+MAX_WEIGHT_BYTES = 8 * 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,17 +84,21 @@ def save_checkpoint(
     tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
     payload = safetensors.torch.save(tensors)
     write_bytes(folder / "weights.safetensors", payload)
-    write_json(
-        folder / "model.json",
-        {
-            "format": FORMAT,
-            "kind": kind,
-            "spec": described,
-            "weights_sha256": digest(payload),
-            "info": dict(info or {}),
-        },
-    )
+    content = {
+        "format": FORMAT,
+        "kind": kind,
+        "spec": described,
+        "weights_sha256": digest(payload),
+        "info": dict(info or {}),
+    }
+    write_json(folder / "model.json", {**content, "content_sha256": content_digest(content)})
     return folder
+
+
+def content_digest(described: Mapping[str, Any]) -> str:
+    """SHA-256 of what `model.json` says, its own digest left out."""
+    content = {name: value for name, value in described.items() if name != "content_sha256"}
+    return digest(json.dumps(content, sort_keys=True).encode())
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -97,25 +110,18 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     folder = Path(folder)
     if folder.name == "model.json":
         folder = folder.parent
-    described = read_json(folder / "model.json")
+    described = _described(folder / "model.json")
     path = folder / "weights.safetensors"
-    if described.get("format") != FORMAT:
-        raise BadFile(folder / "model.json", f"has format {described.get('format')!r}, this version reads {FORMAT}")
-    try:
-        payload = path.read_bytes()
-    except OSError as error:
-        raise BadFile(path, f"cannot be read ({error.strerror})") from error
+    payload = read_bytes(path, limit_bytes=MAX_WEIGHT_BYTES)
     if digest(payload) != described.get("weights_sha256"):
         raise BadFile(
             path, "does not match its checksum", hint="it is truncated or was changed; train or copy it again"
         )
     try:
         tensors = safetensors.torch.load(payload)
-        net: nn.Module
-        if described["kind"] == "spiking":
-            net = SpikingNet(spiking.spec_from(described["spec"]))
-        else:
-            net = families.build_ann(families.spec_from(described["spec"]))
+        with torch.device("meta"):  # shapes without memory: a description may ask for more than there is
+            _build(described, tensors).load_state_dict({name: value.to("meta") for name, value in tensors.items()})
+        net = _build(described, tensors)
         net.load_state_dict(tensors)
     except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadFile(folder / "model.json", f"does not describe its weights ({error})") from error
@@ -127,8 +133,38 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
 
 def ann_spec(folder: Path) -> families.ModelSpec:
-    """The ModelSpec of an ANN checkpoint."""
+    """The ModelSpec of an ANN checkpoint.
+
+    Raises:
+        BadFile: the file is missing, damaged, or describes no network.
+    """
     folder = Path(folder)
-    described = read_json(folder if folder.name == "model.json" else folder / "model.json")
+    path = folder if folder.name == "model.json" else folder / "model.json"
+    described = _described(path)
+    try:
+        spec = described["spec"]
+        return families.spec_from(spec["model"] if described["kind"] == "spiking" else spec)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadFile(path, f"does not describe a network ({error})") from error
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """What `model.json` says, unchanged since it was written."""
+    described = read_json(path)
+    if described.get("format") not in _READABLE:
+        raise BadFile(path, f"has format {described.get('format')!r}, this version reads {FORMAT}")
+    stated = described.get("content_sha256")
+    if stated != content_digest(described) and not (stated is None and described["format"] == 1):
+        raise BadFile(path, "does not match its checksum", hint="it was changed; train or copy it again")
+    return described
+
+
+def _build(described: Mapping[str, Any], tensors: Mapping[str, Any]) -> nn.Module:
+    """A fresh network of that description, which has no more layers than there are tensors."""
     spec = described["spec"]
-    return families.spec_from(spec["model"] if described["kind"] == "spiking" else spec)
+    hidden = (spec["model"] if described["kind"] == "spiking" else spec)["hidden"]
+    if len(hidden) > len(tensors):
+        raise ValueError(f"{len(hidden)} hidden layers and {len(tensors)} tensors")
+    if described["kind"] == "spiking":
+        return SpikingNet(spiking.spec_from(spec))
+    return families.build_ann(families.spec_from(spec))

@@ -1,6 +1,8 @@
 """Checkpoints: the same bits back, and a named refusal of whatever was damaged on the way."""
 
 import json
+import os
+import resource
 import zipfile
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from torch import nn
 
 from neuroprivacy.errors import BadFile, ConfigurationError
 from neuroprivacy.nets import SpikingNet, SpikingSpec, build_ann, load_checkpoint, model_spec, save_checkpoint
-from neuroprivacy.nets.checkpoint import ann_spec
+from neuroprivacy.nets.checkpoint import ann_spec, content_digest
 from neuroprivacy.storage import digest
 
 MODEL = model_spec("convnet", input_shape=(1, 8, 8), classes=3, hidden=(6,), width=0.2, bias=True, batch_norm=True)
@@ -90,12 +92,17 @@ def test_truncated_weights(tmp_path: Path, keep: int) -> None:
     assert caught.value.exit_code == 3
 
 
+def seal(path: Path, described: dict) -> None:
+    """Another description, with its right checksum: what an attacker can do, and damage cannot."""
+    path.write_text(json.dumps({**described, "content_sha256": content_digest(described)}))
+
+
 def with_weights(folder: Path, payload: bytes) -> None:
     """Other weights, with their right checksum."""
     (folder / "weights.safetensors").write_bytes(payload)
     described = json.loads((folder / "model.json").read_text())
     described["weights_sha256"] = digest(payload)
-    (folder / "model.json").write_text(json.dumps(described))
+    seal(folder / "model.json", described)
 
 
 def test_weights_of_another_network(tmp_path: Path) -> None:
@@ -150,20 +157,20 @@ def test_whatever_the_description_says_the_refusal_is_a_bad_file(tmp_path: Path,
     path = tmp_path / "model.json"
     good = json.loads(path.read_text())
     refused = 0
-    for leaf in [p for p in leaves(good) if p and p[0] != "info"]:
+    for leaf in [p for p in leaves(good) if p and p[0] not in ("info", "content_sha256")]:
         for wrong in WRONG:
             changed = json.loads(json.dumps(good))
             place = changed
             for key in leaf[:-1]:
                 place = place[key]
             place[leaf[-1]] = wrong
-            path.write_text(json.dumps(changed))
+            seal(path, changed)
             try:
                 load_checkpoint(tmp_path)
             except BadFile:
                 refused += 1
     assert refused > 80
-    for text in ("", "[]", "{", '{"format": 2}', "\x00"):
+    for text in ("", "[]", "{", '{"format": 3}', "\x00"):
         path.write_text(text)
         with pytest.raises(BadFile):
             load_checkpoint(tmp_path)
@@ -172,3 +179,70 @@ def test_whatever_the_description_says_the_refusal_is_a_bad_file(tmp_path: Path,
 def test_an_ann_needs_its_spec(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="an ANN needs its spec"):
         save_checkpoint(nn.Linear(2, 2), tmp_path)
+
+
+@pytest.mark.parametrize("spiking", [False, True])
+def test_one_changed_byte_is_always_found(spiking: bool, tmp_path: Path) -> None:
+    """In either file, whichever byte: a bad file, or (in JSON only) another way to write the same."""
+    if spiking:
+        save_checkpoint(SpikingNet(SPIKING), tmp_path, info={"accuracy": 0.91, "seed": 3})
+    else:
+        ann(tmp_path)
+    found = load_checkpoint(tmp_path)
+    for name, step in (("model.json", 1), ("weights.safetensors", 97)):
+        path = tmp_path / name
+        saved = path.read_bytes()
+        for position in range(0, len(saved), step):
+            damaged = bytearray(saved)
+            damaged[position] ^= (0x01, 0x20, 0x80, 0x04)[position % 4]
+            path.write_bytes(damaged)
+            try:
+                again = load_checkpoint(tmp_path)
+            except BadFile:
+                continue
+            assert name == "model.json"
+            assert json.loads(damaged) == json.loads(saved), position
+            assert again.info == found.info
+        path.write_bytes(saved)
+    assert same_bits(load_checkpoint(tmp_path).net, found.net)
+
+
+def test_the_format_before_is_read_but_not_if_its_digest_is_wrong(tmp_path: Path) -> None:
+    net = ann(tmp_path)
+    described = json.loads((tmp_path / "model.json").read_text())
+    del described["content_sha256"]
+    (tmp_path / "model.json").write_text(json.dumps({**described, "format": 1}))
+    assert same_bits(load_checkpoint(tmp_path).ann, net)
+    for changed in (described, {**described, "format": 1, "content_sha256": "0"}, {**described, "format": 3}):
+        (tmp_path / "model.json").write_text(json.dumps(changed))
+        with pytest.raises(BadFile, match=r"model\.json: (does not match its checksum; it was changed|has format 3)"):
+            load_checkpoint(tmp_path)
+        with pytest.raises(BadFile):
+            ann_spec(tmp_path)
+
+
+@pytest.mark.parametrize("hidden", [[10**10], [10**6] * 4, [6] * 10**5, [10**30]])
+def test_a_description_of_a_huge_network_takes_no_memory(hidden: list[int], tmp_path: Path) -> None:
+    ann(tmp_path)
+    described = json.loads((tmp_path / "model.json").read_text())
+    described["spec"]["hidden"] = hidden
+    seal(tmp_path / "model.json", described)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(BadFile, match="does not describe its weights"):
+        load_checkpoint(tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024
+
+
+def test_a_description_without_a_network(tmp_path: Path) -> None:
+    seal(tmp_path / "model.json", {"format": 2, "kind": "ann"})
+    with pytest.raises(BadFile, match=r"model\.json: does not describe a network"):
+        ann_spec(tmp_path)
+
+
+def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
+    ann(tmp_path)
+    for name in ("weights.safetensors", "model.json"):
+        (tmp_path / name).unlink()
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(BadFile, match=rf"{name}: cannot be read \(it is no regular file\)"):
+            load_checkpoint(tmp_path)

@@ -1,7 +1,10 @@
 """Programs on disk: the same bytes for the same Program, and no damage goes unnoticed."""
 
+import contextlib
 import json
-from collections.abc import Callable
+import os
+import resource
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -181,6 +184,39 @@ def test_malformed_descriptions(
 ) -> None:
     with pytest.raises(BadFile, match=reason):
         load_program(tampered(program, tmp_path, change))
+
+
+def test_whatever_the_description_says_takes_no_memory(program: Program, tmp_path: Path) -> None:
+    """Every number replaced by a huge one, every list by a huge shape, with the arrays' digest right."""
+    good = json.loads((save_program(program, tmp_path) / "program.json").read_text())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for path in places({key: good[key] for key in ("inputs", "layers", "latency", "max_steps", "outputs")}):
+        for wrong in (2**40, 10**30, [10**9, 10**9], [2**31] * 3, float("nan"), {}, [[]], None):
+            changed = json.loads(json.dumps(good))
+            place = changed
+            for key in path[:-1]:
+                place = place[key]
+            place[path[-1]] = wrong
+            (tmp_path / "program.json").write_text(json.dumps(changed))
+            with contextlib.suppress(BadFile):  # nothing else may come out of it
+                load_program(tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    parts = value.items() if isinstance(value, dict) else enumerate(value[:2]) if isinstance(value, list) else ()
+    if path:
+        yield path
+    for key, part in parts:
+        yield from places(part, (*path, key))
+
+
+def test_pipes_are_not_waited_for(program: Program, tmp_path: Path) -> None:
+    for name in ("arrays.npz", "program.json"):
+        (save_program(program, tmp_path / name) / name).unlink()
+        os.mkfifo(tmp_path / name / name)
+        with pytest.raises(BadFile, match=rf"{name}: cannot be read \(it is no regular file\)"):
+            load_program(tmp_path / name)
 
 
 @pytest.mark.parametrize(
