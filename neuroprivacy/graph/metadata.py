@@ -21,6 +21,8 @@ from neuroprivacy.kernels.dynamics import Reset
 from neuroprivacy.program.network import Readout
 
 PREFIX = "neuroprivacy."
+#: Of a node: the unit on which its weights lie.
+WEIGHT_SCALE = PREFIX + "weight_scale"
 #: Time step that our writer assumes, seconds: the one that snnTorch and SpikingJelly write.
 DEFAULT_DT_S = 1e-4
 
@@ -88,7 +90,7 @@ def read_info(graph: nir.NIRGraph) -> GraphInfo:
 
 def weight_scale(node: Any) -> NDArray[np.float64] | None:
     """The unit on which a node's weights lie, (1,) or (out channels,), where whoever wrote it said so."""
-    found = node.metadata.get(PREFIX + "weight_scale") if isinstance(node.metadata, Mapping) else None
+    found = node.metadata.get(WEIGHT_SCALE) if isinstance(node.metadata, Mapping) else None
     if found is None:
         return None
     scale = np.asarray(found, np.float64).reshape(-1)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from neuroprivacy.errors import UnsupportedNode
-from neuroprivacy.graph.metadata import DEFAULT_DT_S, GraphInfo
+from neuroprivacy.graph.metadata import DEFAULT_DT_S, WEIGHT_SCALE, GraphInfo
 from neuroprivacy.nets import SpikingNet, SpikingNeuron
 
 
@@ -62,19 +62,31 @@ def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
     return tensor.detach().cpu().numpy().astype(np.float32)
 
 
+def _weight(module: nn.Linear | nn.Conv2d) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """The weights that a layer computes with, and the unit on which they lie if they are quantized, as metadata."""
+    quantized = getattr(module, "quant_weight", None)
+    if quantized is None:
+        return _array(module.weight), {}
+    found = quantized()
+    return _array(found.value), {WEIGHT_SCALE: _array(found.scale).reshape(-1)}
+
+
 def _node(name: str, module: nn.Module, shape: tuple[int, ...], dt_s: float) -> nir.NIRNode:
     """One layer as a node; `shape` is the shape of its input."""
     if isinstance(module, SpikingNeuron):
         return _neuron(module, shape, dt_s)
     if isinstance(module, nn.Linear):
+        weight, unit = _weight(module)
         if module.bias is None:
-            return nir.Linear(weight=_array(module.weight))
-        return nir.Affine(weight=_array(module.weight), bias=_array(module.bias))
+            return nir.Linear(weight=weight, metadata=unit)
+        return nir.Affine(weight=weight, bias=_array(module.bias), metadata=unit)
     if isinstance(module, nn.Conv2d):
         bias = module.bias if module.bias is not None else torch.zeros(module.out_channels)
+        weight, unit = _weight(module)
         return nir.Conv2d(
+            metadata=unit,
             input_shape=(int(shape[1]), int(shape[2])),
-            weight=_array(module.weight),
+            weight=weight,
             stride=tuple(module.stride),
             padding=module.padding if isinstance(module.padding, str) else tuple(module.padding),
             dilation=tuple(module.dilation),

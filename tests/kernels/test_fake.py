@@ -23,7 +23,11 @@ def by_kernels(activation: np.ndarray, neuron: IntegerNeuron) -> np.ndarray:
         u, _ = integrate_current(u, a, du=neuron.du, rule=neuron.rule)
         v, _ = integrate_membrane(v, u, dv=neuron.dv, bias=np.asarray(neuron.bias), rule=neuron.rule)
         z, v = fire_and_reset(
-            v, threshold=np.int64(neuron.threshold), reset="soft" if neuron.soft else "hard", fires=True, rule=neuron.rule
+            v,
+            threshold=np.int64(neuron.threshold),
+            reset="soft" if neuron.soft else "hard",
+            fires=True,
+            rule=neuron.rule,
         )
         spikes.append(z)
     return np.stack(spikes)
