@@ -75,6 +75,7 @@ TARGETS: dict[Reset, str] = {"hard": "loihi2", "soft": "loihi2-soft"}
 #: How a width is reached: name -> (bits, whether it is trained at them, whether there is calibration).
 WAYS: dict[str, tuple[WeightBits, bool, bool]] = {
     "8 bits": (8, False, False),
+    "8 bits, calibrated": (8, False, True),
     "4 bits": (4, False, False),
     "4 bits, calibrated": (4, False, True),
     "4 bits, trained": (4, True, False),
@@ -84,7 +85,9 @@ WAYS: dict[str, tuple[WeightBits, bool, bool]] = {
 }
 
 
-def measure(name: str, *, reset: Reset, seed: int, folder: Path, data_root: Path | None) -> dict[str, Any]:
+def measure(
+    name: str, *, reset: Reset, seed: int, folder: Path, data_root: Path | None, ways: Sequence[str] = tuple(WAYS)
+) -> dict[str, Any]:
     """One network under one reset rule: what is in `folder` is taken up, the rest is made."""
     network = NETWORKS[name]
     data = load_dataset(network.dataset, data_root=data_root)
@@ -97,7 +100,7 @@ def measure(name: str, *, reset: Reset, seed: int, folder: Path, data_root: Path
     net = _trained(network, data, reset=reset, seed=seed, folder=folder, key=key)
     expected = logits(net, data.test_images).argmax(1)
     found["float"] = float((expected == data.test_labels).mean())
-    for way in WAYS:
+    for way in ways:
         if way not in found["ways"]:
             found["ways"][way] = _way(way, net, network, data, reset, seed, folder, expected, key)
             write_json(path, found)
@@ -276,6 +279,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument("--resets", nargs="+", choices=list(TARGETS), default=list(TARGETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     options = parser.parse_args()
     found = []
     try:
@@ -283,7 +287,11 @@ def main() -> None:
             for reset in options.resets:
                 for seed in options.seeds:
                     folder = options.runs / f"{name}-{reset}-{seed}"
-                    found.append(measure(name, reset=reset, seed=seed, folder=folder, data_root=options.data_root))
+                    found.append(
+                        measure(
+                            name, reset=reset, seed=seed, folder=folder, data_root=options.data_root, ways=options.ways
+                        )
+                    )
     except NeuroPrivacyError as error:
         parser.exit(error.exit_code, f"error: {error}\n")
     command = (

@@ -23,7 +23,7 @@ def check_weight_bits(bits: WeightBits | None) -> None:
     Raises:
         ConfigurationError: it is neither None, `ternary` nor 2 ... 8.
     """
-    if bits is not None and bits != "ternary" and (isinstance(bits, bool) or not 2 <= bits <= 8):
+    if bits is not None and bits != "ternary" and (type(bits) is not int or not 2 <= bits <= 8):
         raise ConfigurationError(f"weight bits: {bits!r} is neither 2 ... 8 nor 'ternary'")
 
 
@@ -69,6 +69,8 @@ def fit_scale(layer: Any) -> None:
     """Set a quantized layer's learned scale to the one with the least squared error of its weights."""
     layer.train()
     layer.quant_weight()  # makes the parameter, from the largest weight
+    if layer.weight.is_meta:
+        return  # only its shape is asked for
     parameter = next(p for name, p in layer.named_parameters() if name.endswith("scaling_impl.value"))
     first = parameter.clone()
     best, least = first, float("inf")

@@ -124,7 +124,8 @@ class _Growth:
             nodes["output"] = nir.Output({"output": np.array(self.shapes[last])})
             edges.append((last, "output"))
         for name, members in self.nested.items():
-            nodes, edges = _nest(nodes, edges, name, members)
+            shapes = self.shapes | {outer: self.shapes[inner[-1]] for outer, inner in self.nested.items()}
+            nodes, edges = _nest(nodes, edges, name, members, shapes)
         info = GraphInfo(reset=self.reset, readout_beta=self.readout_beta)
         return nir.NIRGraph(nodes=nodes, edges=edges, metadata=info.to_metadata(), type_check=False)
 
@@ -133,22 +134,21 @@ class _Growth:
         rng = self.rng
         newest = self.sources[-1]
         end, shape, members = self._path(newest, f"l{i}", self.shapes[newest])
-        size = math.prod(shape)
         neuron = f"n{i}"
         self.nodes[neuron] = self._neuron(shape)
         self.shapes[neuron] = shape
         self.edges.append((end, neuron))
         for other in self.sources[:-1]:
             if self.chance(0.35):
-                self._matrix(other, neuron, f"j{i}_{other}", size, delayed=self.chance(0.3))
+                self._join(other, neuron, f"j{i}_{other}", shape, delayed=self.chance(0.3))
         recurrent = self.chance(0.25)
         if recurrent:
-            self._matrix(neuron, neuron, f"r{i}", size, delayed=self.chance(0.3), gain=0.5)
+            self._join(neuron, neuron, f"r{i}", shape, delayed=self.chance(0.3), gain=0.5)
         looped = [n for n in self.sources if n.startswith("n")]
         if looped and self.chance(0.15):
             # A loop through several layers, delayed enough for a chip on which every edge costs a step.
             first = looped[int(rng.integers(len(looped)))]
-            self._matrix(neuron, first, f"b{i}", math.prod(self.shapes[first]), delay=6, gain=0.3)
+            self._join(neuron, first, f"b{i}", self.shapes[first], delay=6, gain=0.3)
         self.sources.append(neuron)
         self._tune(neuron)
         if not recurrent and members and self.chance(0.15):
@@ -164,7 +164,7 @@ class _Growth:
             self._output(last, "output")
         else:
             size = int(self.rng.integers(2, 6))
-            self._matrix(last, "read" if kind != "linear" else None, "w_out", size)
+            self._join(last, "read" if kind != "linear" else None, "w_out", (size,))
             self.shapes["w_out"] = (size,)
             one = np.ones(size)
             if kind == "LI":
@@ -296,21 +296,43 @@ class _Growth:
     def _bias(self, size: int) -> Float64:
         return self.rng.normal(0, 0.1, size) if self.chance(0.3) else np.zeros(size)
 
-    def _matrix(
-        self, source: str, target: str | None, name: str, size: int, *, delayed: bool = False, delay: int = 0,
+    def _join(
+        self, source: str, target: str | None, name: str, shape: Shape, *, delayed: bool = False, delay: int = 0,
         gain: float = 1.0,
     ) -> None:  # fmt: skip
-        """A linear node from a node to another, flat on both sides, sometimes delayed."""
+        """A linear node from a node to neurons of a shape, sometimes delayed; none where NIR has no such node."""
+        given = self.shapes[source]
+        if len(shape) > 1 and given != shape:
+            return
         at = source
         if delayed or delay:
             steps = delay or int(self.rng.integers(1, 4))
-            self.nodes[f"{name}_d"] = nir.Delay(delay=np.full(self.shapes[source], steps * DT_S))
-            self.edges.append((at, f"{name}_d"))
-            at = f"{name}_d"
-        self.nodes[name] = nir.Linear(weight=gain * self._weights((size, math.prod(self.shapes[source]))))
-        self.edges.append((at, name))
+            at = self._behind(at, f"{name}_d", nir.Delay(delay=np.full(given, steps * DT_S)))
+        if len(shape) == 1 and len(given) > 1:
+            at = self._behind(
+                at, f"{name}_f", nir.Flatten(input_type={"input": np.array(given)}, start_dim=0, end_dim=-1)
+            )
+        if len(shape) == 1:
+            at = self._behind(at, name, nir.Linear(weight=gain * self._weights((shape[0], math.prod(given)))))
+        elif len(shape) == 2:
+            kernel = gain * self._weights((shape[0], shape[0], 3))
+            at = self._behind(at, name, nir.Conv1d(
+                input_shape=shape[1], weight=kernel, stride=1, padding=1, dilation=1, groups=1, bias=np.zeros(shape[0]),
+            ))  # fmt: skip
+        else:
+            kernel = gain * self._weights((shape[0], shape[0], 3, 3))
+            at = self._behind(at, name, nir.Conv2d(
+                input_shape=(shape[1], shape[2]), weight=kernel, stride=(1, 1), padding=(1, 1), dilation=(1, 1),
+                groups=1, bias=np.zeros(shape[0]),
+            ))  # fmt: skip
         if target is not None:
-            self.edges.append((name, target))
+            self.edges.append((at, target))
+
+    def _behind(self, source: str, name: str, node: Any) -> str:
+        """Put a node behind another; its name."""
+        self.nodes[name] = node
+        self.edges.append((source, name))
+        return name
 
     def _neuron(self, shape: Shape) -> Any:
         """Neurons with a gain of about one; their threshold is still to be tuned."""
@@ -364,7 +386,7 @@ class _Growth:
 
 
 def _nest(
-    nodes: dict[str, Any], edges: list[tuple[str, str]], name: str, members: list[str]
+    nodes: dict[str, Any], edges: list[tuple[str, str]], name: str, members: list[str], shapes: dict[str, Shape]
 ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """The graph with a row of nodes put into a graph of their own."""
     inside, first, last = set(members), members[0], members[-1]
@@ -372,12 +394,13 @@ def _nest(
         return nodes, edges  # something has been joined to it since
     if any(a in inside and a != last and b not in inside for a, b in edges) or (last, first) in edges:
         return nodes, edges
-    shape = np.atleast_1d(np.array([1]))
+    (source,) = {a for a, b in edges if b == first and a not in inside}
+    given, made = np.array(shapes[source]), np.array(shapes[last])
     inner_edges = [("input", first), *[e for e in edges if set(e) <= inside], (last, "output")]
     inner = nir.NIRGraph(
         nodes={
-            "input": nir.Input({"input": shape}), **{n: nodes[n] for n in members},
-            "output": nir.Output({"output": shape}),
+            "input": nir.Input({"input": given}), **{n: nodes[n] for n in members},
+            "output": nir.Output({"output": made}),
         },
         edges=inner_edges, type_check=False,
     )  # fmt: skip

@@ -1,0 +1,122 @@
+"""Weights onto the grid: what calibration and compensation gain, grids that are taken over, units per channel."""
+
+import nir
+import numpy as np
+import pytest
+
+from neuroprivacy.errors import ConfigurationError
+from neuroprivacy.graph.metadata import WEIGHT_SCALE
+from neuroprivacy.lower import LowerOptions, draft_of, lower
+from neuroprivacy.lower.calibrate import source_moments
+from neuroprivacy.lower.round_weights import best_unit, round_weights, sum_error, weight_grid
+
+
+def correlated(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """Sources that fire together in groups."""
+    groups = rng.random((rows, 4)) < 0.3
+    return (groups[:, rng.integers(0, 4, columns)] & (rng.random((rows, columns)) < 0.8)).astype(np.float64)
+
+
+@pytest.mark.parametrize("bits", ["ternary", 2, 3, 4, 8])
+def test_compensated_rounding_loses_less_than_the_nearest(bits: object, maker) -> None:
+    weight = maker.rng.normal(size=(1, 12, 40))
+    x = correlated(maker.rng, 500, 40)
+    moments = (x.T @ x / 500)[None]
+    grid = weight_grid(bits)  # type: ignore[arg-type]
+    unit = best_unit([weight], [moments], grid, by_row=False)
+
+    def error(rounding: str) -> float:
+        """Mean squared error of the sums on the samples themselves."""
+        whole = round_weights(weight, unit, grid, moments, rounding)  # type: ignore[arg-type]
+        assert whole.min() >= grid.low
+        assert whole.max() <= grid.high
+        return float((((weight - whole * unit)[0] @ x.T) ** 2).mean())
+
+    assert error("compensated") < 0.8 * error("nearest")
+
+
+def test_the_error_of_the_sums_is_that_of_the_samples(maker) -> None:
+    weight, x = maker.rng.normal(size=(2, 3, 10)), maker.rng.normal(size=(2, 50, 10))
+    moments = np.matmul(x.transpose(0, 2, 1), x) / 50
+    grid = weight_grid(3)
+    wrong = weight - grid.rounded(weight / 0.3) * 0.3
+    direct = (np.matmul(wrong, x.transpose(0, 2, 1)) ** 2).mean(2)
+    np.testing.assert_allclose(sum_error(weight, np.array(0.3), grid, moments), direct)
+
+
+def test_moments_are_those_of_what_each_output_sees(maker) -> None:
+    nodes = {
+        "c": maker.conv(maker.weights(2, 1, 2, 2), (4, 4), padding=1, stride=2),
+        "n": maker.neurons(2, 3, 3, theta=90.0),
+        "fc": maker.linear(3, 18), "m": maker.neurons(3),
+    }  # fmt: skip
+    draft, _ = draft_of(maker.chain((1, 4, 4), nodes, 3), options=LowerOptions())
+    x = maker.spikes(3, 5, 16)
+    moments = source_moments(draft, {"input": x})
+    padded = np.pad(x.reshape(15, 4, 4), ((0, 0), (1, 1), (1, 1)))
+    corners = [(2 * i, 2 * j) for i in range(3) for j in range(3)]
+    patches = np.stack([padded[:, i : i + 2, j : j + 2].reshape(15, 4) for i, j in corners], 1)
+    rows = patches.reshape(-1, 4).astype(np.float64)
+    np.testing.assert_allclose(moments["n"][0][0], rows.T @ rows / len(rows))
+    assert moments["m"][0].shape == (1, 18, 18)
+
+
+def test_calibration_changes_weights_only_and_must_fit(maker, lowered) -> None:
+    graph = maker.chain(
+        30, {"fc": nir.Linear(weight=maker.rng.normal(size=(10, 30))), "n": maker.neurons(10, theta=2.0)}, 10
+    )
+    x = {"input": correlated(maker.rng, 400, 30).astype(np.int64).reshape(4, 100, 30)}
+    plain = lowered(graph, weight_bits=3).program.layers[0]
+    tuned = lowered(graph, weight_bits=3, calibration=x).program.layers[0]
+    assert (plain.edges[0].map.weight != tuned.edges[0].map.weight).any()
+    for wrong in ({}, {"input": x["input"][..., :5]}):
+        with pytest.raises(ConfigurationError, match=r"calibration: input needs \(samples, steps, 30\) integers"):
+            lowered(graph, calibration={**wrong, "other": x["input"]})
+
+
+def test_weights_on_a_stated_grid_are_taken_over(maker, lowered) -> None:
+    whole = maker.rng.integers(-3, 4, (5, 8))
+    node = nir.Linear(weight=(whole * 0.37).astype(np.float32), metadata={WEIGHT_SCALE: np.array([0.37], np.float32)})
+    for target in ("loihi2", "int8"):
+        layer = lowered(
+            maker.chain(8, {"fc": node, "n": maker.neurons(5, theta=2.0)}, 5), target, weight_bits=4
+        ).program.layers[0]
+        np.testing.assert_array_equal(layer.edges[0].map.weight, whole)
+        assert layer.scale == pytest.approx([0.37] * len(layer.scale))
+    by_channel = np.array([0.37, 0.5, 0.1, 0.2, 0.3])
+    node = nir.Linear(weight=whole * by_channel[:, None], metadata={WEIGHT_SCALE: by_channel})
+    graph = maker.chain(8, {"fc": node, "n": maker.neurons(5, theta=2.0)}, 5)
+    np.testing.assert_array_equal(lowered(graph, "int8", weight_bits=4).program.layers[0].edges[0].map.weight, whole)
+    again = lowered(graph, weight_bits=4)
+    assert str(again.remarks[0]).startswith(
+        "n: its weights lie on a grid that loihi2 cannot take over; they are rounded"
+    )
+
+
+def test_a_grid_that_does_not_fit_is_no_grid(maker, lowered) -> None:
+    node = nir.Linear(weight=maker.rng.normal(size=(5, 8)), metadata={WEIGHT_SCALE: np.array([0.37])})
+    found = lowered(maker.chain(8, {"fc": node, "n": maker.neurons(5, theta=2.0)}, 5))
+    assert "its weights lie on a grid that loihi2 cannot take over" in str(found.remarks[0])
+
+
+def test_units_per_channel_where_the_target_has_a_threshold_per_neuron(maker, lowered) -> None:
+    weight = maker.rng.normal(size=(4, 2, 3, 3)) * np.array([1.0, 0.1, 0.01, 3.0]).reshape(4, 1, 1, 1)
+    graph = maker.chain((2, 6, 6), {"c": maker.conv(weight, (6, 6)), "n": maker.neurons(4, 4, 4, theta=2.0)}, (4, 4, 4))
+    layer = lowered(graph, "int8", weight_bits=4).program.layers[0]
+    scale = np.array(layer.scale).reshape(4, -1)
+    assert (np.ptp(scale, axis=1) == 0).all()
+    assert len(set(scale[:, 0])) == 4
+    error = layer.edges[0].map.weight * scale[:, :1, None, None] - weight
+    assert (np.abs(error).max((1, 2, 3)) < 0.4 * np.abs(weight).max((1, 2, 3))).all()
+    common = lowered(graph, "int8", weight_bits=4, per_channel=False).program.layers[0]
+    assert len(set(common.scale)) == 1
+
+
+def test_one_unit_fits_its_integers_best(maker) -> None:
+    """After rounding the unit is fitted again: no nearby one has less error."""
+    weight = maker.rng.normal(size=(6, 20))
+    graph = maker.chain(20, {"fc": nir.Linear(weight=weight), "n": maker.neurons(6, theta=5.0)}, 6)
+    layer = lower(graph, target="loihi2", options=LowerOptions(weight_bits=2)).program.layers[0]
+    whole, unit = layer.edges[0].map.weight, layer.scale[0]
+    errors = [float(((weight - whole * unit * f) ** 2).sum()) for f in (1.0, 0.98, 1.02)]
+    assert errors[0] <= min(errors[1:])

@@ -1,0 +1,139 @@
+"""Quantization-aware training: what the torch network computes is what its Program computes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from neuroprivacy.backend import Record, check_inputs
+from neuroprivacy.errors import ConfigurationError
+from neuroprivacy.graph import load_nir, save_nir
+from neuroprivacy.graph.torch_export import to_nir
+from neuroprivacy.lower import LowerOptions, lower
+from neuroprivacy.nets import SpikingNet, SpikingSpec, load_checkpoint, model_spec, recorded_spikes, save_checkpoint
+from neuroprivacy.reference import run_reference
+from neuroprivacy.simulate import encode_samples
+
+
+def network(*, bits: object, target: str, bias: bool = False, beta: float = 1.0, coding: str = "direct") -> SpikingNet:
+    torch.manual_seed(3)
+    model = model_spec("convnet", input_shape=(1, 8, 8), classes=4, hidden=(12,), width=0.25, bias=bias)
+    reset = "soft" if "soft" in target else "hard"
+    spec = SpikingSpec(model=model, steps=10, coding=coding, beta=beta, reset=reset)  # type: ignore[arg-type]
+    net = SpikingNet(spec)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            if parameter.ndim == 1:
+                parameter.uniform_(-0.05, 0.1)
+    for name, neuron in net.neurons().items():
+        neuron.threshold.fill_(0.23 if name == "fcact1" else 0.83)
+    return net.quantized(bits, state_target=target)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bits", [8, 4, 2, "ternary"])
+@pytest.mark.parametrize("target", ["loihi2", "loihi2-soft", "int8"])
+@pytest.mark.parametrize("bias", [False, True])
+def test_spikes_of_training_are_those_of_the_program(bits: object, target: str, bias: bool, tmp_path: Path) -> None:
+    net = network(bits=bits, target=target, bias=bias)
+    graph = load_nir(save_nir(to_nir(net), tmp_path / "net.nir"))
+    lowered = lower(graph, target=target, options=LowerOptions(weight_bits=bits))  # type: ignore[arg-type]
+    assert not any("grid" in str(remark) for remark in lowered.remarks)
+    assert not any("aligned" in str(remark) for remark in lowered.remarks)
+    program = lowered.program
+    x = check_inputs(program, encode_samples(program, np.random.default_rng(0).random((5, 1, 8, 8)).astype(np.float32)))
+    got = run_reference(program, x, record=Record(spikes=True)).layer_spikes or {}
+    trained = recorded_spikes(net, x["input"], scale=program.inputs[0].scale)
+    depth = lowered.draft.depth or {}
+    assert set(trained) == {"act1", "act2", "fcact1"}
+    for name, spikes in trained.items():
+        assert spikes.mean() > 0.005
+        np.testing.assert_array_equal(spikes, got[name][:, depth[name] : depth[name] + 10])
+
+
+def test_a_leak_is_computed_in_integers_too() -> None:
+    net = network(bits=4, target="loihi2", beta=0.9)
+    program = lower(to_nir(net), target="loihi2", options=LowerOptions(weight_bits=4)).program
+    x = check_inputs(program, encode_samples(program, np.random.default_rng(0).random((5, 1, 8, 8)).astype(np.float32)))
+    got = run_reference(program, x, record=Record(spikes=True)).layer_spikes or {}
+    for i, (name, spikes) in enumerate(recorded_spikes(net, x["input"], scale=program.inputs[0].scale).items(), 1):
+        np.testing.assert_array_equal(spikes, got[name][:, i : i + 10])
+
+
+def test_gradients_reach_weights_and_scales() -> None:
+    net = network(bits=4, target="loihi2").train()
+    net(torch.rand(1, 3, 1, 8, 8)).readout.square().sum().backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all()
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_checkpoints_keep_width_and_scales(tmp_path: Path) -> None:
+    net = network(bits="ternary", target="loihi2")
+    save_checkpoint(net, tmp_path)
+    read = load_checkpoint(tmp_path).spiking
+    assert read.spec == net.spec
+    x = torch.rand(1, 3, 1, 8, 8)
+    assert torch.equal(read(x).readout, net(x).readout)
+
+
+def test_the_given_network_stays_as_it_is() -> None:
+    torch.manual_seed(0)
+    net = SpikingNet(SpikingSpec(model=model_spec("mlp", input_shape=(5,), classes=2, hidden=(4,)), coding="direct"))
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    made = net.quantized(3)
+    assert made.spec.weight_bits == 3
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_a_fitted_scale_has_less_error_than_the_largest_weight() -> None:
+    from neuroprivacy.nets.quantized import quantized_layer, weight_unit
+
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(50, 20)
+    torch.nn.init.normal_(layer.weight)
+    made = quantized_layer(layer, 3)
+    unit = weight_unit(made)
+    assert unit is not None
+    weight = layer.weight.detach()
+    error = float(((made.quant_weight().value.detach() - weight) ** 2).sum())  # type: ignore[operator]
+    widest = weight.abs().max() / 4
+    plain = (weight / widest).round().clamp(-4, 3) * widest
+    assert error < float(((plain - weight) ** 2).sum())
+
+
+@pytest.mark.parametrize("bits", [1, 9, "binary", True, 2.5])
+def test_widths_that_do_not_exist(bits: object) -> None:
+    model = model_spec("mlp", input_shape=(5,), classes=2, hidden=(4,))
+    with pytest.raises(ConfigurationError, match=r"weight bits: .* is neither 2 \.\.\. 8 nor 'ternary'"):
+        SpikingSpec(model=model, weight_bits=bits)  # type: ignore[arg-type]
+
+
+def test_integer_neurons_need_quantized_weights() -> None:
+    model = model_spec("mlp", input_shape=(5,), classes=2, hidden=(4,))
+    with pytest.raises(ConfigurationError, match="state target: integer neurons need quantized weights"):
+        SpikingSpec(model=model, state_target="loihi2")
+    with pytest.raises(ConfigurationError, match="no target is called 'loihi9'"):
+        SpikingSpec(model=model, weight_bits=4, state_target="loihi9")
+
+
+def test_beside_snntorchs_state_quant() -> None:
+    """snnTorch's levels are no fixed-point grid: on the same network its spikes are not the chip's, ours are."""
+    import snntorch
+    from snntorch.functional.quant import state_quant
+
+    net = network(bits=8, target="loihi2", coding="poisson")
+    first, threshold = net.layers.conv1, float(net.layers.act1.threshold)
+    leaky = snntorch.Leaky(
+        beta=1.0, threshold=threshold, reset_mechanism="zero", reset_delay=False,
+        state_quant=state_quant(num_bits=8, threshold=threshold),
+    )  # fmt: skip
+    x = (torch.rand(10, 3, 1, 8, 8) < 0.4).float()
+    membrane, theirs = leaky.init_leaky(), []
+    with torch.no_grad():
+        for step in x:
+            spikes, membrane = leaky(first(step), membrane)
+            theirs.append(spikes)
+        ours = net(x, record=True).spikes["act1"]
+    assert (torch.stack(theirs) != ours).any()
