@@ -22,6 +22,7 @@ COMMANDS = {
     "synthesize": ("synthesize", "Make class-impression images from an ANN, without data."),
     "convert": ("convert", "Turn an ANN into a spiking network."),
     "encrypt": ("encrypt", "Retrain a converted network (class encryption: obfuscation, no key)."),
+    "quantize": ("quantize", "Train a spiking network on in the integers of a target."),
     "export": ("export", "Lower a network to a target's integers and write it for a backend."),
     "trace": ("trace", "Where two runs of a network part first, and why."),
     "simulate": ("simulate", "Run an exported network on data or spikes."),

@@ -1,0 +1,59 @@
+"""`neuroprivacy quantize`: train a spiking network on at a chip's weight width, in the chip's integers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from neuroprivacy.cli import options
+from neuroprivacy.cli.lowering import WeightBits
+from neuroprivacy.cli.output import percent, progress_bars, show
+
+
+@click.command("quantize")
+@click.argument("snn", type=options.FILE)
+@click.option("--dataset", required=True, help="Whose training split it is trained on.")
+@click.option("--weight-bits", type=WeightBits(), required=True, help="2 ... 8 or ternary.")
+@options.target
+@options.out("runs/quantized")
+@click.option("--epochs", type=options.COUNT, default=1, show_default=True)
+@click.option("--lr", type=click.FloatRange(min=0, min_open=True), default=5e-4, show_default=True)
+@click.option("--batch-size", type=options.COUNT, default=64, show_default=True)
+@options.data_root
+@options.seed
+@options.threads
+@options.device
+@options.resume
+@options.as_json
+def command(
+    snn: Path, dataset: str, weight_bits: int | str, target: str, out: Path, epochs: int, lr: float, batch_size: int,
+    data_root: Path | None, seed: int, threads: int, device: str, resume: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Train SNN on with rounded weights and the target's integer neurons: what is trained is what is deployed."""
+    from neuroprivacy.data import load_dataset
+    from neuroprivacy.nets import SpikingNet, check_device, load_checkpoint, save_checkpoint
+    from neuroprivacy.provenance import provenance
+    from neuroprivacy.train import FitSettings, accuracy, train
+    from neuroprivacy.train.fit import discard_state
+
+    check_device(device)
+    data = load_dataset(dataset, data_root=data_root)
+    start = load_checkpoint(snn).spiking.quantized(weight_bits, state_target=target)  # type: ignore[arg-type]
+    settings = FitSettings(epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, threads=threads)
+    with progress_bars() as bars:
+        net = train(
+            start.spec.model, dataset=data, settings=settings, start=start, state_folder=out, resume=resume,
+            device=device, progress=bars("quantize"),
+        )  # fmt: skip
+    before, after = (accuracy(n, data.test_images, data.test_labels) for n in (start, net))
+    if isinstance(net, SpikingNet):
+        info = provenance(command=f"quantize {dataset}", seed=seed, threads=threads, dataset=data.name, accuracy=after)
+        save_checkpoint(net, out, info=info)
+    discard_state(out)
+    result = {
+        "model": str(out), "accuracy": after, "accuracy_before_training": before, "weight_bits": weight_bits,
+        "target": target, "seed": seed,
+    }  # fmt: skip
+    text = f"accuracy {percent(after)} in {target}'s integers ({percent(before)} before training), kept in {out}"
+    show(result, as_json=as_json, text=text)
