@@ -16,7 +16,9 @@ def example(name: str) -> dict[str, Any]:
 
 
 def test_every_example_is_run_here() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"digits_to_loihi2", "own_backend", "nir_file_to_integers"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {
+        "digits_to_loihi2", "own_backend", "nir_file_to_integers", "snntorch_to_chip",
+    }  # fmt: skip
 
 
 def test_digits_to_loihi2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,3 +41,10 @@ def test_nir_file_to_integers(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "time step 0.0001 s, latency 1 steps" in printed
     assert "lif: threshold" in printed
     assert not printed.splitlines()[-1].startswith("0 output spikes")
+
+
+def test_snntorch_to_chip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    theirs, ours = example("snntorch_to_chip")["main"](tmp_path)
+    assert theirs > 0.85
+    assert ours > theirs - 0.05
+    assert "of the spike counts equal" in capsys.readouterr().out

@@ -10,6 +10,7 @@ currents whose sum over time is the readout.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import nir
@@ -18,25 +19,35 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from neuroprivacy.errors import UnsupportedNode
+from neuroprivacy.errors import ConfigurationError, UnsupportedNode
 from neuroprivacy.graph.metadata import DEFAULT_DT_S, WEIGHT_SCALE, GraphInfo
 from neuroprivacy.nets import SpikingNet, SpikingNeuron
 
 
-def to_nir(net: SpikingNet, *, dt_s: float = DEFAULT_DT_S) -> nir.NIRGraph:
+def to_nir(net: nn.Module, *, input_shape: Sequence[int] | None = None, dt_s: float = DEFAULT_DT_S) -> nir.NIRGraph:
     """A spiking network as a NIR graph.
 
     Args:
-        net: the network.
+        net: a SpikingNet, or a network of snnTorch neurons: a Sequential, or a module whose forward is one time step.
+        input_shape: of one time step's input, without the batch; a SpikingNet knows its own.
         dt_s: what one time step lasts, seconds.
 
     Returns:
-        A chain of nodes named as the network's layers, from `input` to `output`.
+        Nodes named as the network's layers, from `input` to `output`.
 
     Raises:
-        UnsupportedNode: a layer has no NIR form.
+        UnsupportedNode: a layer, or the rule of a neuron, has no NIR form.
+        ConfigurationError: the input's shape is not given, or is not the network's.
     """
+    if not isinstance(net, SpikingNet):
+        from neuroprivacy.graph.torch_snntorch import snntorch_to_nir
+
+        if input_shape is None:
+            raise ConfigurationError("input shape: this network does not say it; give input_shape, without the batch")
+        return snntorch_to_nir(net, input_shape=tuple(input_shape), dt_s=dt_s)
     spec = net.spec
+    if input_shape is not None and tuple(input_shape) != tuple(spec.model.input_shape):
+        raise ConfigurationError(f"input shape: the network's is {tuple(spec.model.input_shape)}; leave it out")
     shape = spec.model.input_shape
     nodes: dict[str, Any] = {"input": nir.Input({"input": np.array(shape)})}
     chain = ["input"]
@@ -62,7 +73,7 @@ def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
     return tensor.detach().cpu().numpy().astype(np.float32)
 
 
-def _weight(module: nn.Linear | nn.Conv2d) -> tuple[NDArray[np.float32], dict[str, Any]]:
+def _weight(module: nn.Linear | nn.Conv1d | nn.Conv2d) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """The weights that a layer computes with, and the unit on which they lie if they are quantized, as metadata."""
     quantized = getattr(module, "quant_weight", None)
     if quantized is None:
