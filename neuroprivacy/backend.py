@@ -138,8 +138,14 @@ def build(program: Program, *, backend: str, folder: Path) -> Artifact:
 
     Raises:
         BackendNotFound: no such backend.
+        ConfigurationError: the program's target is check-only: nothing here computes it.
         DoesNotFit: the backend refuses the program, with all its reasons.
     """
+    if program.target.check_only:
+        raise ConfigurationError(
+            f"target: {program.target.name} is there for target check only; its limits are known, nothing here computes "
+            "what it does; lower for another target to run the network"
+        )
     engine = load_backend(backend)
     raise_fatal(DoesNotFit, engine.check(program))
     return engine.build(program, folder)

@@ -24,7 +24,14 @@ Width = Annotated[int, Field(ge=1, le=62)]
 Count = Annotated[int, Field(ge=1)]
 #: What a number is written with, and the fields that are no numbers.
 _PARTS = frozenset(("value", "standing", "source"))
-_PLAIN = frozenset(("name", "title", "simulation_only", "note"))
+_PLAIN = frozenset(("name", "title", "simulation_only", "check_only", "note"))
+#: Fields that came after Programs were first stored: `to_dict` leaves them out where they say nothing, so that the
+#: content hashes of those Programs stay what they are.
+_LATER = {"check_only": False}
+_LATER_LIMITS = frozenset(
+    ("axons_in", "axons_out", "synapse_bits", "synapses", "delay_slots", "max_kernel", "strides", "max_features",
+     "kernel_bits_of_cores", "neurons_of_cores", "inputs", "hidden", "outputs")
+)  # fmt: skip
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
 
@@ -46,6 +53,20 @@ class Limits:
         synapse_bits_per_core: memory for synapses on one core, bits.
         fan_in: incoming synapses of one neuron, or input axons of one core.
         fan_out: output axons of one core.
+        axons_in: sources that one core listens to.
+        axons_out: (neuron, core it is sent to) pairs that one core can send.
+        synapse_bits: bits that one synapse takes in a core's memory; None where it is the weight alone.
+        synapses: synapses of one chip.
+        delay_slots: steps by which an event can be held back, beyond the one that every edge costs.
+        max_kernel: rows and columns of a convolution's kernel.
+        strides: legal strides of a convolution.
+        max_features: channels that a convolution takes or makes.
+        kernel_bits_of_cores: memory for the weights of each core, bits, where cores differ; such a core computes one
+            whole layer and holds the weights of a convolution once, not once per synapse.
+        neurons_of_cores: neurons of each core, where cores differ.
+        inputs: input channels of the chip.
+        hidden: neurons of all layers that are no outputs.
+        outputs: neurons of all output layers.
     """
 
     cores: Count | None = None
@@ -53,6 +74,19 @@ class Limits:
     synapse_bits_per_core: Count | None = None
     fan_in: Count | None = None
     fan_out: Count | None = None
+    axons_in: Count | None = None
+    axons_out: Count | None = None
+    synapse_bits: Count | None = None
+    synapses: Count | None = None
+    delay_slots: Annotated[int, Field(ge=0)] | None = None
+    max_kernel: Count | None = None
+    strides: tuple[Count, ...] | None = None
+    max_features: Count | None = None
+    kernel_bits_of_cores: tuple[Count, ...] | None = None
+    neurons_of_cores: tuple[Count, ...] | None = None
+    inputs: Count | None = None
+    hidden: Count | None = None
+    outputs: Count | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
@@ -103,6 +137,8 @@ class TargetSpec:
         limits: capacity.
         energy: energy per event.
         sources: field name -> where its number comes from.
+        check_only: whether the description serves `target check` alone: its arithmetic is not verified against the
+            chip's own, so nothing may be computed with it.
     """
 
     name: str
@@ -131,6 +167,7 @@ class TargetSpec:
     limits: Limits
     energy: Energy
     sources: Mapping[str, Source]
+    check_only: bool = False
 
     @property
     def weight_range(self) -> tuple[int, int]:
@@ -159,7 +196,16 @@ class TargetSpec:
 
     @property
     def rule(self) -> NeuronRule:
-        """The arithmetic of this target's neurons."""
+        """The arithmetic of this target's neurons.
+
+        Raises:
+            ConfigurationError: the target is described for `target check` alone.
+        """
+        if self.check_only:
+            raise ConfigurationError(
+                f"target: {self.name} is described for `target check` alone, and nothing computes with its arithmetic; "
+                "choose one of loihi2, loihi2-soft, int8"
+            )
         lowest, highest = self.membrane_range
         return NeuronRule(
             activation_shift=self.activation_shift,
@@ -174,7 +220,11 @@ class TargetSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `target_from_dict` is the inverse."""
-        return dict(TypeAdapter(TargetSpec).dump_python(self, mode="json"))
+        values = dict(TypeAdapter(TargetSpec).dump_python(self, mode="json"))
+        values["limits"] = {
+            name: value for name, value in values["limits"].items() if value is not None or name not in _LATER_LIMITS
+        }
+        return {name: value for name, value in values.items() if name not in _LATER or value != _LATER[name]}
 
 
 def target_from_dict(values: Mapping[str, Any], *, where: str) -> TargetSpec:

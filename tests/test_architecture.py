@@ -21,7 +21,7 @@ ORDER = (
     ("program", "data"),
     ("encoding",),
     ("graph",),
-    ("nets", "lower", "counts"),
+    ("nets", "lower", "counts", "mapping"),
     ("graph/torch", "train", "backend"),
     ("synthesis", "conversion", "reference", "verify"),
     ("encryption", "simulate", "testing", "trace"),
@@ -33,7 +33,7 @@ ORDER = (
 )
 RANK = {unit: rank for rank, units in enumerate(ORDER) for unit in units}
 #: Units that know integers and steps, and such that know floats and seconds: those never import these.
-INTEGERS = {"kernels", "target", "program", "counts", "backend", "reference", "verify", "lower", "testing"}
+INTEGERS = {"kernels", "target", "program", "counts", "backend", "reference", "verify", "lower", "mapping", "testing"}
 FLOATS = {"nets", "train", "synthesis", "conversion", "encryption", "attacks"}
 #: What may be imported from the core, where the order alone would allow more.
 ONLY = {

@@ -11,7 +11,7 @@ import pytest
 from neuroprivacy.errors import BadFile, ConfigurationError
 from neuroprivacy.target import TargetSpec, load_target, target_from_dict, target_names
 
-PLAIN = {"name", "title", "simulation_only", "limits", "energy", "sources"}
+PLAIN = {"name", "title", "simulation_only", "check_only", "limits", "energy", "sources"}
 
 
 def text_of(name: str) -> str:
@@ -163,3 +163,28 @@ def test_a_target_is_frozen() -> None:
 def test_the_shipped_files_are_toml_with_sources_in_the_text() -> None:
     for name in target_names():
         assert tomllib.loads(text_of(name))["name"] == name
+
+
+def test_fields_that_came_later_are_left_out_where_they_say_nothing() -> None:
+    """Programs were stored before these fields: their hashes must stay what they were."""
+    values = load_target("loihi2").to_dict()
+    assert "check_only" not in values
+    assert values["limits"].keys() == {"cores", "neurons_per_core", "synapse_bits_per_core", "fan_in", "fan_out"}
+    assert target_from_dict(values, where="here") == load_target("loihi2")
+
+
+def test_targets_for_checking_alone() -> None:
+    only = {name for name in target_names() if load_target(name).check_only}
+    assert only == {"speck", "xylo"}
+    loihi = load_target("loihi1").limits
+    assert (loihi.cores, loihi.neurons_per_core, loihi.axons_in, loihi.axons_out) == (128, 1024, 4096, 4096)
+    assert loihi.synapse_bits_per_core == 128 * 1024 * 8
+    speck, xylo = load_target("speck").limits, load_target("xylo").limits
+    assert (len(speck.kernel_bits_of_cores or ()), len(speck.neurons_of_cores or ())) == (9, 9)
+    assert (xylo.inputs, xylo.hidden, xylo.outputs) == (16, 992, 32)
+    assert load_target("xylo").to_dict()["check_only"] is True
+
+
+def test_nothing_computes_with_a_target_for_checking_alone() -> None:
+    with pytest.raises(ConfigurationError, match="speck is described for `target check` alone"):
+        _ = load_target("speck").rule

@@ -90,14 +90,16 @@ def _program(graph: Any, spec: TargetSpec, choices: dict[str, Any]) -> tuple[Pro
     chosen = lower_options(graph, choices)
     try:
         # Without limits, for `lower` refuses what is too large and `place` is to say by how much.
-        return lower(graph, target=replace(spec, limits=Limits()), options=chosen).program, ()
+        bare = replace(spec, limits=Limits(), check_only=False)
+        return lower(graph, target=bare, options=chosen).program, ()
     except (DoesNotFit, OutOfRange, UnsupportedNode) as error:
         try:
             program = lower(graph, target="int8", options=replace(chosen, strict=False)).program
         except (DoesNotFit, OutOfRange, UnsupportedNode):
             raise error from None
         refused = error.issues or (Issue(where="network", what=str(error)),)
-        return program, refused
+        counted = f"{spec.name} refuses its arithmetic; delays and weight widths are counted as int8 has them"
+        return program, (*refused, Issue(where="network", what=counted, fatal=False))
 
 
 def _text(placed: Placement) -> str:

@@ -58,5 +58,7 @@ NODES: dict[str, tuple[Field, ...]] = {
 GRAPH = "NIRGraph"
 #: Nodes whose fields all have the shape of the layer.
 ELEMENTWISE = frozenset({"Scale", "Delay", "Threshold", "I", "IF", "LI", "LIF", "CubaLI", "CubaLIF"})
+#: Those of them that are neurons: one value may stand for all.
+NEURONS = ELEMENTWISE - {"Scale", "Delay"}
 #: How many axes of space a node works on.
 SPACE = {"Conv1d": 1, "Conv2d": 2, "AvgPool2d": 2, "SumPool2d": 2}

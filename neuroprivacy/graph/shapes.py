@@ -3,6 +3,10 @@
     convolution, pool   out = ⌊(in + 2 · padding − dilation · (kernel − 1) − 1) / stride⌋ + 1   for each axis
     "same"              out = ⌈in / stride⌉
 
+Two things that other frameworks write are taken for what they mean. Axes of one in front of an Input or Output that
+what it is joined to does not have are the batch, or time: they are left out. Neurons that hold one value for all have
+the shape of what feeds them.
+
 nir 1.0.8 infers shapes too, but takes the kernel's height for its width as well, and the channels of one group for all
 (nir/ir/conv.py, `__post_init__`): its numbers are not used.
 """
@@ -18,7 +22,7 @@ import numpy as np
 
 from neuroprivacy.graph.fault import Fault
 from neuroprivacy.graph.limits import MAX_ELEMENTS
-from neuroprivacy.graph.schema import ELEMENTWISE, GRAPH, SPACE
+from neuroprivacy.graph.schema import ELEMENTWISE, GRAPH, NEURONS, SPACE
 from neuroprivacy.graph.tree import Shape
 from neuroprivacy.graph.values import extents
 
@@ -58,7 +62,7 @@ def check_parameters(where: str, kind: str, node: Node) -> None:
 
 
 def own_shapes(where: str, kind: str, node: Node) -> InOut:
-    """What a node says about its shapes by itself.
+    """What a node says about its shapes by itself; neurons that hold a single value say nothing.
 
     Raises:
         Fault: a kernel is larger than the padded input that the node states.
@@ -67,7 +71,8 @@ def own_shapes(where: str, kind: str, node: Node) -> InOut:
     if kind in ("Input", "Output"):
         taken = extents_of(node["shape"])
     elif kind in ELEMENTWISE:
-        taken = np.shape(node[_parameters(node)[0]])
+        shape = np.shape(node[_parameters(node)[0]])
+        taken = None if kind in NEURONS and math.prod(shape) == 1 else shape
     elif kind in ("Affine", "Linear"):
         weight = np.shape(node["weight"])
         taken = (*weight[:-2], weight[-1])
@@ -126,6 +131,9 @@ def check_edges(
     after: dict[str, list[str]] = {name: [] for name in nodes}
     for source, target in edges:
         after[source].append(target)
+    for name, (kind, _) in nodes.items():
+        if kind == "Input":
+            found[name] = (_input_shape(name, nodes, found, after[name]),) * 2
     from_inputs = sorted(nodes, key=lambda name: nodes[name][0] != "Input")  # so that the first fault is named
     waiting = collections.deque(name for name in from_inputs if found[name][1] is not None)
     done: set[str] = set()
@@ -137,14 +145,49 @@ def check_edges(
         done.add(source)
         for target in after[source]:
             taken = found[target][0]
-            if taken is not None and taken != given:
+            if nodes[target][0] == "Output" and given in _without_ones(taken or ()):
+                found[target] = (given, given)
+            elif taken is not None and taken != given:
                 hint = _HINT_SPACE if {nodes[source][0], nodes[target][0]} & SPACE.keys() else _HINT
                 raise Fault(f"{target}: takes {taken}, but {source} gives {given}", kind="shape", hint=hint)
             if taken is None and nodes[target][0] != GRAPH:
                 kind, node = nodes[target]
                 found[target] = (given, given_shape(target, kind, node, given))
             waiting.appendleft(target)
+    for source, target in edges:  # an Output may have been taken for less than an earlier source gives
+        given, taken = found[source][1], found[target][0]
+        if nodes[target][0] == "Output" and given is not None and taken != given:
+            raise Fault(f"{target}: takes {taken}, but {source} gives {given}", kind="shape", hint=_HINT)
     return found
+
+
+def _without_ones(shape: Shape) -> list[Shape]:
+    """A shape, and what is left of it without one, two, ... leading axes of one; at least one axis is left."""
+    ones = next((axis for axis, size in enumerate(shape) if size != 1), len(shape))
+    return [shape[axis:] for axis in range(min(ones, len(shape) - 1) + 1)]
+
+
+def _input_shape(
+    name: str, nodes: Mapping[str, tuple[str, Node]], known: Mapping[str, InOut], targets: Sequence[str]
+) -> Shape | None:
+    """The shape of an Input: as it is stated if all that it feeds can take it, else without leading axes of one."""
+    stated = known[name][1]
+    if stated is None:
+        return None
+    shapes = _without_ones(stated)
+    return next((shape for shape in shapes if all(_takes(t, *nodes[t], known[t][0], shape) for t in targets)), stated)
+
+
+def _takes(name: str, kind: str, node: Node, taken: Shape | None, given: Shape) -> bool:
+    """Whether a node can have that input."""
+    if taken is not None:
+        return given in _without_ones(taken) if kind == "Output" else given == taken
+    if kind != GRAPH:
+        try:
+            given_shape(name, kind, node, given)
+        except Fault:
+            return False
+    return True
 
 
 def extents_of(value: Any) -> Shape:

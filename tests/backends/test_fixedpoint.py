@@ -1,5 +1,6 @@
 """The fast simulator beyond the kit: chunks of samples, limits, wide sums."""
 
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from neuroprivacy.backend import Record, build
-from neuroprivacy.errors import DoesNotFit
+from neuroprivacy.errors import ConfigurationError, DoesNotFit
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import ConvMap, Port, Program
 from neuroprivacy.reference import run_reference
@@ -97,3 +98,10 @@ def test_the_versions_of_what_ran(tmp_path: Path) -> None:
     engine = FixedPointBackend()
     result = engine.run(engine.build(case.program, tmp_path), case.spikes, Record())
     assert result.versions.keys() == {"numba", "numpy"}
+
+
+def test_a_target_for_checking_alone_is_not_built_for(tmp_path: Path) -> None:
+    runs = network([layer("n", [edge("input", [[1]], delay=0)], threshold=3)], target="int8")
+    program = replace(runs, target=replace(load_target("int8"), name="mine", check_only=True))
+    with pytest.raises(ConfigurationError, match="mine is there for target check only"):
+        build(program, backend="fixedpoint", folder=tmp_path)

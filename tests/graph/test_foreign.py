@@ -9,7 +9,9 @@ import nir
 import numpy as np
 import pytest
 
-from neuroprivacy.graph import load_nir
+from neuroprivacy.errors import BadFile
+from neuroprivacy.graph import load_nir, save_nir
+from neuroprivacy.lower import lower
 from neuroprivacy.testing.fuzz.corpus import as_nir_writes, graphs
 from neuroprivacy.testing.fuzz.judge import same_graph
 
@@ -115,3 +117,104 @@ def test_names_of_any_script(tmp_path: Path) -> None:
         put(nodes.parent, "edges", edges, dtype=h5py.string_dtype())
 
     assert "神経 1.b" in rewritten(tmp_path / "a.nir", "dense", change).nodes
+
+
+def single(nodes: Any, name: str, value: Any) -> None:
+    """One value for all neurons, as sinabs writes it."""
+    for field in [field for field in nodes[name] if field not in ("type", "metadata")]:
+        put(nodes[name], field, value)
+
+
+@pytest.mark.parametrize("value", [1.5, [1.5], [[1.5]]], ids=["no axes", "one axis", "two axes"])
+def test_neurons_that_hold_one_value_have_the_shape_of_what_feeds_them(value: Any, tmp_path: Path) -> None:
+    found = rewritten(tmp_path / "a.nir", "dense", lambda nodes: single(nodes, "lif", np.array(value)))
+    assert found.nodes["lif"].input_type["input"].tolist() == [5]
+    assert found.nodes["lif"].output_type["output"].tolist() == [5]
+    assert np.shape(found.nodes["lif"].tau) == np.shape(value)
+    save_nir(found, tmp_path / "b.nir")
+    assert same_graph(load_nir(tmp_path / "b.nir"), found)
+
+
+def test_the_integers_of_neurons_that_hold_one_value(tmp_path: Path) -> None:
+    def chain(nodes: Any, shape: tuple[int, ...]) -> None:
+        for field, value in (("tau", 0.02), ("r", 1.0), ("v_leak", 0.0), ("v_threshold", 1.5), ("v_reset", 0.0)):
+            put(nodes["lif"], field, np.full(shape, value))
+        for name in ("linear", "scale", "delay", "readout"):
+            del nodes[name]
+        put(nodes["output"], "shape", np.array([5]))
+        edges = [["input", "affine"], ["affine", "lif"], ["lif", "output"]]
+        put(nodes.parent, "edges", edges, dtype=h5py.string_dtype())
+
+    hashes = {
+        lower(
+            rewritten(tmp_path / "a.nir", "dense", lambda nodes, s=shape: chain(nodes, s)), target="int8"
+        ).program.content_hash  # type: ignore[misc]
+        for shape in ((), (1,), (5,))
+    }
+    assert len(hashes) == 1
+
+
+@pytest.mark.parametrize("ones", [1, 2])
+def test_axes_of_one_before_input_and_output_are_the_batch(ones: int, tmp_path: Path) -> None:
+    def change(nodes: Any) -> None:
+        put(nodes["input"], "shape", np.array([*[1] * ones, 4]))
+        put(nodes["output"], "shape", np.array([*[1] * ones, 3]))
+
+    found = rewritten(tmp_path / "a.nir", "dense", change)
+    assert found.nodes["input"].output_type["output"].tolist() == [4]
+    assert found.nodes["output"].input_type["input"].tolist() == [3]
+    assert same_graph(found, load_nir_of("dense", tmp_path))
+
+
+def test_the_batch_of_an_image(tmp_path: Path) -> None:
+    def change(nodes: Any) -> None:
+        put(nodes["input"], "shape", np.array([1, 2, 6, 8]))
+        del nodes["conv1/input_shape"]
+
+    assert rewritten(tmp_path / "a.nir", "image", change).nodes["input"].input_type["input"].tolist() == [2, 6, 8]
+
+
+def load_nir_of(name: str, tmp_path: Path) -> nir.NIRGraph:
+    return rewritten(tmp_path / "plain.nir", name, lambda nodes: None)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda nodes: put(nodes["input"], "shape", [2, 4]), r"affine: takes \(4,\), but input gives \(2, 4\)"),
+        (lambda nodes: put(nodes["input"], "shape", [4, 1]), r"affine: takes \(4,\), but input gives \(4, 1\)"),
+        (lambda nodes: put(nodes["input"], "shape", [1, 3]), r"affine: takes \(4,\), but input gives \(1, 3\)"),
+        (lambda nodes: put(nodes["output"], "shape", [3, 1]), r"output: takes \(3, 1\), but readout gives \(3,\)"),
+        (lambda nodes: put(nodes["output"], "shape", [1, 4]), r"output: takes \(1, 4\), but readout gives \(3,\)"),
+        (lambda nodes: put(nodes["affine"], "weight", np.ones((1, 5, 4))), r"affine: bias has the shape"),
+        (lambda nodes: put(nodes["lif"], "tau", 1.5), r"lif: tau has the shape \(\), r has \(5,\); give every neuron"),
+        (lambda nodes: put(nodes["scale"], "scale", 1.5), r"scale: takes \(\), but linear gives \(3,\)"),
+        (lambda nodes: put(nodes["delay"], "delay", [0.5]), r"delay: takes \(1,\), but scale gives \(3,\)"),
+    ],
+)  # fmt: skip
+def test_every_other_shape_is_refused(change: Callable[[Any], None], sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match=sentence):
+        rewritten(tmp_path / "a.nir", "dense", change)
+
+
+def test_two_sources_of_one_output_agree(tmp_path: Path) -> None:
+    def change(nodes: Any) -> None:
+        put(nodes["output"], "shape", np.array([1, 3]))
+        put(nodes["input"], "shape", np.array([1, 3]))
+        put(nodes["affine"], "weight", np.ones((5, 3)))
+        edges = [[end.decode() for end in edge] for edge in nodes.parent["edges"][()]]
+        put(nodes.parent, "edges", [*edges, ["input", "output"]], dtype=h5py.string_dtype())
+
+    assert rewritten(tmp_path / "a.nir", "dense", change).nodes["output"].input_type["input"].tolist() == [3]
+
+
+def test_a_nested_graph_with_a_batch(tmp_path: Path) -> None:
+    inner = next(name for name, node in graphs()["nested"].nodes.items() if isinstance(node, nir.NIRGraph))
+
+    def change(nodes: Any) -> None:
+        below = nodes[f"{inner}/nodes"]
+        for name in below:
+            if below[name]["type"][()] in (b"Input", b"Output"):
+                put(below[name], "shape", np.array([1, *below[name]["shape"][()]]))
+
+    assert same_graph(rewritten(tmp_path / "a.nir", "nested", change), load_nir_of("nested", tmp_path))

@@ -121,9 +121,10 @@ def _apply(where: str, node: Any, x: Array) -> Array | None:
         summed: Array = _windows(x, kernel, (1, 1), node.stride, node.padding).sum(axis=(-2, -1))
         return summed
     parameters = [np.asarray(v) for k, v in vars(node).items() if k not in ("input_type", "output_type", "metadata")]
+    single = not isinstance(node, (nir.Scale, nir.Delay)) and all(parameter.size == 1 for parameter in parameters)
     for parameter in parameters:
-        _of_shape(where, parameter, x.shape)
-    return x + sum(parameters)
+        _of_shape(where, parameter, parameters[0].shape if single else x.shape)
+    return x + sum(parameter.reshape(()) if single else parameter for parameter in parameters)
 
 
 def _convolved(where: str, node: Any, x: Array) -> Array:

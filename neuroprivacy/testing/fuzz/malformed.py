@@ -422,7 +422,7 @@ def _shapes() -> Iterator[Malformed]:
     yield Malformed("flat weight", _set("affine/weight", np.ones(20)), r"affine: weight has the shape \(20,\)")
     yield Malformed("empty weight", _set("affine/weight", np.ones((0, 4))), "affine: weight is empty")
     yield Malformed("tau of 3", _set("lif/tau", np.ones(3)), r"lif: tau has the shape \(3,\), r has \(5,\); give")
-    yield Malformed("scalar neurons", _scalar_neurons, r"lif: takes \(\), but affine gives \(5,\)")
+    yield Malformed("too few neurons", _few_neurons, r"lif: takes \(3,\), but affine gives \(5,\)")
     yield Malformed("wrong inputs", _set("linear/weight", np.ones((3, 6))), r"linear: takes \(6,\), but lif gives \(5")
     yield Malformed("wrong output", _set("output/shape", np.array([4])), r"output: takes \(4,\), but readout gives \(3")
     yield Malformed("w_in", _set("cells/w_in", np.ones(3), "recurrent"), r"cells: w_in has the shape \(3,\)")
@@ -446,11 +446,11 @@ def _shapes() -> Iterator[Malformed]:
     yield Malformed("second path", _second_path, r"up: takes \(3,\), but in b gives \(2,\)")
 
 
-def _scalar_neurons(path: Path) -> None:
+def _few_neurons(path: Path) -> None:
     with _changed(path) as file:
         for name in ("tau", "r", "v_leak", "v_threshold", "v_reset"):
             del file[_NODES + "lif/" + name]
-            file[_NODES + "lif/" + name] = 1.0
+            file[_NODES + "lif/" + name] = np.ones(3)
 
 
 def _second_path(path: Path) -> None:

@@ -1,0 +1,180 @@
+"""What `place` answers with: cores, layers, totals and what does not fit."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from neuroprivacy.errors import Issue
+
+#: What a core's limits are about, in the order of a table: attribute of `Core` -> words.
+RESOURCES = {"neurons": "neurons", "memory_bits": "synapse memory", "axons_in": "axons in", "axons_out": "axons out"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """One core and the neurons on it.
+
+    Attributes:
+        index: of the core; such that are not below the chip's number of cores are on a further chip.
+        layer: whose neurons it holds; small layers do not share a core.
+        first: its first neuron, in the order of `Demand.order`: position by position where a layer has channels.
+        last: the neuron after its last.
+        synapses: into these neurons, convolutions unrolled.
+        memory_bits: memory that the weights take, bits.
+        axons_in: sources that it listens to.
+        axons_out: pairs of a neuron of it and a core to which that neuron sends.
+        limits: resource -> how much of it the core has; only what is public.
+    """
+
+    index: int
+    layer: str
+    first: int
+    last: int
+    synapses: int
+    memory_bits: int
+    axons_in: int
+    axons_out: int
+    limits: dict[str, int]
+
+    @property
+    def neurons(self) -> int:
+        """Neurons on this core."""
+        return self.last - self.first
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Resource -> share of the core's own that is used."""
+        return {name: getattr(self, name) / limit for name, limit in self.limits.items()}
+
+    @property
+    def fullest(self) -> tuple[str, float]:
+        """The resource that is used most, and its share; ("", 0) where no limit is public."""
+        return max(self.shares.items(), key=lambda item: item[1], default=("", 0.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerUse:
+    """One layer in numbers.
+
+    Attributes:
+        name: of the layer.
+        neurons: in it.
+        synapses: into it, convolutions unrolled.
+        weights: distinct weights, as a convolution shares them.
+        memory_bits: memory of its weights on all its cores, bits.
+        fan_in: most synapses into one neuron.
+        fan_out: most synapses that one spike touches.
+        axons_in: most sources that one of its cores listens to; where there are no cores, all its sources.
+        axons_out: most axons that leave one of its cores; 0 where there are no cores.
+        delay_slots: steps that its events wait beyond the one that every edge costs, at most.
+        cores: that it takes.
+    """
+
+    name: str
+    neurons: int
+    synapses: int
+    weights: int
+    memory_bits: int
+    fan_in: int
+    fan_out: int
+    axons_in: int
+    axons_out: int
+    delay_slots: int
+    cores: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """How much of something is used: the whole chip, or where it is fullest.
+
+    Attributes:
+        name: in words.
+        used: how much.
+        limit: how much there is; None where no figure is public.
+        standing: how well the limit stands; empty where there is none.
+        source: where it comes from.
+        unit: bits, bytes, or empty for a count.
+    """
+
+    name: str
+    used: int
+    limit: int | None = None
+    standing: str = ""
+    source: str = ""
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """A network on a chip, estimated.
+
+    Attributes:
+        target: name of the chip.
+        title: the chip in words.
+        chip_cores: cores of one chip; 0 where it has none or their number is not public.
+        layers: in the Program's order.
+        cores: used ones, by index; none where the chip has no cores.
+        uses: totals, and the fullest core for each of its limits.
+        issues: what does not fit (fatal where a limit is published or chosen) and what is worth knowing.
+        notes: what this estimate assumes.
+    """
+
+    target: str
+    title: str
+    chip_cores: int
+    layers: tuple[LayerUse, ...]
+    cores: tuple[Core, ...]
+    uses: tuple[Use, ...]
+    issues: tuple[Issue, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether no published or chosen limit is exceeded."""
+        return not any(issue.fatal for issue in self.issues)
+
+    @property
+    def totals(self) -> dict[str, tuple[int, int | None]]:
+        """Name -> (used, limit)."""
+        return {use.name: (use.used, use.limit) for use in self.uses}
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether a limit is exceeded whose figure is only secondary."""
+        return any(not issue.fatal and issue.limit is not None for issue in self.issues)
+
+    def sentence(self) -> str:
+        """The answer in one line."""
+        number = len(self.cores)
+        where = f"{number} {'core' if number == 1 else 'cores'}" if self.cores else self.layers_words()
+        fatal = sum(issue.fatal for issue in self.issues)
+        if fatal:
+            return f"It does not fit {self.target}: {fatal} {'thing is' if fatal == 1 else 'things are'} in the way."
+        if self.doubtful:
+            return f"It may not fit {self.target}: it takes {where}, and exceeds limits that are secondary figures."
+        return f"It fits {self.target} on {where}."
+
+    def layers_words(self) -> str:
+        """The number of layers, for a chip without cores."""
+        number = len(self.layers)
+        return f"one processor, {number} {'layer' if number == 1 else 'layers'}"
+
+    def describe(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "target": self.target,
+            "title": self.title,
+            "fits": self.fits,
+            "doubtful": self.doubtful,
+            "sentence": self.sentence(),
+            "chip_cores": self.chip_cores,
+            "layers": [asdict(layer) for layer in self.layers],
+            "cores": [
+                {**asdict(core), "neurons": core.neurons, "fullest": core.fullest[0], "share": core.fullest[1]}
+                for core in self.cores
+            ],
+            "uses": [asdict(use) for use in self.uses],
+            "issues": [{**asdict(issue), "text": str(issue)} for issue in self.issues],
+            "notes": list(self.notes),
+        }
