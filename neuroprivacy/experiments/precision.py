@@ -238,8 +238,8 @@ Machine class: {{machine}}. Versions: {{versions}}. Torch threads: 1. All networ
 _CAVEAT = """
 ## What to know about these numbers
 
-- One seed each. "not run" is not run, for lack of time; so are Fashion-MNIST, the soft reset on CIFAR-10 and a recurrent
-  network.
+- One seed each. "not run" is not run, for lack of time; so are Fashion-MNIST, the soft reset on CIFAR-10 and a
+  recurrent network.
 - MNIST meets what was asked for (at most 0.3 points and 2 % changed predictions at 8 bits, 2 points at 4 bits, 0.7
   points trained at 4 bits). **CIFAR-10 does not**: its first layer reads pixels of 0 ... 255, and no input may wrap its
   24-bit current. Batch norm, folded into the weights, makes a few of them large, so that most are left with 5 bits or
