@@ -14,6 +14,7 @@ from neuroprivacy.cli.output import show, table
 
 if TYPE_CHECKING:
     from neuroprivacy.errors import Issue
+    from neuroprivacy.lower import Lowered
     from neuroprivacy.mapping import Placement
     from neuroprivacy.program import Program
     from neuroprivacy.target import TargetSpec
@@ -63,6 +64,8 @@ def show_target(name: str, as_json: bool) -> None:
 def check_target(model: Path, out: Path, target: str, choices: dict[str, Any], as_json: bool) -> None:
     """Place MODEL on the cores of a chip and say what does not fit; writes map.html and map.json.
 
+    MODEL may also be a folder that `export` wrote: its integers are counted as they are.
+
     Ends with exit code 1 if a published or chosen limit is exceeded. An estimate, not the work of a vendor's compiler.
     """
     from neuroprivacy.errors import CheckFailed, raise_fatal
@@ -71,7 +74,13 @@ def check_target(model: Path, out: Path, target: str, choices: dict[str, Any], a
     from neuroprivacy.target import load_target
 
     spec = load_target(target)
-    program, refusals = _program(load_graph(model), spec, choices)
+    if (model / "artifact.json").exists():
+        from neuroprivacy.exported import open_artifact
+
+        program = open_artifact(model).program
+        refusals = _lowered_for(program, spec)
+    else:
+        program, refusals = _program(load_graph(model), spec, choices)
     placed = place(program, target=spec, refusals=refusals)
     described = {**placed.describe(), "model": model.resolve().name}
     page = write_map(out, described)
@@ -80,26 +89,57 @@ def check_target(model: Path, out: Path, target: str, choices: dict[str, Any], a
 
 
 def _program(graph: Any, spec: TargetSpec, choices: dict[str, Any]) -> tuple[Program, tuple[Issue, ...]]:
-    """The network in the chip's integers, however large; what its arithmetic refuses is counted in `int8`'s instead."""
+    """The network in the chip's integers, however large; what its arithmetic refuses is counted in wider integers."""
     from dataclasses import replace
 
     from neuroprivacy.errors import DoesNotFit, Issue, OutOfRange, UnsupportedNode
     from neuroprivacy.lower import lower
-    from neuroprivacy.target import Limits
+    from neuroprivacy.target import Limits, load_target
 
     chosen = lower_options(graph, choices)
     try:
         # Without limits, for `lower` refuses what is too large and `place` is to say by how much.
-        bare = replace(spec, limits=Limits(), check_only=False)
-        return lower(graph, target=bare, options=chosen).program, ()
+        lowered = lower(graph, target=replace(spec, limits=Limits(), check_only=False), options=chosen)
+        return lowered.program, _leaks(lowered, spec)
     except (DoesNotFit, OutOfRange, UnsupportedNode) as error:
+        wide = replace(
+            load_target("int8"), name=spec.name, weight_bits=spec.weight_bits, current_bits=48, membrane_bits=48,
+            activation_bits=48, message_bits=24, edge_delay_min=spec.edge_delay_min,
+        )  # fmt: skip
         try:
-            program = lower(graph, target="int8", options=replace(chosen, strict=False)).program
+            lowered = lower(graph, target=wide, options=replace(chosen, strict=False))
         except (DoesNotFit, OutOfRange, UnsupportedNode):
             raise error from None
         refused = error.issues or (Issue(where="network", what=str(error)),)
-        counted = f"{spec.name} refuses its arithmetic; delays and weight widths are counted as int8 has them"
-        return program, (*refused, Issue(where="network", what=counted, fatal=False))
+        counted = f"{spec.name} refuses its arithmetic; its layers are counted all the same"
+        remark = Issue(where="network", what=counted, fatal=False)
+        return lowered.program, (*refused, *_leaks(lowered, spec), remark)
+
+
+def _lowered_for(program: Program, spec: TargetSpec) -> tuple[Issue, ...]:
+    """A remark where an exported network has the integers of another chip."""
+    from neuroprivacy.errors import Issue
+
+    if program.target.name == spec.name:
+        return ()
+    what = f"was lowered for {program.target.name}; on {spec.name} its integers would be others"
+    return (Issue(where="network", what=what, hint="check the model that it was exported from", fatal=False),)
+
+
+def _leaks(lowered: Lowered, spec: TargetSpec) -> tuple[Issue, ...]:
+    """Layers whose neurons leak, on a chip whose neurons do not."""
+    from neuroprivacy.errors import Issue
+
+    kept = {layer.name: float(layer.beta.min()) for layer in lowered.draft.layers} if not spec.decay_bits else {}
+    return tuple(
+        Issue(
+            where=name,
+            what=f"neurons keep {share:.3g} of their membrane in a step, those of {spec.name} keep all of it",
+            hint="train or convert the network with neurons that do not leak",
+        )
+        for name, share in kept.items()
+        if share < 1
+    )
 
 
 def _text(placed: Placement) -> str:
