@@ -143,8 +143,8 @@ def build(program: Program, *, backend: str, folder: Path) -> Artifact:
     """
     if program.target.check_only:
         raise ConfigurationError(
-            f"target: {program.target.name} is there for target check only; its limits are known, nothing here computes "
-            "what it does; lower for another target to run the network"
+            f"target: {program.target.name} is there for target check only; its limits are known, nothing here "
+            "computes what it does; lower for another target to run the network"
         )
     engine = load_backend(backend)
     raise_fatal(DoesNotFit, engine.check(program))

@@ -21,15 +21,16 @@ from torch import nn
 
 from neuroprivacy.errors import ConfigurationError, UnsupportedNode
 from neuroprivacy.graph.metadata import DEFAULT_DT_S, WEIGHT_SCALE, GraphInfo
-from neuroprivacy.nets import SpikingNet, SpikingNeuron
+from neuroprivacy.nets import SpikingGraph, SpikingNet, SpikingNeuron
 
 
 def to_nir(net: nn.Module, *, input_shape: Sequence[int] | None = None, dt_s: float = DEFAULT_DT_S) -> nir.NIRGraph:
     """A spiking network as a NIR graph.
 
     Args:
-        net: a SpikingNet, or a network of snnTorch neurons: a Sequential, or a module whose forward is one time step.
-        input_shape: of one time step's input, without the batch; a SpikingNet knows its own.
+        net: a SpikingNet, a SpikingGraph, or a network of snnTorch neurons: a Sequential, or a module whose forward is
+            one time step.
+        input_shape: of one time step's input, without the batch; our own networks know theirs.
         dt_s: what one time step lasts, seconds.
 
     Returns:
@@ -39,7 +40,7 @@ def to_nir(net: nn.Module, *, input_shape: Sequence[int] | None = None, dt_s: fl
         UnsupportedNode: a layer, or the rule of a neuron, has no NIR form.
         ConfigurationError: the input's shape is not given, or is not the network's.
     """
-    if not isinstance(net, SpikingNet):
+    if not isinstance(net, SpikingNet | SpikingGraph):
         from neuroprivacy.graph.torch_snntorch import snntorch_to_nir
 
         if input_shape is None:
@@ -48,6 +49,10 @@ def to_nir(net: nn.Module, *, input_shape: Sequence[int] | None = None, dt_s: fl
     spec = net.spec
     if input_shape is not None and tuple(input_shape) != tuple(spec.model.input_shape):
         raise ConfigurationError(f"input shape: the network's is {tuple(spec.model.input_shape)}; leave it out")
+    if isinstance(net, SpikingGraph):
+        from neuroprivacy.graph.torch_spiking_graph import spiking_graph_to_nir
+
+        return spiking_graph_to_nir(net, dt_s=dt_s)
     shape = spec.model.input_shape
     nodes: dict[str, Any] = {"input": nir.Input({"input": np.array(shape)})}
     chain = ["input"]

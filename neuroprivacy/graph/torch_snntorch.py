@@ -17,6 +17,7 @@ reset_delay=False fails on a name, or, where states are passed to it, resets lat
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import nir
@@ -29,7 +30,8 @@ from torch import nn
 from neuroprivacy.errors import ConfigurationError, UnsupportedNode
 from neuroprivacy.graph import torch_export
 from neuroprivacy.graph.metadata import DEFAULT_DT_S, GraphInfo
-from neuroprivacy.graph.torch_trace import Shape, is_neuron, trace
+from neuroprivacy.graph.torch_fold import NORMS, folded
+from neuroprivacy.graph.torch_trace import Shape, Wiring, is_neuron, trace
 from neuroprivacy.kernels.dynamics import Reset
 
 _NEURONS = (snntorch.Leaky, snntorch.RLeaky, snntorch.Synaptic, snntorch.RSynaptic)
@@ -37,7 +39,6 @@ _WITH_CURRENT = (snntorch.Synaptic, snntorch.RSynaptic)
 _RECURRENT = (snntorch.RLeaky, snntorch.RSynaptic)
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.AvgPool2d, nn.Flatten)
 _MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d)
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 #: snnTorch chooses the step of a neuron when it is made: by the name of that method, the mechanism.
 _MECHANISMS = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"}
 #: 1 - β of a neuron with a synaptic current that does not leak: NIR has no such neuron, this one leaks 1e-12 a step.
@@ -54,9 +55,10 @@ def snntorch_to_nir(module: nn.Module, *, input_shape: Shape, dt_s: float = DEFA
         dt_s: what one time step lasts, seconds.
 
     Returns:
-        Nodes named as the module's layers (dots become underscores), from `input` to `output`. Where the forward
-        returns the spikes of several last layers, the outputs are `output_<layer>`; returned spikes of layers before
-        these are no outputs. A network that ends in a linear layer has the sum of its currents over time as readout.
+        Nodes named as the module's layers (dots become underscores), from `input` to `output`; batch norm is folded
+        into the layer before it. Where the forward returns the spikes of several last layers, the outputs are
+        `output_<layer>`; returned spikes of layers before these are no outputs. A network that ends in a linear layer
+        has the sum of its currents over time as readout.
 
     Raises:
         UnsupportedNode: a layer, a neuron's rule or an operation of the forward has no form.
@@ -64,7 +66,7 @@ def snntorch_to_nir(module: nn.Module, *, input_shape: Shape, dt_s: float = DEFA
     if not 0 < dt_s < math.inf:
         raise ConfigurationError(f"dt: {dt_s} s is not a positive time step")
     shape = tuple(int(n) for n in input_shape)
-    wiring = trace(module, shape, check=_check)
+    wiring = _without_norms(trace(module, shape, check=_check))
     nodes: dict[str, Any] = {"input": nir.Input({"input": np.array(shape)})}
     edges = list(wiring.edges)
     for name, placed in wiring.layers.items():
@@ -93,6 +95,24 @@ def snntorch_to_nir(module: nn.Module, *, input_shape: Shape, dt_s: float = DEFA
     return nir.NIRGraph(nodes=nodes, edges=edges, metadata=info.to_metadata())
 
 
+def _without_norms(wiring: Wiring) -> Wiring:
+    """Every batch norm folded into the layer before it."""
+    layers, edges, outputs = dict(wiring.layers), list(wiring.edges), list(wiring.outputs)
+    for name, placed in wiring.layers.items():
+        if not isinstance(placed.module, NORMS):
+            continue
+        sources = [source for source, target in edges if target == name]
+        before = sources[0]
+        alone = len(sources) == 1 and before not in outputs and [s for s, _ in edges].count(before) == 1
+        layer = layers.get(before) if alone else None
+        made = folded(name, layer and layer.module, placed.module)
+        layers[before] = replace(layers[before], module=made)
+        del layers[name]
+        edges = [(before if s == name else s, t) for s, t in edges if t != name]
+        outputs = [before if n == name else n for n in outputs]
+    return Wiring(layers=layers, edges=edges, outputs=outputs)
+
+
 def _check(name: str, module: nn.Module, shape: Shape) -> None:
     """Refuse a layer that has no form, before anything is computed with it."""
     kind = type(module).__name__
@@ -101,9 +121,7 @@ def _check(name: str, module: nn.Module, shape: Shape) -> None:
         return
     if isinstance(module, _MAX_POOLS):
         raise UnsupportedNode(f"{name}: {kind} has no form in spikes; replace it by nn.AvgPool2d and retrain")
-    if isinstance(module, _NORMS):
-        raise UnsupportedNode(f"{name}: {kind} has no NIR form here; fold it into the weights of the layer before it")
-    if not isinstance(module, _LAYERS):
+    if not isinstance(module, (*_LAYERS, *NORMS)):
         raise UnsupportedNode(f"{name}: {kind} has no NIR form here; replace it by a supported layer or neuron")
     if isinstance(module, nn.Linear) and len(shape) != 1:
         raise UnsupportedNode(f"{name}: Linear reads values of shape {shape}; put nn.Flatten() before it")

@@ -19,6 +19,7 @@ import torch
 from torch import fx, nn
 
 from neuroprivacy.errors import UnsupportedNode
+from neuroprivacy.graph.torch_fold import NORMS
 
 Shape = tuple[int, ...]
 #: Functions and methods of tensors that change no value.
@@ -202,7 +203,8 @@ class _Walker:
         self.check(path, module, signal.shape)
         if isinstance(module, nn.Flatten) and len(signal.shape) == 1:
             return signal
-        out = signal.shape if is_neuron(module) else _out_shape(path, module, signal.shape)
+        same = is_neuron(module) or isinstance(module, NORMS)  # whose states and statistics stay as they are
+        out = signal.shape if same else _out_shape(path, module, signal.shape)
         stem = name = path.replace(".", "_")
         count = 1
         while name in self.wiring.layers or name in ("input", "output"):

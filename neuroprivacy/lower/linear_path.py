@@ -174,8 +174,8 @@ def finish(path: Path) -> Path:
     if path.weight is not None:
         return path
     by_channel = _by_channel(path.scale, path.shape)
-    if path.conv is not None and by_channel is None:
-        return as_matrix(path, path.last)
+    if path.conv is not None and (by_channel is None or len(path.shape) != 3):
+        return as_matrix(path, path.last)  # a pool whose channels differ, or are no longer told apart
     if len(path.shape) == 3 and by_channel is not None:
         channels, height, width = path.shape
         conv = path.conv or ConvShape(in_shape=(channels, height, width))

@@ -6,16 +6,19 @@ from neuroprivacy.nets.families import Ann, ModelSpec, build_ann, family_names, 
 from neuroprivacy.nets.neuron import SpikingNeuron
 from neuroprivacy.nets.recording import recorded_spikes
 from neuroprivacy.nets.spiking import SpikingNet, SpikingOutput, SpikingSpec
+from neuroprivacy.nets.spiking_graph import SpikingGraph, Step
 from neuroprivacy.nets.surrogate import Surrogate, surrogate_names
 
 __all__ = [
     "Ann",
     "Checkpoint",
     "ModelSpec",
+    "SpikingGraph",
     "SpikingNet",
     "SpikingNeuron",
     "SpikingOutput",
     "SpikingSpec",
+    "Step",
     "Surrogate",
     "build_ann",
     "check_device",

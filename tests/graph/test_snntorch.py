@@ -282,7 +282,6 @@ def test_one_rule_for_all_neurons() -> None:
             lambda: snn.Lapicque(beta=0.9, init_hidden=True),
             "the neuron Lapicque has no NIR form here; use Leaky, RLeaky",
         ),
-        (lambda: nn.BatchNorm1d(10), "BatchNorm1d has no NIR form here; fold it into the weights"),
         (lambda: nn.ReLU(), "ReLU has no NIR form here; replace it"),
         (lambda: nn.Flatten(0), "does not take|flattens some dimensions"),
     ],
@@ -345,6 +344,60 @@ def test_a_module_of_its_own_is_traced(seed: int) -> None:
     found = of_graph(graph, x)
     assert torch.stack(expected).mean() > 0.02
     np.testing.assert_array_equal(found, torch.stack(expected).numpy())
+
+
+def with_norms() -> nn.Sequential:
+    features = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), leaky(), nn.AvgPool2d(2))
+    return nn.Sequential(features, nn.Flatten(), nn.Linear(64, 6), nn.BatchNorm1d(6, affine=False), leaky(0.7))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_batch_norm_is_folded(seed: int) -> None:
+    """Folded weights are rounded to single precision: a membrane that all but equals θ may fall the other way."""
+    net = driven(with_norms(), seed, 4.0)
+    with torch.no_grad():
+        for norm in (net[0][1], net[3]):
+            norm.running_mean.uniform_(-0.1, 0.1)
+            norm.running_var.uniform_(0.3, 0.6)
+        net[0][1].weight.uniform_(-0.2, 1.5)
+        net[0][1].bias.uniform_(0, 0.3)
+    kept = {key: value.clone() for key, value in net.state_dict().items()}
+    graph = to_nir(net, input_shape=(2, 8, 8))
+    assert all(torch.equal(value, net.state_dict()[key]) for key, value in kept.items())
+    assert [type(node).__name__ for node in graph.nodes.values()] == [
+        "Input", "Conv2d", "LIF", "AvgPool2d", "Flatten", "Affine", "LIF", "Output",
+    ]  # fmt: skip
+    x = spikes_in(seed, (2, 8, 8))
+    expected = stepped(net, x)
+    assert 0.01 < expected.mean() < 0.95
+    assert (of_graph(graph, x) != expected).mean() < 0.001
+
+
+class Shared(nn.Module):
+    """A convolution whose values are read before and behind its batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.norm, self.lif = nn.Linear(4, 4), nn.BatchNorm1d(4), leaky()
+
+    def forward(self, x: Any) -> Any:
+        x = self.fc(x)
+        return self.lif(self.norm(x) + x)
+
+
+def test_batch_norm_that_cannot_be_folded_is_refused() -> None:
+    from brevitas.nn import QuantLinear
+
+    text = "norm: batch norm does not follow a convolution or linear layer of its own; it cannot be folded"
+    with pytest.raises(UnsupportedNode, match=text):
+        to_nir(Shared(), input_shape=(4,))
+    with pytest.raises(UnsupportedNode, match="2: batch norm does not follow"):
+        to_nir(nn.Sequential(nn.Linear(4, 4), leaky(), nn.BatchNorm1d(4)), input_shape=(4,))
+    without = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4, track_running_stats=False), leaky())
+    with pytest.raises(UnsupportedNode, match="1: keeps no running statistics"):
+        to_nir(without, input_shape=(4,))
+    with pytest.raises(UnsupportedNode, match="1: batch norm would take the quantized weights before it off their"):
+        to_nir(nn.Sequential(QuantLinear(4, 4, bias=True), nn.BatchNorm1d(4), leaky()), input_shape=(4,))
 
 
 class Heads(nn.Module):

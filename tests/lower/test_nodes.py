@@ -323,3 +323,13 @@ def test_linear_nodes_in_a_row(first: str, second: str, maker) -> None:
     (layer,) = draft.layers
     (edge,) = layer.edges
     np.testing.assert_allclose(edge.apply(x.reshape(3, -1).astype(np.float64)) + layer.bias, value.numpy(), rtol=1e-9)
+
+
+def test_a_pool_then_flatten_then_neurons(maker, lowered, ran) -> None:
+    nodes = {"p": maker.pool(nir.SumPool2d, (2, 2)), "f": maker.flatten(2, 2, 2), "n": maker.neurons(8, theta=2.5)}
+    x = maker.spikes(2, STEPS, 2, 4, 4)
+    pooled = x.reshape(2, STEPS, 2, 2, 2, 2, 2).sum((4, 6)).reshape(2, STEPS, 8)
+    for sample, spikes in zip(
+        pooled, spikes_of(ran, lowered(maker.chain((2, 4, 4), nodes, 8)).program, x), strict=True
+    ):
+        np.testing.assert_array_equal(euler(nodes["n"], sample), spikes)
