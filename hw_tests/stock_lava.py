@@ -30,7 +30,7 @@ def run_sample(described, arrays, inputs, steps):
         lif = LIF(
             shape=(layer["size"],), vth=layer["threshold"], du=layer["du"], dv=layer["dv"],
             bias_mant=arrays[f"layer{i}.bias_mantissa"].astype(np.int32), bias_exp=layer["bias_exponent"],
-            v=arrays[f"layer{i}.v_init"].astype(np.int32),
+            u=arrays[f"layer{i}.u_init"].astype(np.int32), v=arrays[f"layer{i}.v_init"].astype(np.int32),
         )  # fmt: skip
         sink = Sink(shape=(layer["size"],), buffer=steps)
         lif.s_out.connect(sink.a_in)
