@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from neuroprivacy.report.accuracy_chart import accuracy_chart, interval
@@ -26,9 +26,9 @@ def render_report(data: Mapping[str, Any]) -> str:
         ConfigurationError: `data` is not a report.
     """
     report = check_report(data)
-    return _environment().from_string(_read("template.html")).render(
+    return render_page(
+        "template.html",
         r=report,
-        style=Markup(_read("style.css")),
         accuracy=accuracy_chart(report.stations),
         energy_bars=energy_chart(report.energy.models) if report.energy else None,
         membrane_limit=membrane_limit(report),
@@ -40,7 +40,7 @@ def render_report(data: Mapping[str, Any]) -> str:
 
 def render_page(template: str, **values: Any) -> str:
     """A page of its own template in the reports' style."""
-    return _environment().from_string(_read(template)).render(style=Markup(_read("style.css")), **values)
+    return _environment().get_template(template).render(style=Markup(_read("style.css")), **values)
 
 
 def membrane_limit(report: Report) -> int | None:
@@ -62,6 +62,7 @@ def _in_layer_order(report: Report) -> list[tuple[str, WeightChange]]:
 def _environment() -> Environment:
     """Jinja with escaping on for everything and an error for every misspelt name."""
     environment = Environment(
+        loader=FunctionLoader(_read),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -161,13 +161,11 @@ def _first(lowered: Lowered, inputs: Mapping[str, Int64], left: Side, right: Sid
         if layer.name not in left.spikes or layer.name not in right.spikes:
             continue
         quantities = [("spikes", left.spikes[layer.name], right.spikes[layer.name])]
-        for name in ("u", "v") if exact or not layer.fires else ():
+        for name in ("u", "v") if exact else ():  # a membrane in floats is never that of the integers
             pair = getattr(left, name), getattr(right, name)
             if pair[0] is not None and pair[1] is not None:
                 quantities.append((name, pair[0][layer.name], pair[1][layer.name]))
         for turn, (quantity, one, other) in enumerate(quantities):
-            if quantity != "spikes" and not exact:
-                continue  # a membrane in floats is never that of the integers
             unequal = np.argwhere(one != other)
             if len(unequal):
                 sample, step, neuron = (
