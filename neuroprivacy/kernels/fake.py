@@ -9,7 +9,7 @@ the threshold by a surrogate; that of the recurrences is the exact one of the le
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ from neuroprivacy.kernels.dynamics import DECAY_BITS, DECAY_ONE, NeuronRule
 
 #: ∂spike/∂v at membrane v for threshold θ, both in weight units.
 Derivative = Callable[[Tensor, Tensor], Tensor]
+#: Values of one tensor in one block, and the fewest neurons of one; chosen by measurement.
+_BLOCK = 2**18
+_LEAST_WIDTH = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,6 +61,33 @@ def integer_scan(activation: Tensor, neuron: IntegerNeuron, *, derivative: Deriv
     return spikes
 
 
+def like(given: Tensor) -> Tensor:
+    """An empty (T, ...) tensor of that shape: step after step, each in the memory order of `given` (channels-last stays)."""
+    order = _order(given)
+    empty = given.new_empty(len(given), *(given.shape[axis] for axis in order))
+    return empty.permute(0, *(1 + order.index(axis) for axis in range(1, given.ndim)))
+
+
+def blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Views (T, neurons) of parts of (T, ...) tensors, small enough to be taken through all steps within the cache.
+
+    All are cut in the memory order of the first; those that are written to must come from `like` of it. On a GPU there
+    is one block.
+    """
+    first = tensors[0]
+    order = _order(first)
+    flat = [each.permute(0, *order).flatten(1) if order else each.unsqueeze(1) for each in tensors]
+    size = flat[0].shape[1]
+    width = max(_LEAST_WIDTH, _BLOCK // max(len(first), 1)) if first.device.type == "cpu" else max(size, 1)
+    for begin in range(0, size, width):
+        yield tuple(each[:, begin : begin + width] for each in flat)
+
+
+def _order(tensor: Tensor) -> list[int]:
+    """The axes after the first, outermost in memory first."""
+    return sorted(range(1, tensor.ndim), key=lambda axis: -tensor.stride(axis))
+
+
 def toward_zero(product: Tensor) -> Tensor:
     """tz: drop 12 fractional bits towards zero; int64."""
     return product.sign() * (product.abs() >> DECAY_BITS)
@@ -70,23 +100,25 @@ class _IntegerScan(torch.autograd.Function):
     def forward(activation: Tensor, neuron: IntegerNeuron, derivative: Derivative) -> tuple[Tensor, Tensor]:
         """Spikes, and the membrane before each reset in weight units, both (T, ...)."""
         rule = neuron.rule
-        arrived = activation.round().long() << rule.activation_shift
         theta = neuron.threshold << rule.threshold_shift
         kept_u = DECAY_ONE - neuron.du - rule.du_offset if rule.keeps_current else 0
-        u = torch.zeros_like(arrived[0])
-        v = torch.zeros_like(arrived[0])
-        spikes, before = torch.empty_like(activation), torch.empty_like(activation)
-        for t in range(len(arrived)):
-            u = toward_zero(u * kept_u) + arrived[t] if kept_u else arrived[t]
-            if rule.keeps_current:
-                u = torch.where(u > rule.u_half, u - 2 * rule.u_half, u)
-                u = torch.where(u <= -rule.u_half, u + 2 * rule.u_half, u)
-            kept = toward_zero(v * (DECAY_ONE - neuron.dv)) if neuron.dv else v
-            v = (kept + u + neuron.bias).clamp(rule.v_lowest, rule.v_highest)
-            fired = v > theta if rule.threshold_test == ">" else v >= theta
-            before[t] = v / (1 << rule.activation_shift)
-            spikes[t] = fired
-            v = torch.where(fired, v - theta if neuron.soft else 0, v)
+        spikes, before = like(activation), like(activation)
+        bias = torch.as_tensor(neuron.bias, device=activation.device).expand(activation.shape[1:]).unsqueeze(0)
+        for given, constant, fired, reached in blocks(activation, bias, spikes, before):
+            arrived = given.round().long() << rule.activation_shift
+            u = torch.zeros_like(arrived[0])
+            v = torch.zeros_like(arrived[0])
+            for t in range(len(arrived)):
+                u = toward_zero(u * kept_u) + arrived[t] if kept_u else arrived[t]
+                if rule.keeps_current:
+                    u = torch.where(u > rule.u_half, u - 2 * rule.u_half, u)
+                    u = torch.where(u <= -rule.u_half, u + 2 * rule.u_half, u)
+                kept = toward_zero(v * (DECAY_ONE - neuron.dv)) if neuron.dv else v
+                v = (kept + u + constant[0]).clamp(rule.v_lowest, rule.v_highest)
+                above = v > theta if rule.threshold_test == ">" else v >= theta
+                reached[t] = v / (1 << rule.activation_shift)
+                fired[t] = above
+                v = torch.where(above, v - theta if neuron.soft else 0, v)
         return spikes, before
 
     @staticmethod
@@ -107,12 +139,12 @@ class _IntegerScan(torch.autograd.Function):
         theta = torch.tensor(
             float(neuron.threshold << rule.threshold_shift) / (1 << rule.activation_shift), dtype=before.dtype
         ).to(before.device)
-        gradient = torch.empty_like(grad_spikes)
-        of_v, of_u = torch.zeros_like(before[0]), torch.zeros_like(before[0])
-        for t in range(len(before) - 1, -1, -1):
-            slope = ctx.derivative(before[t], theta)
-            of_before = grad_spikes[t] * slope + (of_v if neuron.soft else of_v * (1 - spikes[t]))
-            of_u = of_before + alpha * of_u
-            of_v = beta * of_before
-            gradient[t] = of_u
+        gradient = like(before)
+        for v, fired, given, wanted in blocks(before, spikes, grad_spikes, gradient):
+            direct = given * ctx.derivative(v, theta)
+            of_v, of_u = torch.zeros_like(v[0]), torch.zeros_like(v[0])
+            for t in range(len(v) - 1, -1, -1):
+                of_before = direct[t] + (of_v if neuron.soft else of_v * (1 - fired[t]))
+                of_u = torch.add(of_before, of_u, alpha=alpha, out=wanted[t])
+                of_v = beta * of_before
         return gradient, None, None

@@ -5,7 +5,7 @@
     v[t]  := 0 where s (hard)   or   v[t] - θ where s (soft)
 
 The whole scan over time is one autograd function: forward keeps the membrane before the reset, backward walks it in
-reverse. Source of the gradient: Wu et al. 2018 (STBP); Kim et al. 2022, Eq. 4.
+reverse. Both take blocks of neurons through all steps while they lie in the cache. Source of the gradient: Wu et al. 2018 (STBP); Kim et al. 2022, Eq. 4.
 """
 
 from __future__ import annotations
@@ -19,27 +19,26 @@ from torch import Tensor, nn
 from neuroprivacy.errors import ConfigurationError
 from neuroprivacy.kernels import split_bias
 from neuroprivacy.kernels.dynamics import DECAY_ONE, Reset
-from neuroprivacy.kernels.fake import IntegerNeuron, integer_scan
+from neuroprivacy.kernels.fake import IntegerNeuron, blocks, integer_scan, like
 from neuroprivacy.nets.surrogate import Surrogate
 from neuroprivacy.target import TargetSpec
 
 
 class _Scan(torch.autograd.Function):
-    """The scan over time: current (T, ...) and threshold () -> spikes (T, ...)."""
+    """The scan over time: current (T, ...) and threshold () -> spikes (T, ...), in blocks of neurons (`blocks`)."""
 
     @staticmethod
     def forward(
         current: Tensor, threshold: Tensor, beta: float, soft: bool, surrogate: Surrogate, detach_reset: bool
     ) -> tuple[Tensor, Tensor]:
         """Spikes and the membrane before each reset, both (T, ...)."""
-        before = torch.empty_like(current)
-        spikes = torch.empty_like(current)
-        v = torch.zeros_like(current[0])
-        for t in range(len(current)):
-            v = torch.add(current[t], v, alpha=beta, out=before[t])
-            fired = torch.gt(v, threshold, out=torch.empty(0, dtype=torch.bool, device=v.device))
-            spikes[t] = fired
-            v = v - threshold * spikes[t] if soft else v.masked_fill(fired, 0)
+        before, spikes = like(current), like(current)
+        for arrived, reached, fired in blocks(current, before, spikes):
+            v = torch.zeros_like(arrived[0])
+            for t in range(len(arrived)):
+                torch.add(arrived[t], v, alpha=beta, out=reached[t])
+                torch.gt(reached[t], threshold, out=fired[t])
+                v = reached[t] - threshold * fired[t] if soft else reached[t] * (1 - fired[t])
         return spikes, before
 
     @staticmethod
@@ -52,26 +51,30 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_spikes: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of current and threshold."""
+        """Gradients of current and threshold.
+
+        With g[t] = ∂L/∂v[t] before the reset:  g[t] = β g[t+1] ∂v_after/∂v + ∂L/∂s[t] ∂s/∂v
+        """
         before, threshold = ctx.saved_tensors
         beta, soft, surrogate, detach_reset = ctx.constants
-        grad_current = torch.empty_like(grad_spikes)
+        grad_current = like(before)
         grad_threshold = torch.zeros_like(threshold)
-        later = torch.zeros_like(before[0])
-        for t in range(len(before) - 1, -1, -1):
-            v = before[t]
+        for v, given, gradient in blocks(before, grad_spikes, grad_current):
             fired = (v > threshold).to(v.dtype)
             slope = surrogate.derivative(v, threshold)
-            after = beta * later
+            direct = given * slope
             if soft:
                 keeps = torch.ones_like(v) if detach_reset else 1 - threshold * slope
                 of_threshold = -fired if detach_reset else threshold * slope - fired
             else:
                 keeps = 1 - fired if detach_reset else 1 - fired - v * slope
                 of_threshold = torch.zeros_like(v) if detach_reset else v * slope
-            later = after * keeps + grad_spikes[t] * slope
-            grad_current[t] = later
-            grad_threshold += (after * of_threshold - grad_spikes[t] * slope).sum()
+            keeps *= beta
+            gradient[-1] = direct[-1]
+            for t in range(len(v) - 2, -1, -1):
+                torch.addcmul(direct[t], gradient[t + 1], keeps[t], out=gradient[t])
+            if ctx.needs_input_grad[1]:
+                grad_threshold += beta * (gradient[1:] * of_threshold[:-1]).sum() - direct.sum()
         return grad_current, grad_threshold.reshape(threshold.shape), None, None, None, None
 
 
