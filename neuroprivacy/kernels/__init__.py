@@ -6,13 +6,14 @@ training-side quantizers) is tested against these functions, exactly.
 
 from neuroprivacy.kernels.dynamics import NeuronRule, decay, fire_and_reset, integrate_current, integrate_membrane
 from neuroprivacy.kernels.formats import FixedPoint, quantize, saturate, split_bias, wrap, wrap_once
-from neuroprivacy.kernels.linear import conv_apply, conv_output_shape, dense_apply, sum_pool
+from neuroprivacy.kernels.linear import conv_apply, conv_output_shape, conv_patches, dense_apply, sum_pool
 
 __all__ = [
     "FixedPoint",
     "NeuronRule",
     "conv_apply",
     "conv_output_shape",
+    "conv_patches",
     "decay",
     "dense_apply",
     "fire_and_reset",

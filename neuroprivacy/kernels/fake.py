@@ -62,7 +62,7 @@ def integer_scan(activation: Tensor, neuron: IntegerNeuron, *, derivative: Deriv
 
 
 def like(given: Tensor) -> Tensor:
-    """An empty (T, ...) tensor of that shape: step after step, each in the memory order of `given` (channels-last stays)."""
+    """An empty (T, ...) tensor of that shape: step after step, each in the memory order of `given`."""
     order = _order(given)
     empty = given.new_empty(len(given), *(given.shape[axis] for axis in order))
     return empty.permute(0, *(1 + order.index(axis) for axis in range(1, given.ndim)))
@@ -85,7 +85,7 @@ def blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 def _order(tensor: Tensor) -> list[int]:
     """The axes after the first, outermost in memory first."""
-    return sorted(range(1, tensor.ndim), key=lambda axis: -tensor.stride(axis))
+    return sorted(range(1, tensor.ndim), key=lambda axis: -int(tensor.stride(axis)))  # type: ignore[call-overload]
 
 
 def toward_zero(product: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Pair = tuple[int, int]
@@ -27,6 +28,22 @@ def conv_output_shape(height: int, width: int, *, kernel: Pair, stride: Pair, pa
     return rows, columns
 
 
+def conv_patches(x: NDArray[Number], *, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> NDArray[Number]:
+    """What each output of a 2-d convolution sees, as a read-only view.
+
+    Args:
+        x: (samples, channels, height, width).
+        kernel: rows and columns, likewise `stride`, `padding` (zeros) and `dilation`.
+
+    Returns:
+        (samples, channels, kernel rows, kernel columns, rows, columns).
+    """
+    padded = np.pad(x, ((0, 0), (0, 0), (padding[0], padding[0]), (padding[1], padding[1])))
+    reach = tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
+    windows = sliding_window_view(padded, reach, axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
+    return windows[..., :: dilation[0], :: dilation[1]].transpose(0, 1, 4, 5, 2, 3)
+
+
 def conv_apply(
     weight: NDArray[Number], x: NDArray[Number], *, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> NDArray[Number]:
@@ -41,25 +58,18 @@ def conv_apply(
     Returns:
         (samples, out channels, rows, columns).
     """
-    samples, _, height, width = x.shape
-    out_channels, in_per_group, kernel_rows, kernel_columns = weight.shape
-    rows, columns = conv_output_shape(
-        height, width, kernel=(kernel_rows, kernel_columns), stride=stride, padding=padding, dilation=dilation
+    out_channels, in_per_group, *kernel = weight.shape
+    seen = conv_patches(x, kernel=(kernel[0], kernel[1]), stride=stride, padding=padding, dilation=dilation)
+    samples, (rows, columns) = len(x), seen.shape[4:]
+    # Kernel positions first: matrices that lie dense are multiplied by BLAS where they hold floats.
+    by_position = np.ascontiguousarray(
+        weight.reshape(groups, out_channels // groups, in_per_group, *kernel).transpose(3, 4, 0, 1, 2)
     )
-    padded = np.pad(x, ((0, 0), (0, 0), (padding[0], padding[0]), (padding[1], padding[1])))
-    by_group = padded.reshape(samples, groups, in_per_group, *padded.shape[2:])
-    kernels = weight.reshape(groups, out_channels // groups, in_per_group, kernel_rows, kernel_columns)
-    total = np.zeros((samples, groups, out_channels // groups, rows, columns), x.dtype)
-    for i in range(kernel_rows):
-        for j in range(kernel_columns):
-            top, left = i * dilation[0], j * dilation[1]
-            seen = by_group[
-                ...,
-                top : top + stride[0] * (rows - 1) + 1 : stride[0],
-                left : left + stride[1] * (columns - 1) + 1 : stride[1],
-            ]
-            flat = seen.reshape(samples, groups, in_per_group, rows * columns)
-            total += np.matmul(kernels[..., i, j], flat).reshape(total.shape)
+    total = np.zeros((samples, groups, out_channels // groups, rows * columns), x.dtype)
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            flat = seen[:, :, i, j].reshape(samples, groups, in_per_group, rows * columns)
+            total += np.matmul(by_position[i, j], flat)
     return total.reshape(samples, out_channels, rows, columns)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.kernels import conv_output_shape
+from neuroprivacy.kernels import conv_patches
 from neuroprivacy.lower.draft import Draft, DraftEdge, Float64
 from neuroprivacy.lower.float_run import delayed_source, run_float
 
@@ -71,30 +71,14 @@ def _rows(edge: DraftEdge, x: Float64, *, share: float) -> Float64:
     conv = edge.conv
     pooled = conv.pooled(x.reshape(-1, *conv.in_shape))
     kernel = (edge.weight.shape[2], edge.weight.shape[3])
-    rows, columns = conv_output_shape(
-        pooled.shape[2],
-        pooled.shape[3],
-        kernel=kernel,
-        stride=conv.stride,
-        padding=conv.padding,
-        dilation=conv.dilation,
-    )
     # Fewer images rather than fewer positions of each: neighbours see nearly the same.
-    pooled = _thinned(pooled, max(8, limit // (rows * columns)))
-    padded = np.pad(pooled, ((0, 0), (0, 0), (conv.padding[0],) * 2, (conv.padding[1],) * 2))
-    images, channels = pooled.shape[:2]
-    patches = np.empty((images, channels, *kernel, rows, columns))
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
-            top, left = i * conv.dilation[0], j * conv.dilation[1]
-            patches[:, :, i, j] = padded[
-                :,
-                :,
-                top : top + conv.stride[0] * (rows - 1) + 1 : conv.stride[0],
-                left : left + conv.stride[1] * (columns - 1) + 1 : conv.stride[1],
-            ]
-    grouped = patches.reshape(images, conv.groups, -1, rows * columns)
-    return grouped.transpose(1, 0, 3, 2).reshape(conv.groups, images * rows * columns, -1)
+    patches = conv_patches(
+        _thinned(pooled, max(8, limit // (conv.in_shape[1] * conv.in_shape[2]))),
+        kernel=kernel, stride=conv.stride, padding=conv.padding, dilation=conv.dilation,
+    )  # fmt: skip
+    images, positions = len(patches), patches.shape[4] * patches.shape[5]
+    grouped = patches.reshape(images, conv.groups, -1, positions)
+    return grouped.transpose(1, 0, 3, 2).reshape(conv.groups, images * positions, -1)
 
 
 def _thinned(x: Float64, limit: int) -> Float64:

@@ -8,6 +8,7 @@ A draft layer is one population: maps that lead into it, a bias per step, and a 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from neuroprivacy.errors import Issue, UnsupportedNode
 from neuroprivacy.kernels import conv_apply, conv_output_shape, sum_pool
 from neuroprivacy.kernels.dynamics import Reset
+from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.kernels.linear import Pair
 from neuroprivacy.program import Port
 from neuroprivacy.program.network import Readout
@@ -87,6 +89,7 @@ class DraftEdge:
         wait: steps that the network itself delays this edge: its Delay nodes, and one if it closes a loop.
         delay: steps, the target's own cost included; -1 until `balance_delays` has run.
         grid: unit on which the weights already lie, (1,) or (out channels,); None if they lie on none.
+        whole: the integers that stand for the weights, of their shape; None until `quantize` has run.
     """
 
     source: str
@@ -95,6 +98,7 @@ class DraftEdge:
     wait: int = 0
     delay: int = -1
     grid: Float64 | None = None
+    whole: Int64 | None = None
 
     def scaled(self, factor: Float64) -> DraftEdge:
         """The edge with the weights of each target neuron times a factor, (neurons,).
@@ -156,6 +160,8 @@ class DraftLayer:
         reset: rule.
         fires: false for a membrane readout.
         unit: what one unit of the neuron's u and v is worth in the units of the graph, (neurons,).
+        lsb: what one integer of the weights is worth in the layer's own units, (1,) or (output channels,); 0 until
+            `quantize` has run.
     """
 
     name: str
@@ -170,6 +176,7 @@ class DraftLayer:
     reset: Reset
     fires: bool = True
     unit: Float64 = field(default_factory=lambda: np.ones(1))
+    lsb: Float64 = field(default_factory=lambda: np.zeros(1))
 
     @property
     def size(self) -> int:
@@ -188,6 +195,8 @@ class Draft:
         readout: of the first output.
         depth: layer -> steps from the input, once `balance_delays` has run.
         signed_split: whether inputs are sent as an on and an off channel.
+        populations: layer of the graph -> its populations, each by name with the neurons that it took, for the layers
+            that `split_populations` split.
         remarks: what the passes had to say so far.
     """
 
@@ -197,4 +206,5 @@ class Draft:
     readout: Readout
     depth: dict[str, int] | None = None
     signed_split: bool = False
+    populations: Mapping[str, Mapping[str, Int64]] = field(default_factory=dict)
     remarks: tuple[Issue, ...] = ()

@@ -1,6 +1,7 @@
 """The order of lowering, in one place.
 
-graph ─ flatten, collect ─► draft ─ DRAFT_PASSES ─► draft ─ quantize ─► layers ─ align_bias ─► Program
+graph ─ flatten, collect ─► draft ─ DRAFT_PASSES, quantize, split_populations ─► draft
+draft ─ integer_layers ─► layers ─ align_bias ─► Program
 Program ─ check_capacity, check_decay, audit_ranges ─► remarks
 """
 
@@ -29,9 +30,11 @@ from neuroprivacy.lower.collect import Timing, collect
 from neuroprivacy.lower.discretize import RULES, Rule, derive_dt
 from neuroprivacy.lower.draft import Draft
 from neuroprivacy.lower.flatten_graph import flatten_graph
+from neuroprivacy.lower.integer_layers import integer_layers
 from neuroprivacy.lower.normalize_thresholds import normalize_thresholds
-from neuroprivacy.lower.quantize import Quantization, quantize_layers
+from neuroprivacy.lower.quantize import Quantization, quantize
 from neuroprivacy.lower.round_weights import ROUNDINGS, Rounding, WeightBits, weight_grid
+from neuroprivacy.lower.split_populations import split_populations
 from neuroprivacy.lower.split_signed_input import split_signed_input
 from neuroprivacy.program import Layer, Program
 from neuroprivacy.target import TargetSpec, load_target
@@ -57,6 +60,8 @@ class LowerOptions:
         weight_bits: 2 up to what the target has, or `ternary`; None for all that the target has.
         rounding: `nearest`, or `compensated` where there is calibration.
         per_channel: a weight scale for each output channel, where the target has a threshold per neuron.
+        populations: most populations that a layer may become where the target has one threshold for each: channels that
+            ask for a finer unit of the weights, or have another decay, become one of their own. 1 splits none.
         calibration: samples as they would be sent, port name -> int64 (samples, steps, values): the scale and the
             rounding are chosen by what they do to the layers' sums on them; None for neither data nor synthetic data.
         constants: what to do with decays that differ by neuron where the target has one per layer: refuse them
@@ -72,6 +77,7 @@ class LowerOptions:
     weight_bits: WeightBits | None = None
     rounding: Rounding = "compensated"
     per_channel: bool = True
+    populations: int = 4
     calibration: Mapping[str, NDArray[np.int64]] | None = None
     constants: Literal["exact", "mean"] = "exact"
     input_max: int = 1
@@ -84,8 +90,9 @@ class LowerOptions:
             raise ConfigurationError(f"dt: {self.dt_s} s is not a positive time step")
         if self.steps is not None and self.steps < 1:
             raise ConfigurationError(f"steps: {self.steps} is below 1")
-        if self.input_max < 1:
-            raise ConfigurationError(f"input max: {self.input_max} is below 1")
+        for name, value in (("input max", self.input_max), ("populations", self.populations)):
+            if value < 1:
+                raise ConfigurationError(f"{name}: {value} is below 1")
         for name, legal in (("rule", RULES), ("rounding", ROUNDINGS), ("constants", ("exact", "mean"))):
             if getattr(self, name) not in legal:
                 raise ConfigurationError(f"{name}: {getattr(self, name)!r} is none of {', '.join(legal)}")
@@ -143,9 +150,13 @@ def lower(
     latency = max(latencies)
     steps = chosen.steps or info.steps or DEFAULT_STEPS
     how = Quantization(
-        bits=bits, rounding=chosen.rounding, per_channel=chosen.per_channel, moments=moments, steps=steps + 2 * latency
-    )
-    layers, remarks = quantize_layers(draft, spec, how)
+        bits=bits, rounding=chosen.rounding, per_channel=chosen.per_channel, populations=chosen.populations,
+        moments=moments, steps=steps + 2 * latency,
+    )  # fmt: skip
+    draft, groups = quantize(draft, spec, how)
+    draft = split_populations(draft, groups)
+    depth = draft.depth or {}
+    layers, remarks = integer_layers(draft, spec), draft.remarks
     if info.schedule != "chip":  # a network that was trained with the chip's own bias timing must keep it
         layers, unaligned = align_bias(layers, depth, spec)
         remarks = (*remarks, *unaligned)
@@ -163,7 +174,7 @@ def lower(
     )
     too_large = check_capacity(program)
     raise_fatal(DoesNotFit, too_large)
-    remarks = (*draft.remarks, *remarks, *too_large, *check_decay(draft.layers, layers, spec))
+    remarks = (*remarks, *too_large, *check_decay(draft.layers, layers, spec))
     remarks = (*remarks, *audit_ranges(program, steps=steps))
     if chosen.strict:
         raise_fatal(OutOfRange, (replace(remark, fatal=True) for remark in remarks))

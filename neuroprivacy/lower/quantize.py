@@ -1,11 +1,9 @@
-"""Real weights become integers: a scale per layer (or output channel), thresholds, biases and decays in its units.
+"""Real weights become integers: a unit per layer, population of channels, or output channel, and the rounded weights.
 
-A spiking layer is invariant under a common scale of weights, bias and threshold, so the scale folds into the integer
-threshold and rounding the weights is the only loss. How the scale is chosen stands in `round_weights`; weights that
-already lie on a grid (quantization-aware training) are taken as they are.
-
-    W = round(w/s)      vth = floor(θ/s)  for `>`, floor(θ/s) + 1 for `>=`      bias, v, u = round(·/s · 2^shift)
-    dv = round((1 - β)·4096)      du = round((1 - α)·4096) - du_offset
+A spiking layer is invariant under a common scale of weights, bias and threshold, so the unit folds into the integer
+threshold and rounding the weights is the only loss: W = round(w/s). How the unit is chosen stands in `round_weights`,
+which rows share one in `populations`; weights that already lie on a grid (quantization-aware training) are taken as
+they are.
 """
 
 from __future__ import annotations
@@ -15,13 +13,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from neuroprivacy.errors import DoesNotFit, Issue, UnsupportedNode
-from neuroprivacy.kernels import split_bias
-from neuroprivacy.kernels.dynamics import DECAY_ONE
+from neuroprivacy.errors import DoesNotFit, Issue
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.lower.draft import Draft, DraftEdge, DraftLayer, Float64
-from neuroprivacy.lower.normalize_thresholds import differ
+from neuroprivacy.lower.populations import decay_classes, group_by_unit, group_max
 from neuroprivacy.lower.round_weights import (
+    COMMON_OF_GRADED,
+    COMMON_OF_SPIKES,
     Grid,
     Rounding,
     WeightBits,
@@ -29,8 +27,8 @@ from neuroprivacy.lower.round_weights import (
     round_weights,
     weight_grid,
 )
-from neuroprivacy.lower.scale_limits import Reach, smallest_scale, widths_hold
-from neuroprivacy.program import ConvMap, DenseMap, Edge, Layer, LinearMap
+from neuroprivacy.lower.scale_limits import SPIKES, Reach, smallest_scale, widths_hold
+from neuroprivacy.lower.split_populations import channels_of
 from neuroprivacy.target import TargetSpec
 
 #: How far a weight may lie from its grid, in units of it, to count as lying on it.
@@ -43,8 +41,9 @@ class Quantization:
 
     Attributes:
         bits: width of the weights, at most the target's; fewer are coarser on the same chip.
-        rounding: `nearest`, or `compensated` where there are moments.
+        rounding: `nearest` or `compensated`.
         per_channel: a scale for each output channel, where the target has a threshold per neuron.
+        populations: most populations that a layer may become, where the target has one threshold for each.
         moments: layer -> second moments of each edge's sources; empty without calibration.
         steps: computed steps, for proving that a silent readout cannot reach the threshold.
     """
@@ -53,101 +52,91 @@ class Quantization:
     steps: int
     rounding: Rounding = "compensated"
     per_channel: bool = True
+    populations: int = 1
     moments: Mapping[str, tuple[Float64, ...]]
 
 
-def quantize_layers(draft: Draft, target: TargetSpec, how: Quantization) -> tuple[tuple[Layer, ...], tuple[Issue, ...]]:
-    """The layers of the Program, their initial states not yet aligned, and remarks.
+def quantize(draft: Draft, target: TargetSpec, how: Quantization) -> tuple[Draft, dict[str, Int64]]:
+    """The draft with whole weights, and for each layer that is to be split the group of each output channel.
 
     Raises:
         DoesNotFit: no scale satisfies the target.
-        UnsupportedNode: constants differ by neuron where the target has one per layer, or it keeps no current.
     """
     reach = {port.name: (port.low, port.high) for port in draft.inputs}
-    done = [_layer(layer, target, how, reach) for layer in draft.layers]
-    return tuple(layer for layer, _ in done), tuple(remark for _, remarks in done for remark in remarks)
+    layers, remarks, groups = [], list(draft.remarks), {}
+    for layer in draft.layers:
+        if not any(edge.weight.any() for edge in layer.edges):
+            raise DoesNotFit.of([Issue(where=layer.name, what="all weights are zero", hint="remove the layer")])
+        group = _classes(draft, layer, target, how)
+        done, group, said = _quantized(layer, target, how, reach, group)
+        layers.append(done)
+        remarks += said
+        if group.max(initial=0) > 0:
+            groups[layer.name] = group
+    return replace(draft, layers=tuple(layers), remarks=tuple(remarks)), groups
 
 
-def _layer(layer: DraftLayer, target: TargetSpec, how: Quantization, reach: Reach) -> tuple[Layer, list[Issue]]:
-    if not any(edge.weight.any() for edge in layer.edges):
-        raise DoesNotFit.of([Issue(where=layer.name, what="all weights are zero", hint="remove the layer")])
-    by_row = how.per_channel and target.threshold_per == "neuron"
-    unit, edges, remarks = _weights(layer, target, how, reach, by_row=by_row)
-    per_neuron = np.repeat(unit, layer.size // unit.size) if unit.size > 1 else unit
-    if not layer.fires:
-        threshold = np.array([target.threshold_max])
-    else:
-        theta = _constants(layer.name, "threshold", layer.threshold, target)
-        threshold = np.floor(theta / per_neuron * (1 + 1e-9)).astype(np.int64) + (target.threshold_test == ">=")
-        if (threshold < 1).any():
-            what = "the threshold is smaller than one weight unit"
-            raise DoesNotFit.of([Issue(where=layer.name, what=what, hint="rescale the layer")])
-    shift = 1 << target.activation_shift
-    mantissa, exponent = _bias(layer, target, per_neuron)
-    scale = per_neuron * layer.unit if layer.unit.size > 1 else per_neuron
-    return Layer(
-        name=layer.name,
-        shape=layer.shape,
-        edges=edges,
-        threshold=threshold,
-        du=_current_decay(layer, target),
-        dv=np.rint((1 - _constants(layer.name, "decay", layer.beta, target)) * DECAY_ONE)
-        .astype(np.int64)
-        .clip(0, (1 << target.decay_bits) - 1),
-        bias_mantissa=mantissa,
-        bias_exponent=exponent,
-        v_init=np.rint(layer.v_start / per_neuron * shift).astype(np.int64),
-        u_init=np.rint(layer.u_start / per_neuron * shift).astype(np.int64),
-        reset=layer.reset,
-        fires=layer.fires,
-        scale=tuple(float(s) for s in scale),
-    ), remarks
+def _classes(draft: Draft, layer: DraftLayer, target: TargetSpec, how: Quantization) -> Int64:
+    """Group of each channel by which a layer can be split, by its decays alone; (1,) where it cannot be split."""
+    whole = np.zeros(1, np.int64)
+    channels = channels_of(draft, layer, target) if how.populations > 1 else 1
+    if channels == 1:
+        return whole
+    classes = decay_classes(layer, channels)
+    return whole if classes is None or classes.max() >= how.populations else classes
 
 
-def _current_decay(layer: DraftLayer, target: TargetSpec) -> Int64:
-    """du, (1,) or (neurons,); all ones where neurons keep no current."""
-    top = (1 << target.decay_bits) - 1
-    if not layer.alpha.any():
-        return np.array([top])
-    if not target.current_bits:
-        raise UnsupportedNode(
-            f"{layer.name}: keeps a synaptic current, {target.name} does not; choose --target loihi2, or neurons "
-            "without tau_syn"
-        )
-    alpha = _constants(layer.name, "current decay", layer.alpha, target)
-    return (np.rint((1 - alpha) * DECAY_ONE).astype(np.int64) - target.du_offset).clip(0, top)
-
-
-def _weights(
-    layer: DraftLayer, target: TargetSpec, how: Quantization, reach: Reach, *, by_row: bool
-) -> tuple[Float64, tuple[Edge, ...], list[Issue]]:
-    """The unit of the weights, (1,) or (output channels,), and the integer edges."""
+def _quantized(
+    layer: DraftLayer, target: TargetSpec, how: Quantization, reach: Reach, group: Int64
+) -> tuple[DraftLayer, Int64, list[Issue]]:
+    """A layer with unit and whole weights, the group of each of its channels, and remarks."""
     grid = weight_grid(how.bits)
-    rows = _channels(layer) if by_row else 1
-    least = smallest_scale(layer, target, how.steps, reach)
-    stated = _stated_grid(layer, grid, rows, floor=least)
+    by_row = how.per_channel and target.threshold_per == "neuron"
+    rows = _channels(layer) if by_row else group.size
+    least = smallest_scale(layer, target, how.steps, reach, rows=rows)
+    stated = _stated_grid(layer, grid, rows if by_row else 1, floor=float(least.max()))
     if stated is not None:
-        return stated, _integer_edges(layer, stated, grid, how, on_grid=True), []
+        return _with_integers(layer, stated, grid, how, reach, on_grid=True), group, []
     remarks = []
     if any(edge.grid is not None for edge in layer.edges):
         what = f"its weights lie on a grid that {target.name} cannot take over; they are rounded again"
         remarks.append(Issue(where=layer.name, what=what, hint="see: neuroprivacy trace", fatal=False))
-    tables = [_table(edge, rows) for edge in layer.edges]
-    moments = [_usable(how, layer, i, rows) for i in range(len(layer.edges))]
-    unit = np.maximum(best_unit(tables, moments, grid, by_row=rows > 1), least)
-    edges = _integer_edges(layer, unit, grid, how)
-    if rows == 1:
-        # The unit that fits the integers best: it only moves threshold, bias and states.
-        unit = np.maximum(_refit(layer, edges, unit, how), least)
-    while any(edge.map.weight.any() for edge in edges) and not widths_hold(
-        layer, edges, target, float(unit.min()), how.steps, reach
-    ):
-        unit = unit * 1.02  # rounding up many weights can break what their real values keep
-        edges = _integer_edges(layer, unit, grid, how)
-    if not any(edge.map.weight.any() for edge in edges):
+    unit, group = _unit(layer, grid, how, least, group, by_row=by_row)
+    done = _with_integers(layer, unit, grid, how, reach)
+    if not by_row:
+        # The units that fit the integers best: they only move threshold, bias and states.
+        floor = group_max(least, group) if unit.size > 1 else least.max()
+        done = replace(done, lsb=np.maximum(_refit(done, how, reach, group), floor))
+    while any(_whole(edge).any() for edge in done.edges) and not widths_hold(done, target, how.steps, reach):
+        # Rounding up many weights can break what their real values keep.
+        done = _with_integers(layer, done.lsb * 1.02, grid, how, reach)
+    if not any(_whole(edge).any() for edge in done.edges):
         what = f"every weight rounds to zero at the scale that {target.name}'s widths need"
         raise DoesNotFit.of([Issue(where=layer.name, what=what, hint="choose a target with wider thresholds")])
-    return unit, edges, remarks
+    return done, group, remarks
+
+
+def _unit(
+    layer: DraftLayer, grid: Grid, how: Quantization, least: Float64, group: Int64, *, by_row: bool
+) -> tuple[Float64, Int64]:
+    """The unit of the weights, (1,) or (output channels,), and the group of each channel.
+
+    Channels that could be split and do not differ enough in the unit that they ask for stay together.
+    """
+    rows = least.size
+    tables = [_table(edge, rows) for edge in layer.edges]
+    moments = [_usable(how, layer, i, rows) for i in range(len(layer.edges))]
+    if by_row or rows == 1:
+        return np.maximum(best_unit(tables, moments, grid, by_row=rows > 1), least), group
+    wanted = np.maximum(best_unit(tables, moments, grid, by_row=True), least)
+    if group.max() == 0:
+        size = float(np.sqrt(np.mean(np.concatenate([table.ravel() for table in tables]) ** 2)))
+        group = group_by_unit(wanted, size, most=how.populations)
+    if group.max() == 0:
+        tables = [_table(edge, 1) for edge in layer.edges]
+        moments = [_usable(how, layer, i, 1) for i in range(len(layer.edges))]
+        return np.maximum(best_unit(tables, moments, grid, by_row=False), least.max()), group
+    return group_max(wanted, group), group
 
 
 def _channels(layer: DraftLayer) -> int:
@@ -194,68 +183,52 @@ def _stated_grid(layer: DraftLayer, grid: Grid, rows: int, *, floor: float) -> F
     return found if found.min() >= floor * (1 - 1e-9) else None
 
 
-def _integer_edges(
-    layer: DraftLayer, unit: Float64, grid: Grid, how: Quantization, *, on_grid: bool = False
-) -> tuple[Edge, ...]:
-    """The layer's edges with rounded weights."""
+def _with_integers(
+    layer: DraftLayer, unit: Float64, grid: Grid, how: Quantization, reach: Reach, *, on_grid: bool = False
+) -> DraftLayer:
+    """The layer with rounded weights."""
     edges = []
     for i, edge in enumerate(layer.edges):
         table = _table(edge, unit.size)
         scale = unit.reshape(table.shape[0], -1, 1) if unit.size > 1 else unit
         moments = None if on_grid else _usable(how, layer, i, unit.size)
-        whole = round_weights(table, scale, grid, moments, how.rounding).reshape(edge.weight.shape)
-        edges.append(Edge(source=edge.source, map=_integer_map(edge, whole), delay=edge.delay))
-    return tuple(edges)
+        common = 0.0 if on_grid else _common(edge, reach)
+        whole = round_weights(table, scale, grid, moments, how.rounding, common=common)
+        edges.append(replace(edge, whole=whole.reshape(edge.weight.shape)))
+    return replace(layer, edges=tuple(edges), lsb=unit)
 
 
-def _integer_map(edge: DraftEdge, weight: Int64) -> LinearMap:
-    """The rounded map."""
-    if edge.conv is None:
-        return DenseMap(weight=weight)
-    conv = edge.conv
-    return ConvMap(
-        weight=weight, in_shape=conv.in_shape, stride=conv.stride, padding=conv.padding, dilation=conv.dilation,
-        groups=conv.groups, pool=conv.pool, pool_stride=conv.pool_stride,
-    )  # fmt: skip
+def _common(edge: DraftEdge, reach: Reach) -> float:
+    """How much of the second moments of an edge's sources is common to all, where there is no calibration."""
+    low, high = reach.get(edge.source, SPIKES)
+    return 0.0 if low < 0 else COMMON_OF_GRADED if high > 1 else COMMON_OF_SPIKES
 
 
-def _refit(layer: DraftLayer, edges: tuple[Edge, ...], unit: Float64, how: Quantization) -> Float64:
-    """The unit s with the least error of w - s·W for the integers W that were found."""
-    above = below = 0.0
-    for i, (edge, found) in enumerate(zip(layer.edges, edges, strict=True)):
-        real, whole = _table(edge, 1), _table(replace(edge, weight=found.map.weight.astype(np.float64)), 1)
-        moments = _usable(how, layer, i, 1)
-        seen = np.ones((1, whole.shape[2])) if moments is None else moments
-        weighted = whole * seen[:, None, :] if seen.ndim == 2 else whole @ seen
-        above += float((real * weighted).sum())
-        below += float((whole * weighted).sum())
+def _whole(edge: DraftEdge) -> Int64:
+    """The rounded weights of an edge that has them."""
+    assert edge.whole is not None
+    return edge.whole
+
+
+def _refit(layer: DraftLayer, how: Quantization, reach: Reach, group: Int64) -> Float64:
+    """The units s with the least error of w - s·W for the integers W that were found: one for each group of rows."""
+    unit, rows = layer.lsb, layer.lsb.size
+    above, below = np.zeros(rows), np.zeros(rows)
+    for i, edge in enumerate(layer.edges):
+        real = _table(edge, rows)
+        whole = _table(replace(edge, weight=_whole(edge).astype(np.float64)), rows)
+        moments = _usable(how, layer, i, rows)
+        if moments is None:
+            weighted = whole + (_common(edge, reach) if how.rounding == "compensated" else 0.0) * whole.sum(
+                -1, keepdims=True
+            )
+        else:
+            weighted = whole * moments[:, None, :] if moments.ndim == 2 else whole @ moments
+        above += (real * weighted).sum(-1).reshape(rows, -1).sum(1)
+        below += (whole * weighted).sum(-1).reshape(rows, -1).sum(1)
+    if rows > 1:
+        above = np.asarray(np.bincount(group, weights=above)[group], np.float64)
+        below = np.asarray(np.bincount(group, weights=below)[group], np.float64)
     # Far from the grid's own unit the fit would say more about dead sources than about the weights.
-    return unit * np.clip(above / below / unit, 0.8, 1.25) if below > 0 and above > 0 else unit
-
-
-def _constants(name: str, what: str, values: Float64, target: TargetSpec) -> Float64:
-    """(1,) if all neurons agree, else (neurons,) where the target allows it."""
-    if not differ(values):
-        return values[:1]
-    if target.threshold_per == "neuron":
-        return values
-    raise UnsupportedNode(
-        f"{name}: {what} differs by neuron ({values.min():g} ... {values.max():g}), {target.name} has one per layer; "
-        f"accept their mean with --constants mean, train it per layer, or choose --target int8"
-    )
-
-
-def _bias(layer: DraftLayer, target: TargetSpec, unit: Float64) -> tuple[Int64, int]:
-    """Mantissa and the smallest exponent that holds the largest bias."""
-    exact = layer.bias / unit * (1 << target.activation_shift)
-    found = split_bias(exact, bits=target.bias_mantissa_bits, exponent_max=target.bias_exponent_max)
-    if found is not None:
-        return found
-    issue = Issue(
-        where=layer.name,
-        what="bias",
-        value=float(np.abs(exact).max()),
-        limit=((1 << (target.bias_mantissa_bits - 1)) - 1) << target.bias_exponent_max,
-        hint="a larger weight scale or a smaller bias is needed",
-    )
-    raise DoesNotFit.of([issue])
+    fitted = np.divide(above, below * unit, out=np.ones(rows), where=(below > 0) & (above > 0))
+    return np.asarray(unit * np.clip(fitted, 0.8, 1.25), np.float64)

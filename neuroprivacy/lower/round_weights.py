@@ -1,8 +1,8 @@
 """Real weights onto an integer grid: the scale by what rounding does to the layer's sums, and the rounding itself.
 
 With D = W - s·Q the error that rounding leaves in the weights, and H the second moments of what the weights are
-multiplied with, the mean squared error of the layer's sums is tr(D H Dᵀ). Without data H is taken as the identity:
-sources that are equally active and independent.
+multiplied with, the mean squared error of the layer's sums is tr(D H Dᵀ). Without data H is taken as I + c·11ᵀ: sources
+that are equally active and independent, and that are not negative, so that their mean is common to all of them.
 
 `nearest` rounds each weight by itself. `compensated` rounds column by column and lets the columns still to come make up
 for each error as far as their sources are correlated. Source: Frantar et al. 2022 (GPTQ), after Hassibi and Stork 1993
@@ -29,6 +29,12 @@ ENDS = tuple(float(end) for end in np.round(np.geomspace(1.0, 0.15, 48), 4))
 _FINALISTS = 6
 #: Added to the diagonal of H, as a fraction of its mean: Frantar et al. use a hundredth.
 _DAMPING = 0.01
+#: c of spikes: independent ones of rate r have E[x xᵀ] = r(1 - r)·I + r²·11ᵀ, so c = r/(1 - r); r = 0.1 is chosen.
+COMMON_OF_SPIKES = 0.1 / 0.9
+#: c of graded input that is not negative: neighbouring pixels are nearly equal; chosen.
+COMMON_OF_GRADED = 20.0
+#: Columns that are rounded before the others hear of their errors (Frantar et al., step 2: lazy batches).
+_COLUMNS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,14 +116,43 @@ def best_unit(weights: list[Float64], moments: list[Float64 | None], grid: Grid,
     return finalists[int(np.argmin([errors(unit, full=True)[0] for unit in finalists]))]
 
 
-def round_weights(weight: Float64, scale: Float64, grid: Grid, moments: Float64 | None, rounding: Rounding) -> Int64:
-    """Integers for weights (groups, rows, columns); scale (groups, rows, 1) or broadcastable."""
+def round_weights(
+    weight: Float64, scale: Float64, grid: Grid, moments: Float64 | None, rounding: Rounding, *, common: float = 0.0
+) -> Int64:
+    """Integers for weights (groups, rows, columns).
+
+    Args:
+        weight: (groups, rows, columns).
+        scale: (groups, rows, 1) or broadcastable.
+        grid: integers.
+        moments: see `sum_error`.
+        rounding: how.
+        common: c of the module's text, for `compensated` without moments.
+    """
+    if rounding == "compensated" and moments is None and common:
+        return _diffused(weight, scale, grid, common).astype(np.int64)
     if rounding == "nearest" or moments is None or moments.ndim == 2:
         return grid.rounded(weight / scale).astype(np.int64)
     scale = np.broadcast_to(scale, (*weight.shape[:2], 1))
     return np.stack([_compensated(w, s[:, 0], grid, h) for w, s, h in zip(weight, scale, moments, strict=True)]).astype(
         np.int64
     )
+
+
+def _diffused(weight: Float64, scale: Float64, grid: Grid, common: float) -> Float64:
+    """What `_compensated` does for H = I + c·11ᵀ: each error is spread evenly over the columns still to come.
+
+    Of an error e the m columns left take over -e·c/(1 + c·m) each: what H⁻¹ gives, by Sherman and Morrison.
+    """
+    columns = np.moveaxis(weight, 2, 0)
+    unit = np.broadcast_to(scale, (*weight.shape[:2], 1))[..., 0]
+    found = np.empty_like(columns)
+    owed = np.zeros(weight.shape[:2])
+    for j, column in enumerate(columns):
+        found[j] = grid.rounded((column + owed) / unit)
+        left = len(columns) - 1 - j
+        owed += (column + owed - found[j] * unit) * common / (1 + common * left)
+    return np.ascontiguousarray(np.moveaxis(found, 0, 2))
 
 
 def _compensated(weight: Float64, scale: Float64, grid: Grid, moments: Float64) -> Float64:
@@ -127,12 +162,16 @@ def _compensated(weight: Float64, scale: Float64, grid: Grid, moments: Float64) 
     dead = np.diag(damped) <= 0
     damped[np.diag_indices_from(damped)] += _DAMPING * max(float(np.diag(damped).mean()), 1e-30) + dead
     upper = np.linalg.cholesky(np.linalg.inv(damped)).T
-    left = weight[:, order].copy()
-    found = np.empty_like(left)
-    for j in range(left.shape[1]):
-        found[:, j] = grid.rounded(left[:, j] / scale)
-        wrong = (left[:, j] - found[:, j] * scale) / upper[j, j]
-        left[:, j + 1 :] -= wrong[:, None] * upper[j, j + 1 :]
+    left = np.ascontiguousarray(weight.T[order])  # columns first: each is one row of memory
+    found, wrong = np.empty_like(left), np.empty_like(left)
+    for first in range(0, len(left), _COLUMNS):
+        block = slice(first, min(first + _COLUMNS, len(left)))
+        for j in range(block.start, block.stop):
+            found[j] = grid.rounded(left[j] / scale)
+            wrong[j] = (left[j] - found[j] * scale) / upper[j, j]
+            left[j + 1 : block.stop] -= upper[j, j + 1 : block.stop, None] * wrong[j]
+        # What later blocks have to make up for, in one product: the columns themselves would be read once per column.
+        left[block.stop :] -= upper[block, block.stop :].T @ wrong[block]
     result = np.empty_like(found)
-    result[:, order] = found
-    return result
+    result[order] = found
+    return np.ascontiguousarray(result.T)

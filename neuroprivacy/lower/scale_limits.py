@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 
 from neuroprivacy.lower.draft import DraftLayer, Float64
-from neuroprivacy.program import Edge
 from neuroprivacy.target import TargetSpec
 
 #: Port -> lowest and highest value; what is not named sends spikes.
@@ -16,30 +15,45 @@ Reach = Mapping[str, tuple[int, int]]
 SPIKES = (0, 1)
 
 
-def smallest_scale(layer: DraftLayer, target: TargetSpec, steps: int, reach: Reach) -> float:
-    """The unit below which a width would not hold: threshold, bias, current of graded input, silent readout."""
-    limits = [float(layer.threshold.max()) / max(target.threshold_max - 1, 1)] if layer.fires else []
+def smallest_scale(layer: DraftLayer, target: TargetSpec, steps: int, reach: Reach, *, rows: int = 1) -> Float64:
+    """The unit below which a width would not hold: threshold, bias, current of graded input, silent readout.
+
+    Args:
+        layer: with real weights.
+        target: the chip.
+        steps: computed steps.
+        reach: of the ports.
+        rows: output channels that have a unit each; 1 for one unit.
+
+    Returns:
+        (rows,).
+    """
     positive, negative = one_sided_sums(layer, reach)
-    per_step = float(max(positive.max(), negative.max()))
+    per_step = _by_row(np.maximum(positive, negative), rows)
+    least = np.zeros(rows)
+    if layer.fires:
+        least = np.maximum(least, float(layer.threshold.max()) / max(target.threshold_max - 1, 1))
     if target.current_bits and _reads_graded(layer, reach):
-        limits.append(per_step * _gathered(layer, steps) / _current_limit(target))
+        least = np.maximum(least, per_step * _gathered(layer, steps) / _current_limit(target))
     top_bias = ((1 << (target.bias_mantissa_bits - 1)) - 1) << target.bias_exponent_max
-    limits.append(float(np.abs(layer.bias).max(initial=0)) * (1 << target.activation_shift) / top_bias)
+    least = np.maximum(least, _by_row(np.abs(layer.bias), rows) * (1 << target.activation_shift) / top_bias)
     if not layer.fires and not target.silent_readout:
         room = float(target.threshold_max) * 0.999
-        limits.append(_readout_bound(layer, per_step, steps) / room)
-    return max(limits, default=0.0)
+        least = np.maximum(least, _readout_bound(layer, float(per_step.max()), steps) / room)
+    return least
 
 
-def widths_hold(
-    layer: DraftLayer, edges: tuple[Edge, ...], target: TargetSpec, unit: float, steps: int, reach: Reach
-) -> bool:
+def _by_row(values: Float64, rows: int) -> Float64:
+    """The largest of the values of each of `rows` equal parts; of all of them where they cannot be told apart."""
+    if values.size % rows:
+        return np.full(rows, values.max(initial=0.0))
+    return np.asarray(values.reshape(rows, -1).max(1, initial=0.0), np.float64)
+
+
+def widths_hold(layer: DraftLayer, target: TargetSpec, steps: int, reach: Reach) -> bool:
     """Whether the rounded weights keep what `smallest_scale` proves of the real ones: current and silent readout."""
     rounded = replace(
-        layer,
-        edges=tuple(
-            replace(e, weight=i.map.weight.astype(np.float64)) for e, i in zip(layer.edges, edges, strict=True)
-        ),
+        layer, edges=tuple(replace(e, weight=e.whole.astype(np.float64)) for e in layer.edges if e.whole is not None)
     )
     positive, negative = one_sided_sums(rounded, reach)
     per_step = float(max(positive.max(), negative.max()))
@@ -51,6 +65,7 @@ def widths_hold(
         return False
     if layer.fires or target.silent_readout:
         return True
+    unit = float(layer.lsb.min())
     in_units = replace(layer, bias=layer.bias / unit, u_start=layer.u_start / unit, v_start=layer.v_start / unit)
     return _readout_bound(in_units, per_step + 1, steps) <= target.threshold_max
 

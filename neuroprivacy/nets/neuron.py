@@ -5,7 +5,8 @@
     v[t]  := 0 where s (hard)   or   v[t] - θ where s (soft)
 
 The whole scan over time is one autograd function: forward keeps the membrane before the reset, backward walks it in
-reverse. Both take blocks of neurons through all steps while they lie in the cache. Source of the gradient: Wu et al. 2018 (STBP); Kim et al. 2022, Eq. 4.
+reverse. Both take blocks of neurons through all steps while they lie in the cache. Source of the gradient: Wu et al.
+2018 (STBP); Kim et al. 2022, Eq. 4.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def run_side(name: str, lowered: Lowered, inputs: Mapping[str, Int64], *, torch_
     if name == "torch":
         if torch_run is None:
             raise ConfigurationError("trace: torch needs one of our checkpoints; a .nir file has no torch network")
-        return Side(name=name, spikes=torch_run(inputs))
+        return Side(name=name, spikes=_by_population(torch_run(inputs), lowered))
     if name == "reference":
         return _aligned(name, lowered, inputs, run_reference(lowered.program, inputs, record=_EVERYTHING))
     if name not in backend_names():
@@ -72,6 +72,15 @@ def run_side(name: str, lowered: Lowered, inputs: Mapping[str, Int64], *, torch_
     with tempfile.TemporaryDirectory(prefix="neuroprivacy-trace-") as scratch:
         artifact = build(lowered.program, backend=name, folder=Path(scratch))
         return _aligned(name, lowered, inputs, load_backend(name).run(artifact, inputs, _EVERYTHING))
+
+
+def _by_population(spikes: Mapping[str, NDArray[np.uint8]], lowered: Lowered) -> dict[str, NDArray[np.uint8]]:
+    """Layers of the torch network as the populations that lowering cut them into."""
+    parts = lowered.draft.populations
+    found = {name: array for name, array in spikes.items() if name not in parts}
+    for name, array in spikes.items():
+        found.update({part: array[:, :, neurons] for part, neurons in parts.get(name, {}).items()})
+    return found
 
 
 _EVERYTHING = Record(spikes=True, final=True, states=True)

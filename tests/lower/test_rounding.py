@@ -1,5 +1,7 @@
 """Weights onto the grid: what calibration and compensation gain, grids that are taken over, units per channel."""
 
+from importlib import import_module
+
 import nir
 import numpy as np
 import pytest
@@ -8,7 +10,14 @@ from neuroprivacy.errors import ConfigurationError
 from neuroprivacy.graph.metadata import WEIGHT_SCALE
 from neuroprivacy.lower import LowerOptions, draft_of, lower
 from neuroprivacy.lower.calibrate import source_moments
-from neuroprivacy.lower.round_weights import best_unit, round_weights, sum_error, weight_grid
+from neuroprivacy.lower.round_weights import (
+    COMMON_OF_GRADED,
+    COMMON_OF_SPIKES,
+    best_unit,
+    round_weights,
+    sum_error,
+    weight_grid,
+)
 
 
 def correlated(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
@@ -116,7 +125,40 @@ def test_one_unit_fits_its_integers_best(maker) -> None:
     """After rounding the unit is fitted again: no nearby one has less error."""
     weight = maker.rng.normal(size=(6, 20))
     graph = maker.chain(20, {"fc": nir.Linear(weight=weight), "n": maker.neurons(6, theta=5.0)}, 6)
-    layer = lower(graph, target="loihi2", options=LowerOptions(weight_bits=2)).program.layers[0]
-    whole, unit = layer.edges[0].map.weight, layer.scale[0]
-    errors = [float(((weight - whole * unit * f) ** 2).sum()) for f in (1.0, 0.98, 1.02)]
-    assert errors[0] <= min(errors[1:])
+    for rounding, common in (("nearest", 0.0), ("compensated", COMMON_OF_SPIKES)):
+        options = LowerOptions(weight_bits=2, rounding=rounding)  # type: ignore[arg-type]
+        layer = lower(graph, target="loihi2", options=options).program.layers[0]
+        whole, unit = layer.edges[0].map.weight, layer.scale[0]
+        wrong = [weight - whole * unit * f for f in (1.0, 0.98, 1.02)]
+        errors = [float((e**2).sum() + common * (e.sum(1) ** 2).sum()) for e in wrong]
+        assert errors[0] <= min(errors[1:])
+
+
+@pytest.mark.parametrize("bits", ["ternary", 3, 8])
+@pytest.mark.parametrize("common", [COMMON_OF_SPIKES, COMMON_OF_GRADED])
+def test_spreading_errors_is_compensation_for_a_common_mean(
+    bits: object, common: float, maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without data: the very integers of the general rule for H = I + c·11ᵀ, in one pass."""
+    monkeypatch.setattr(import_module("neuroprivacy.lower.round_weights"), "_DAMPING", 0.0)
+    weight = maker.rng.normal(size=(2, 7, 30))
+    grid = weight_grid(bits)  # type: ignore[arg-type]
+    unit = best_unit([weight], [None], grid, by_row=False)
+    spread = round_weights(weight, unit, grid, None, "compensated", common=common)
+    moments = np.broadcast_to(np.eye(30) + common, (2, 30, 30)).copy()
+    np.testing.assert_array_equal(spread, round_weights(weight, unit, grid, moments, "compensated"))
+    nearest = round_weights(weight, unit, grid, None, "nearest")
+    wrong = [weight - whole * unit for whole in (spread, nearest)]
+    errors = [float(np.einsum("grc,gcd,grd->", w, moments, w)) for w in wrong]
+    assert errors[0] < (0.2 if common > 1 else 1.0) * errors[1]
+
+
+def test_a_common_mean_survives_few_bits(maker, lowered) -> None:
+    """Equal sources that are all on: what a bright image is to a first layer."""
+    weight = maker.rng.normal(size=(40, 27)).astype(np.float64)
+    graph = maker.chain(27, {"fc": nir.Linear(weight=weight), "n": maker.neurons(40, theta=20.0)}, 40)
+    found = {}
+    for rounding in ("nearest", "compensated"):
+        layer = lowered(graph, weight_bits=4, rounding=rounding, input_max=255).program.layers[0]
+        found[rounding] = float(((layer.edges[0].map.weight * layer.scale[0] - weight).sum(1) ** 2).mean())
+    assert found["compensated"] < found["nearest"] / 5
