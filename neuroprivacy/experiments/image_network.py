@@ -1,0 +1,165 @@
+"""Networks on images whose cost in integers is measured: spiking networks of our families, trained with surrogates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import nir
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroprivacy.backend import Artifact
+from neuroprivacy.conversion import convert
+from neuroprivacy.data import Dataset
+from neuroprivacy.experiments.presets import default_training
+from neuroprivacy.graph.torch_export import to_nir
+from neuroprivacy.kernels.dynamics import Reset
+from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.nets import Ann, ModelSpec, SpikingNet, load_checkpoint, model_spec, save_checkpoint
+from neuroprivacy.nets.quantized import WeightBits
+from neuroprivacy.simulate import encode_for, simulate
+from neuroprivacy.storage import read_json, write_json
+from neuroprivacy.train import FitSettings, logits, train
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A network to be measured.
+
+    Attributes:
+        dataset: its data.
+        family: of `nets.families`; likewise `width` and `hidden`.
+        steps: time steps T.
+        ann_epochs: of an ANN whose weights the spiking network starts from; 0 trains it from scratch.
+        epochs: of the spiking network, likewise `quantized_epochs` of training at a width.
+        lr: of both.
+    """
+
+    dataset: str
+    family: str
+    steps: int
+    epochs: int
+    quantized_epochs: int = 1
+    ann_epochs: int = 0
+    width: float = 1.0
+    hidden: tuple[int, ...] | None = None
+    batch_norm: bool = False
+    lr: float = 2e-3
+    quantized_lr: float = 5e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageNetwork:
+    """One network under one reset rule and seed, with all that it needs to be measured.
+
+    Attributes:
+        network: its settings.
+        data: its data set.
+        reset: rule.
+        target: the chip; training at a width computes its integer neurons.
+        seed: of training.
+        folder: where its stations are kept.
+        key: of everything that the stations depend on.
+    """
+
+    network: Network
+    data: Dataset
+    reset: Reset
+    target: str
+    seed: int
+    folder: Path
+    key: str
+
+    @property
+    def title(self) -> str:
+        """What the table calls it."""
+        return f"{self.network.family} x {self.network.width:g}, T = {self.network.steps}"
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self.network)
+
+    def outputs(self, net: SpikingNet, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Of the float network."""
+        return logits(net, images)
+
+    def graph(self, net: SpikingNet) -> nir.NIRGraph:
+        """In NIR."""
+        return to_nir(net)
+
+    def calibration(self, graph: nir.NIRGraph, images: NDArray[np.float32]) -> dict[str, Int64]:
+        """The images as they would be sent."""
+        return encode_for(graph, images)
+
+    def predicted(self, artifact: Artifact, images: NDArray[np.float32]) -> Int64:
+        """Of the integers."""
+        return simulate(artifact, samples=images).prediction
+
+    def trained_at(self, net: SpikingNet, bits: WeightBits, place: Path) -> SpikingNet:
+        """Trained on at that width, in the target's integers."""
+
+        def make() -> SpikingNet:
+            """Train."""
+            start = net.quantized(bits, state_target=self.target)
+            settings = FitSettings(
+                epochs=self.network.quantized_epochs, batch_size=64, lr=self.network.quantized_lr, seed=self.seed,
+                threads=1,
+            )  # fmt: skip
+            return self._fitted(net.spec.model, settings, place, start=start)
+
+        return self._station(place, make)
+
+    def trained(self) -> SpikingNet:
+        """The float spiking network."""
+        settings = FitSettings(epochs=self.network.epochs, batch_size=64, lr=self.network.lr, seed=self.seed, threads=1)
+        place = self.folder / "float"
+
+        def from_scratch() -> SpikingNet:
+            """Backpropagation through time."""
+            spiking = {"coding": "direct", "steps": self.network.steps, "reset": self.reset}
+            return self._fitted(self._spec(), settings, place, spiking=spiking)
+
+        def from_ann() -> SpikingNet:
+            """An ANN, converted on training images, then trained on."""
+            start = convert(
+                self._ann(), spec=self._spec(), calibration=self.data.train_images[:200], steps=self.network.steps,
+                reset=self.reset, coding="direct", seed=self.seed,
+            )  # fmt: skip
+            return self._fitted(start.spec.model, settings, place, start=start)
+
+        return self._station(place, from_ann if self.network.ann_epochs else from_scratch)
+
+    def _ann(self) -> Ann:
+        """The ANN that the spiking network starts from; both reset rules share it."""
+        place, spec = self.folder.parent / f"{self.network.dataset}-ann-{self.seed}", self._spec()
+        if (place / "model.json").exists():
+            return load_checkpoint(place).ann
+        settings = replace(default_training(self.data.name, seed=self.seed), epochs=self.network.ann_epochs)
+        ann = train(spec, dataset=self.data, settings=settings, state_folder=place, resume=True)
+        assert isinstance(ann, Ann)
+        save_checkpoint(ann, place, spec=spec)
+        return ann
+
+    def _spec(self) -> ModelSpec:
+        network, data = self.network, self.data
+        return model_spec(
+            network.family, input_shape=data.sample_shape, classes=data.num_classes, hidden=network.hidden,
+            width=network.width, batch_norm=network.batch_norm,
+        )  # fmt: skip
+
+    def _fitted(self, spec: ModelSpec, settings: FitSettings, place: Path, **options: Any) -> SpikingNet:
+        made = train(spec, dataset=self.data, settings=settings, state_folder=place, resume=True, **options)
+        assert isinstance(made, SpikingNet)
+        return made
+
+    def _station(self, place: Path, make: Callable[[], SpikingNet]) -> SpikingNet:
+        """The network of a folder, made if it is not there or was made otherwise."""
+        if (place / "made.json").exists() and read_json(place / "made.json").get("key") == self.key:
+            return load_checkpoint(place).spiking
+        net = make()
+        save_checkpoint(net, place)
+        write_json(place / "made.json", {"key": self.key})
+        return net
