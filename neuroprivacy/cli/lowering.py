@@ -46,7 +46,15 @@ _OPTIONS = (
         type=click.Choice(["exact", "mean"]),
         default="exact",
         show_default=True,
-        help="Decays that differ by neuron where the target has one per layer: refuse them, or take their mean.",
+        help="Decays that differ by neuron where the target has one per layer and populations do not help: refuse "
+        "them, or take their mean.",
+    ),
+    click.option(
+        "--populations",
+        type=options.COUNT,
+        default=4,
+        show_default=True,
+        help="Most populations that a layer may become, where the target has one threshold and decay for each.",
     ),
     click.option(
         "--calibration",
@@ -60,7 +68,7 @@ _OPTIONS = (
     click.option("--strict", is_flag=True, help="Refuse what would only be remarked on."),
     options.seed,
 )
-_NAMES = ("weight_bits", "dt_s", "rule", "constants", "input_max", "steps", "strict", "seed")
+_NAMES = ("weight_bits", "dt_s", "rule", "constants", "populations", "input_max", "steps", "strict", "seed")
 
 
 def lowering(command: Decorated) -> Decorated:

@@ -8,10 +8,13 @@ Our neuron integrates, fires above the threshold and resets in the same step: v 
     Synaptic    zero              False         any
     RLeaky      zero              False         any
     all four    subtract          True          β = 1      without a leak it does not matter when θ is subtracted
+    Leaky       subtract          True          any        with an edge of weight (β - 1) θ from each neuron to itself:
+    RLeaky      subtract          True          any        β v + I - θ s = β (v - θ s) + I + (β - 1) θ s
 
-Not the same: Synaptic, RLeaky and RSynaptic with a late "zero" lose the input of the step after a spike; "subtract"
-with a leak takes θ off after the leak; "subtract" in the same step never spends what exceeds 2 θ; RSynaptic with
-reset_delay=False fails on a name, or, where states are passed to it, resets late all the same.
+Not the same: Synaptic, RLeaky and RSynaptic with a late "zero" lose the input of the step after a spike; of Synaptic
+and RSynaptic, "subtract" with a leak takes θ off after the leak, and an edge would act through the current; "subtract"
+in the same step never spends what exceeds 2 θ; RSynaptic with reset_delay=False fails on a name, or, where states are
+passed to it, resets late all the same.
 """
 
 from __future__ import annotations
@@ -77,6 +80,10 @@ def snntorch_to_nir(module: nn.Module, *, input_shape: Shape, dt_s: float = DEFA
         if isinstance(placed.module, _RECURRENT):
             back = f"{name}_recurrent"
             nodes[back] = _recurrent(back, placed.module, placed.shape)
+            edges += [(name, back), (back, name)]
+        if (owed := _owed(name, placed.module, placed.shape)).any():
+            back = f"{name}_reset"
+            nodes[back] = nir.Scale(scale=owed)
             edges += [(name, back), (back, name)]
     fires = [is_neuron(wiring.layers[name].module) for name in wiring.outputs]
     if any(fires) and not all(fires):
@@ -186,10 +193,18 @@ def _reset(name: str, module: Any) -> Reset:
         raise UnsupportedNode(
             f"{said} never spends a membrane above twice the threshold; {_RETRAIN}, or with beta=1, reset_delay=True"
         )
-    if bool((_kept(module.beta) != 1).any()):
+    if isinstance(module, _WITH_CURRENT) and bool((_kept(module.beta) != 1).any()):
         remedy = "retrain with RLeaky, or with beta=1" if _is_rsynaptic(module) else f"{_RETRAIN}, or with beta=1"
         raise UnsupportedNode(f"{said} subtracts after the leak, a chip before it; {remedy}")
     return "soft"
+
+
+def _owed(name: str, module: Any, shape: Shape) -> NDArray[np.float64]:
+    """What a neuron that subtracts θ after the leak loses one step after a spike beyond what ours does: (β - 1) θ."""
+    if _reset(name, module) == "hard":
+        return np.zeros(shape)
+    beta = _full(name, "beta", _kept(module.beta), shape)
+    return np.asarray((beta - 1) * _full(name, "threshold", module.threshold, shape), np.float64)
 
 
 def _is_rsynaptic(module: Any) -> bool:

@@ -143,7 +143,13 @@ PRIMITIVES: tuple[Primitive, ...] = (
     Primitive(name="LIF, v_leak not 0", how="leak as a bias", nodes=lambda rng: {
         "fc": _linear(rng), "n": nir.LIF(tau=np.full(5, 10 * DT_S), r=np.full(5, 10.0), v_leak=np.full(5, 20.0),
                                          v_threshold=np.full(5, 300.0), v_reset=np.zeros(5))}),
-    Primitive(name="LIF, time constants that differ", how="one decay per layer, or their mean (--constants mean)",
+    Primitive(name="LIF, time constants that differ, between layers", how="a population for each (--populations)",
+              nodes=lambda rng: {"fc": _linear(rng), "n": nir.LIF(
+                  tau=np.array([5, 10, 10, 20, 5]) * DT_S, r=np.array([5.0, 10, 10, 20, 5]), v_leak=np.zeros(5),
+                  v_threshold=np.full(5, 300.0), v_reset=np.zeros(5)),
+                  "w": _linear(rng, 3, 5), "out": _fire(3)}),
+    Primitive(name="LIF, time constants that differ, output",
+              how="one decay per layer, or their mean (--constants mean)",
               nodes=lambda rng: {"fc": _linear(rng), "n": nir.LIF(
                   tau=np.linspace(5, 20, 5) * DT_S, r=np.linspace(5, 20, 5), v_leak=np.zeros(5),
                   v_threshold=np.full(5, 300.0), v_reset=np.zeros(5))}),

@@ -123,6 +123,16 @@ EXPRESSIBLE: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "Leaky beta 1": (lambda: perceptron(beta=1.0), (12,)),
     "Leaky beta above 1 is 1": (lambda: perceptron(beta=1.3), (12,)),
     "Leaky subtract, beta 1": (lambda: dense(leaky(1.0, **SOFT), leaky(1, **SOFT)), (12,)),
+    "Leaky default": (lambda: dense(leaky(**SOFT), leaky(0.8, threshold=0.4, **SOFT)), (12,)),
+    "Leaky default, beta 0": (lambda: dense(leaky(0.0, **SOFT), leaky(0.8, threshold=0.4, **SOFT)), (12,)),
+    "Leaky default per neuron": (
+        lambda: dense(
+            leaky(torch.linspace(0.5, 1, 10), threshold=torch.linspace(0.3, 2, 10), **SOFT),
+            leaky(0.8, threshold=0.4, **SOFT),
+        ),
+        (12,),
+    ),
+    "RLeaky default": (lambda: dense(rleaky(**SOFT), leaky(0.8, threshold=0.4, **SOFT)), (12,)),
     "Leaky per neuron": (
         lambda: perceptron(beta=torch.linspace(0.5, 1, 10), threshold=torch.linspace(0.3, 2, 10)), (12,)
     ),
@@ -161,14 +171,12 @@ def test_every_form_becomes_integers(form: str, tmp_path: Path) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
-    "Leaky default": (lambda: leaky(**SOFT), "subtracts after the leak, a chip before it; retrain with reset"),
     "Leaky subtract at once": (lambda: leaky(1.0, **SPENT), "never spends a membrane above twice the threshold; ret"),
     "Leaky none": (lambda: leaky(reset_mechanism="none"), "never resets; retrain with .* or end in a Linear"),
     "Synaptic late": (lambda: synaptic(**LATE), "loses the input of the step after a spike, which a chip does not; re"),
     "Synaptic default": (lambda: synaptic(**SOFT), "subtracts after the leak"),
     "Synaptic at once": (lambda: synaptic(1.0, **SPENT), "never spends"),
     "RLeaky late": (lambda: rleaky(**LATE), "loses the input of the step after a spike"),
-    "RLeaky default": (lambda: rleaky(**SOFT), "subtracts after the leak"),
     "RLeaky at once": (lambda: rleaky(beta=1.0, **SPENT), "never spends"),
     "RSynaptic zero": (lambda: rsynaptic(**HARD), "does not reset its state in snnTorch 1.0.0; retrain with RLeaky"),
     "RSynaptic late": (lambda: rsynaptic(**LATE), "loses the input .* retrain with RLeaky, or with"),
