@@ -13,9 +13,10 @@ Gradients go through time by STBP with the surrogate of Eq. 5.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,12 +24,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from neuroprivacy.errors import ConfigurationError
-from neuroprivacy.nets import SpikingNet
+from neuroprivacy.nets import Spiking, SpikingGraph, SpikingNet
 from neuroprivacy.nets.spiking import spiking_input
 from neuroprivacy.progress import Progress, silent
 from neuroprivacy.storage import digest
 from neuroprivacy.train.fit import FitSettings, fit
 from neuroprivacy.train.network import shifted
+
+Network = TypeVar("Network", SpikingNet, SpikingGraph, SpikingNet | SpikingGraph)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,16 +54,16 @@ class EncryptionSettings:
 
 
 def encrypt(
-    net: SpikingNet,
+    net: Network,
     *,
-    teacher: nn.Sequential,
+    teacher: nn.Module,
     samples: NDArray[np.float32],
     settings: EncryptionSettings | None = None,
     state_folder: Path | None = None,
     resume: bool = False,
     device: str = "cpu",
     progress: Progress = silent,
-) -> tuple[SpikingNet, dict[str, Any]]:
+) -> tuple[Network, dict[str, Any]]:
     """Retrain a converted network so that its weights are no longer the ANN's.
 
     Args:
@@ -80,9 +83,7 @@ def encrypt(
         raise ConfigurationError(
             f"samples: shape {samples.shape[1:]} is not the network's {net.spec.model.input_shape}"
         )
-    trained = SpikingNet(net.spec)
-    trained.load_state_dict(net.state_dict())
-    trained.to(device)
+    trained = deepcopy(net).to(device)
     teacher = teacher.to(device).eval()
     images = torch.from_numpy(np.array(samples, np.float32))
     torch.manual_seed(chosen.fit.seed)
@@ -113,7 +114,7 @@ def encrypt(
     return trained, {"loss": history, "readout_scale": scale, "weights": weight_change(net, trained)}
 
 
-def _identity(net: SpikingNet, teacher: nn.Module, images: Tensor, chosen: EncryptionSettings) -> str:
+def _identity(net: Spiking, teacher: nn.Module, images: Tensor, chosen: EncryptionSettings) -> str:
     """Digest of all that a retraining run depends on beside its fit settings."""
     tensors = [*net.state_dict().values(), *teacher.state_dict().values(), images]
     described = repr((net.spec, chosen.mix, chosen.temperature, chosen.shift)).encode()
@@ -130,7 +131,7 @@ def distillation_loss(own: Tensor, teacher: Tensor, *, mix: float, temperature: 
 
 
 @torch.no_grad()
-def readout_scale(net: SpikingNet, teacher: nn.Sequential, images: Tensor, *, chunk: int = 50) -> float:
+def readout_scale(net: Spiking, teacher: nn.Module, images: Tensor, *, chunk: int = 50) -> float:
     """c that brings centred readouts nearest to centred ANN logits: Σ z U / Σ U²."""
     net.eval()
     readout = torch.cat([net(spiking_input(part, spec=net.spec)).readout for part in torch.split(images, chunk)])
@@ -141,7 +142,7 @@ def readout_scale(net: SpikingNet, teacher: nn.Sequential, images: Tensor, *, ch
     return float((logits * readout).sum()) / power if power > 0 else 1.0 / net.spec.steps
 
 
-def weight_change(before: SpikingNet, after: SpikingNet) -> dict[str, dict[str, float]]:
+def weight_change(before: Spiking, after: Spiking) -> dict[str, dict[str, float]]:
     """Parameter name -> relative distance and cosine between two networks' weights."""
     old = dict(before.named_parameters())
     table: dict[str, dict[str, float]] = {}

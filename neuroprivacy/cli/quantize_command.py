@@ -32,6 +32,7 @@ def command(
 ) -> None:  # fmt: skip
     """Train SNN on with rounded weights and the target's integer neurons: what is trained is what is deployed."""
     from neuroprivacy.data import load_dataset
+    from neuroprivacy.errors import ConfigurationError
     from neuroprivacy.nets import SpikingNet, check_device, load_checkpoint, save_checkpoint
     from neuroprivacy.provenance import provenance
     from neuroprivacy.train import FitSettings, accuracy, train
@@ -39,7 +40,12 @@ def command(
 
     check_device(device)
     data = load_dataset(dataset, data_root=data_root)
-    start = load_checkpoint(snn).spiking.quantized(weight_bits, state_target=target)  # type: ignore[arg-type]
+    trained = load_checkpoint(snn).spiking
+    if not isinstance(trained, SpikingNet):
+        raise ConfigurationError(
+            "model: training on integers takes networks of our families; lower this one with --calibration instead"
+        )
+    start = trained.quantized(weight_bits, state_target=target)  # type: ignore[arg-type]
     settings = FitSettings(epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, threads=threads)
     with progress_bars() as bars:
         net = train(

@@ -158,7 +158,9 @@ class ImageNetwork:
     def _station(self, place: Path, make: Callable[[], SpikingNet]) -> SpikingNet:
         """The network of a folder, made if it is not there or was made otherwise."""
         if (place / "made.json").exists() and read_json(place / "made.json").get("key") == self.key:
-            return load_checkpoint(place).spiking
+            found = load_checkpoint(place).spiking
+            assert isinstance(found, SpikingNet)
+            return found
         net = make()
         save_checkpoint(net, place)
         write_json(place / "made.json", {"key": self.key})

@@ -14,7 +14,7 @@ from neuroprivacy.conversion import convert
 from neuroprivacy.data import Dataset
 from neuroprivacy.encryption import encrypt
 from neuroprivacy.experiments.settings import DeploymentSettings
-from neuroprivacy.nets import Ann, SpikingNet, load_checkpoint, save_checkpoint, set_threads
+from neuroprivacy.nets import Ann, Spiking, SpikingNet, load_checkpoint, save_checkpoint, set_threads
 from neuroprivacy.progress import Progress
 from neuroprivacy.storage import digest, read_json, write_json
 from neuroprivacy.synthesis import SyntheticSet, load_synthetic, synthesize
@@ -65,7 +65,7 @@ def make_networks(
         seconds[name] = round(time.perf_counter() - begun, 2)
         return result
 
-    def make_ann(place: Path) -> Ann | SpikingNet:
+    def make_ann(place: Path) -> Ann | Spiking:
         """Train and keep the ANN."""
         net = train(
             settings.model, dataset=dataset, settings=settings.training, state_folder=place, resume=resume,
@@ -111,7 +111,7 @@ def make_networks(
     chain = [*chain, settings.synthesis]
     synthetic = station("synthetic", chain, load_synthetic, make_synthetic)
     chain = [*chain, settings.conversion, settings.steps, settings.reset, settings.coding]
-    converted = station("converted", chain, lambda p: load_checkpoint(p).spiking, make_converted)
+    converted: SpikingNet = station("converted", chain, lambda p: load_checkpoint(p).spiking, make_converted)
     chain = [*chain, settings.encryption]
     encrypted = station("encrypted", chain, lambda p: load_checkpoint(p).spiking, make_encrypted)
     begun = time.perf_counter()

@@ -110,7 +110,7 @@ def row_graph(net: RowNet) -> nir.NIRGraph:
         ("readout", "output"),
     ]  # fmt: skip
     info = GraphInfo(dt_s=dt_s, reset="hard", readout="membrane", steps=net.inputs)
-    return nir.NIRGraph(nodes=nodes, edges=edges, metadata=info.to_metadata())
+    return nir.NIRGraph(nodes=nodes, edges=edges, metadata=info.to_metadata(), type_check=False)
 
 
 def _weights(layer: nn.Module) -> tuple[NDArray[np.float32], dict[str, Any]]:

@@ -71,7 +71,10 @@ def to_nir(net: nn.Module, *, input_shape: Sequence[int] | None = None, dt_s: fl
     info = GraphInfo(dt_s=dt_s, reset=spec.reset, readout=spec.readout, coding=spec.coding, steps=spec.steps,
         readout_beta=spec.beta, schedule=spec.schedule,
     )  # fmt: skip
-    return nir.NIRGraph(nodes=nodes, edges=list(itertools.pairwise(chain)), metadata=info.to_metadata())
+    # nir takes one side of a kernel for both; shapes are inferred by our own reader.
+    return nir.NIRGraph(
+        nodes=nodes, edges=list(itertools.pairwise(chain)), metadata=info.to_metadata(), type_check=False
+    )
 
 
 def _array(tensor: torch.Tensor) -> NDArray[np.float32]:

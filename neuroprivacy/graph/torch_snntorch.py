@@ -99,7 +99,7 @@ def snntorch_to_nir(module: nn.Module, *, input_shape: Shape, dt_s: float = DEFA
         readout="spike_count" if all(fires) else "membrane",
         readout_beta=None if all(fires) else 1.0,
     )
-    return nir.NIRGraph(nodes=nodes, edges=edges, metadata=info.to_metadata())
+    return nir.NIRGraph(nodes=nodes, edges=edges, metadata=info.to_metadata(), type_check=False)
 
 
 def _without_norms(wiring: Wiring) -> Wiring:

@@ -43,7 +43,7 @@ def spiking_graph_to_nir(net: SpikingGraph, *, dt_s: float = DEFAULT_DT_S) -> ni
     info = GraphInfo(dt_s=dt_s, reset=spec.reset, readout=spec.readout, coding=spec.coding, steps=spec.steps,
         readout_beta=spec.beta, schedule=spec.schedule,
     )  # fmt: skip
-    return nir.NIRGraph(nodes=writing.nodes, edges=writing.edges, metadata=info.to_metadata())
+    return nir.NIRGraph(nodes=writing.nodes, edges=writing.edges, metadata=info.to_metadata(), type_check=False)
 
 
 class _Writing:

@@ -9,10 +9,14 @@ from neuroprivacy.nets.spiking import SpikingNet, SpikingOutput, SpikingSpec
 from neuroprivacy.nets.spiking_graph import SpikingGraph, Step
 from neuroprivacy.nets.surrogate import Surrogate, surrogate_names
 
+#: Any spiking network of ours.
+Spiking = SpikingNet | SpikingGraph
+
 __all__ = [
     "Ann",
     "Checkpoint",
     "ModelSpec",
+    "Spiking",
     "SpikingGraph",
     "SpikingNet",
     "SpikingNeuron",

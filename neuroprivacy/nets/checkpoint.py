@@ -19,7 +19,9 @@ from torch import nn
 
 from neuroprivacy.errors import BadFile, ConfigurationError, NeuroPrivacyError
 from neuroprivacy.nets import families, spiking
+from neuroprivacy.nets.graph_checkpoint import describe_graph, graph_from
 from neuroprivacy.nets.spiking import SpikingNet
+from neuroprivacy.nets.spiking_graph import SpikingGraph
 from neuroprivacy.storage import digest, read_bytes, read_json, write_bytes, write_json
 
 FORMAT = 2
@@ -34,7 +36,7 @@ class Checkpoint:
     """A network with what is known about it.
 
     Attributes:
-        net: the ANN (`nn.Sequential`) or `SpikingNet`, in eval mode.
+        net: the ANN (`nn.Sequential`), `SpikingNet` or `SpikingGraph`, in eval mode.
         info: how it came to be: data set, seed, versions, accuracy.
     """
 
@@ -42,13 +44,13 @@ class Checkpoint:
     info: Mapping[str, Any]
 
     @property
-    def spiking(self) -> SpikingNet:
+    def spiking(self) -> SpikingNet | SpikingGraph:
         """The network, if it is a spiking one.
 
         Raises:
             ConfigurationError: it is an ANN.
         """
-        if not isinstance(self.net, SpikingNet):
+        if not isinstance(self.net, SpikingNet | SpikingGraph):
             raise ConfigurationError("model: this is an ANN where a spiking network is needed; run convert first")
         return self.net
 
@@ -70,13 +72,15 @@ def save_checkpoint(
     """Write a network; the weights first, so that a folder with a `model.json` is complete.
 
     Args:
-        net: a `SpikingNet`, or an ANN together with its `spec`.
+        net: a `SpikingNet` or `SpikingGraph`, or an ANN together with its `spec`.
         folder: is made if needed.
         spec: of an ANN.
         info: plain values to store with it.
     """
     if isinstance(net, SpikingNet):
         kind, described = "spiking", net.spec.describe()
+    elif isinstance(net, SpikingGraph):
+        kind, described = "spiking-graph", describe_graph(net)
     elif spec is not None:
         kind, described = "ann", spec.describe()
     else:
@@ -143,7 +147,7 @@ def ann_spec(folder: Path) -> families.ModelSpec:
     described = _described(path)
     try:
         spec = described["spec"]
-        return families.spec_from(spec["model"] if described["kind"] == "spiking" else spec)
+        return families.spec_from(spec if described["kind"] == "ann" else spec["model"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadFile(path, f"does not describe a network ({error})") from error
 
@@ -162,6 +166,8 @@ def _described(path: Path) -> dict[str, Any]:
 def _build(described: Mapping[str, Any], tensors: Mapping[str, Any]) -> nn.Module:
     """A fresh network of that description, which has no more layers than there are tensors."""
     spec = described["spec"]
+    if described["kind"] == "spiking-graph":
+        return graph_from(spec)
     hidden = (spec["model"] if described["kind"] == "spiking" else spec)["hidden"]
     if len(hidden) > len(tensors):
         raise ValueError(f"{len(hidden)} hidden layers and {len(tensors)} tensors")

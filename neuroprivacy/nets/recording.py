@@ -7,11 +7,12 @@ import torch
 from numpy.typing import NDArray
 
 from neuroprivacy.nets.spiking import SpikingNet
+from neuroprivacy.nets.spiking_graph import SpikingGraph
 
 
 @torch.no_grad()
 def recorded_spikes(
-    net: SpikingNet, values: NDArray[np.int64], *, scale: float, split: bool = False
+    net: SpikingNet | SpikingGraph, values: NDArray[np.int64], *, scale: float, split: bool = False
 ) -> dict[str, NDArray[np.uint8]]:
     """Spikes of every layer.
 
@@ -32,5 +33,6 @@ def recorded_spikes(
     device = next(net.parameters()).device
     x = torch.from_numpy(real).to(device).swapaxes(0, 1)
     x = x.reshape(*x.shape[:2], *net.spec.model.input_shape)
-    spikes = net(x, schedule="ideal", record=True).spikes
+    ideal = {"schedule": "ideal"} if isinstance(net, SpikingNet) else {}  # a SpikingGraph knows no other
+    spikes = net(x, record=True, **ideal).spikes
     return {name: s.swapaxes(0, 1).flatten(2).cpu().numpy().astype(np.uint8) for name, s in spikes.items()}

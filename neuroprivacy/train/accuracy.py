@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from neuroprivacy.encoding import Encoder, encode
-from neuroprivacy.nets import SpikingNet
+from neuroprivacy.nets import Spiking
 
 
 @torch.no_grad()
@@ -18,7 +18,7 @@ def logits(net: nn.Module, images: NDArray[np.float32], *, batch_size: int = 250
     A spiking network gets exactly the integers that `encode` gives its deployed form, scaled to real units.
 
     Args:
-        net: ANN or SpikingNet.
+        net: ANN, SpikingNet or SpikingGraph.
         images: (samples, *shape) in [0, 1].
         batch_size: samples at once.
         seed: of the encoder.
@@ -28,7 +28,7 @@ def logits(net: nn.Module, images: NDArray[np.float32], *, batch_size: int = 250
     found = []
     for first in range(0, len(images), batch_size):
         batch = images[first : first + batch_size]
-        if isinstance(net, SpikingNet):
+        if isinstance(net, Spiking):
             spec = net.spec
             encoder = Encoder(coding=spec.coding, steps=1 if spec.coding == "direct" else spec.steps, seed=seed)
             scale = encoder.port(batch.shape[1:]).scale

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from neuroprivacy.data import Dataset
-from neuroprivacy.nets import ModelSpec, SpikingNet, SpikingSpec, build_ann
+from neuroprivacy.nets import ModelSpec, Spiking, SpikingNet, SpikingSpec, build_ann
 from neuroprivacy.nets.spiking import Schedule, spiking_input
 from neuroprivacy.progress import Progress, silent
 from neuroprivacy.storage import digest
@@ -28,12 +28,12 @@ def train(
     settings: FitSettings,
     spiking: Mapping[str, Any] | None = None,
     schedule: Schedule = "ideal",
-    start: nn.Sequential | SpikingNet | None = None,
+    start: nn.Sequential | Spiking | None = None,
     state_folder: Path | None = None,
     resume: bool = False,
     device: str = "cpu",
     progress: Progress = silent,
-) -> nn.Sequential | SpikingNet:
+) -> nn.Sequential | Spiking:
     """Train a network on the training split of `dataset`.
 
     Args:
@@ -51,7 +51,7 @@ def train(
         The trained network on the CPU, in eval mode.
     """
     torch.manual_seed(settings.seed)
-    net: nn.Sequential | SpikingNet
+    net: nn.Sequential | Spiking
     if start is not None:
         net = deepcopy(start)
     else:
@@ -60,7 +60,7 @@ def train(
 
     def loss(x: Tensor, y: Tensor) -> Tensor:
         """Cross-entropy of the network's outputs; a spiking readout is divided by T."""
-        if isinstance(net, SpikingNet):
+        if isinstance(net, Spiking):
             readout = net(spiking_input(x, spec=net.spec)).readout / net.spec.steps
             return nn.functional.cross_entropy(readout, y)
         return nn.functional.cross_entropy(net(x), y)

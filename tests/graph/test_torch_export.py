@@ -14,6 +14,7 @@ from neuroprivacy.errors import UnsupportedNode
 from neuroprivacy.graph import GraphInfo, load_nir, read_info, save_nir
 from neuroprivacy.graph.metadata import DEFAULT_DT_S, PREFIX
 from neuroprivacy.graph.torch_export import to_nir
+from neuroprivacy.lower import lower
 from neuroprivacy.lower.discretize import derive_dt, discretize
 from neuroprivacy.nets import SpikingNet, SpikingSpec, model_spec
 
@@ -156,3 +157,14 @@ def test_snntorch_reads_our_file_and_fires_the_same(tmp_path: Path) -> None:
             total += spikes
     assert expected.sum() > 0
     assert torch.equal(total, expected)
+
+
+def test_a_kernel_that_is_not_square_survives_the_file(tmp_path: Path) -> None:
+    """nir's own check takes one side of a kernel for both, and refuses such networks."""
+    import snntorch
+
+    conv = nn.Conv2d(1, 3, (3, 1), padding=(1, 0))
+    options = {"beta": 0.5, "init_hidden": True, "reset_mechanism": "zero", "reset_delay": False}
+    net = nn.Sequential(conv, snntorch.Leaky(**options), nn.Flatten(), nn.Linear(48, 2))
+    graph = load_nir(save_nir(to_nir(net, input_shape=(1, 4, 4)), tmp_path / "a.nir"))
+    assert lower(graph, target="loihi2").program.layers[0].shape == (3, 4, 4)
