@@ -62,7 +62,7 @@ class ImageNetwork:
         target: the chip; training at a width computes its integer neurons.
         seed: of training.
         folder: where its stations are kept.
-        key: of everything that the stations depend on.
+        keys: of everything that the float network depends on, and the ones that are trained on at a width.
     """
 
     network: Network
@@ -71,7 +71,7 @@ class ImageNetwork:
     target: str
     seed: int
     folder: Path
-    key: str
+    keys: tuple[str, str]
 
     @property
     def title(self) -> str:
@@ -110,7 +110,7 @@ class ImageNetwork:
             )  # fmt: skip
             return self._fitted(net.spec.model, settings, place, start=start)
 
-        return self._station(place, make)
+        return self._station(place, self.keys[1], make)
 
     def trained(self) -> SpikingNet:
         """The float spiking network."""
@@ -130,7 +130,7 @@ class ImageNetwork:
             )  # fmt: skip
             return self._fitted(start.spec.model, settings, place, start=start)
 
-        return self._station(place, from_ann if self.network.ann_epochs else from_scratch)
+        return self._station(place, self.keys[0], from_ann if self.network.ann_epochs else from_scratch)
 
     def _ann(self) -> Ann:
         """The ANN that the spiking network starts from; both reset rules share it."""
@@ -155,13 +155,13 @@ class ImageNetwork:
         assert isinstance(made, SpikingNet)
         return made
 
-    def _station(self, place: Path, make: Callable[[], SpikingNet]) -> SpikingNet:
+    def _station(self, place: Path, key: str, make: Callable[[], SpikingNet]) -> SpikingNet:
         """The network of a folder, made if it is not there or was made otherwise."""
-        if (place / "made.json").exists() and read_json(place / "made.json").get("key") == self.key:
+        if (place / "made.json").exists() and read_json(place / "made.json").get("key") == key:
             found = load_checkpoint(place).spiking
             assert isinstance(found, SpikingNet)
             return found
         net = make()
         save_checkpoint(net, place)
-        write_json(place / "made.json", {"key": self.key})
+        write_json(place / "made.json", {"key": key})
         return net

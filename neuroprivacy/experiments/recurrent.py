@@ -30,7 +30,9 @@ from neuroprivacy.nets.surrogate import Surrogate
 from neuroprivacy.storage import read_json, write_bytes, write_json
 from neuroprivacy.train.fit import FitSettings, fit
 
-ALPHA, BETA, READOUT_BETA, THETA = 0.6, 0.9, 0.95, 1.0
+#: Decays that 12 bits hold: what a chip can compute is best trained.
+ALPHA, BETA, READOUT_BETA = 1 - 1638 / 4096, 1 - 410 / 4096, 1 - 205 / 4096
+THETA = 1.0
 
 
 class RowNet(nn.Module):
@@ -143,7 +145,7 @@ class RowNetwork:
     data: Dataset
     seed: int
     folder: Path
-    key: str
+    keys: tuple[str, str]
 
     @property
     def title(self) -> str:
@@ -158,11 +160,13 @@ class RowNetwork:
         """The float network."""
         torch.manual_seed(self.seed)
         net = RowNet(inputs=self.data.sample_shape[2], hidden=self.settings.hidden, classes=self.data.num_classes)
-        return self._fitted(net, self.settings.epochs, self.settings.lr, self.folder / "float")
+        return self._fitted(net, self.settings.epochs, self.settings.lr, self.folder / "float", self.keys[0])
 
     def trained_at(self, net: RowNet, bits: WeightBits, place: Path) -> RowNet:
         """The network, trained on with its weights rounded to that width."""
-        return self._fitted(net.quantized(bits), self.settings.quantized_epochs, self.settings.quantized_lr, place)
+        return self._fitted(
+            net.quantized(bits), self.settings.quantized_epochs, self.settings.quantized_lr, place, self.keys[1]
+        )
 
     def outputs(self, net: RowNet, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Of the float network."""
@@ -180,10 +184,10 @@ class RowNetwork:
         """Of the integers."""
         return run(artifact, spikes=rows(images).astype(np.int64)).prediction
 
-    def _fitted(self, net: RowNet, epochs: int, lr: float, place: Path) -> RowNet:
+    def _fitted(self, net: RowNet, epochs: int, lr: float, place: Path, key: str) -> RowNet:
         """Trained, or taken up."""
         path, made = place / "weights.safetensors", place / "made.json"
-        if made.exists() and read_json(made).get("key") == self.key:
+        if made.exists() and read_json(made).get("key") == key:
             net.load_state_dict(safetensors.torch.load(path.read_bytes()))
             return net.eval()
         settings = FitSettings(
@@ -192,8 +196,8 @@ class RowNetwork:
         fit(
             net, torch.from_numpy(rows(self.data.train_images)), torch.from_numpy(self.data.train_labels.copy()),
             loss=lambda x, y: nn.functional.cross_entropy(net(x) / x.shape[1], y), settings=settings,
-            state_folder=place, resume=True, identity=self.key,
+            state_folder=place, resume=True, identity=key,
         )  # fmt: skip
         write_bytes(path, safetensors.torch.save(net.state_dict()))
-        write_json(made, {"key": self.key})
+        write_json(made, {"key": key})
         return net.eval()
