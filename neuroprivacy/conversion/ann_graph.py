@@ -23,8 +23,8 @@ from neuroprivacy.nets import Step
 
 Shape = tuple[int, ...]
 _PASSING = {
-    "identity", "dropout", "dropout1d", "dropout2d", "dropout3d", "alphadropout", "featurealphadropout", "contiguous",
-    "clone", "detach", "float", "double",
+    "identity", "quantidentity", "dropout", "dropout1d", "dropout2d", "dropout3d", "alphadropout",
+    "featurealphadropout", "contiguous", "clone", "detach", "float", "double",
 }  # fmt: skip
 _SIZES = {"size", "dim", "numel"}
 _ADDS = {"add", "iadd"}
@@ -119,7 +119,7 @@ def trace_ann(module: nn.Module, *, input_shape: Shape) -> AnnGraph:
     Raises:
         UnsupportedNode: the forward cannot be traced, or a layer or function of it has no spiking form.
     """
-    own = deepcopy(module).cpu().float().eval()
+    own = _real(module)
     tracer = _Tracer()
     if tracer.is_leaf_module(own, ""):
         own = nn.Sequential(own)
@@ -139,10 +139,11 @@ def must_compute_the_same(graph: AnnGraph, module: nn.Module, images: Tensor) ->
     Raises:
         UnsupportedNode: they differ, which in-place operations and layers with a forward of their own can cause.
     """
-    own = deepcopy(module).cpu().float().eval()
+    own = _real(module)
     x = images[:_COMPARED]
     with torch.no_grad():
         expected = own(x)
+    expected = getattr(expected, "value", expected)  # brevitas hands tensors on with their scale if it is told to
     found = graph.run(x)[graph.steps[-1].name]
     if found.shape == expected.shape:
         difference = float((found - expected).abs().max()) / max(float(expected.abs().max()), 1e-30)
@@ -157,6 +158,16 @@ def must_compute_the_same(graph: AnnGraph, module: nn.Module, images: Tensor) ->
     )
 
 
+def _real(module: nn.Module) -> nn.Module:
+    """A copy in which brevitas rounds weights alone: activations become spikes, whatever their width was."""
+    own = deepcopy(module).cpu().float().eval()
+    for part in own.modules():
+        proxy = getattr(part, "act_quant", None)
+        if proxy is not None:
+            proxy.disable_quant = True
+    return own
+
+
 class _Tracer(fx.Tracer):
     """Keeps the lines of the forward, for refusals."""
 
@@ -166,7 +177,8 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Layers stay whole; containers and the user's own modules are looked into."""
-        return hasattr(m, "quant_weight") or super().is_leaf_module(m, module_qualified_name)
+        foreign = type(m).__module__.startswith("brevitas.")
+        return foreign or super().is_leaf_module(m, module_qualified_name)
 
 
 class _Walker:
@@ -226,10 +238,14 @@ class _Walker:
         kind = type(module).__name__
         if _plain_name(kind) in _PASSING:
             return source
-        if hasattr(module, "quant_weight"):
-            raise UnsupportedNode(f"{where}: its weights are quantized; convert the real ones, then quantize and train")
+        for part in ("input_quant", "bias_quant", "output_quant") if hasattr(module, "quant_weight") else ():
+            if getattr(module, part).is_quant_enabled:
+                raise UnsupportedNode(
+                    f"{where}: {part} is on; quantized weights are taken over, activations become spikes; set "
+                    f"{part}=None"
+                )
         shape = self.steps[source].shape
-        if isinstance(module, nn.ReLU):
+        if isinstance(module, nn.ReLU) or kind == "QuantReLU":
             return self._step(where, "relu", (source,), shape)
         if isinstance(module, nn.AdaptiveAvgPool2d):
             module = _even_pool(where, module, shape)

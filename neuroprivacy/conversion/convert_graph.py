@@ -27,6 +27,7 @@ from neuroprivacy.conversion.ann_graph import AnnGraph
 from neuroprivacy.conversion.thresholds import _FRACTIONS, ThresholdMethod, _rate, _statistic
 from neuroprivacy.errors import ConfigurationError
 from neuroprivacy.nets import SpikingGraph, SpikingNeuron, SpikingSpec, Step
+from neuroprivacy.nets.quantized import weight_unit
 from neuroprivacy.nets.spiking_graph import Scale
 
 
@@ -100,6 +101,8 @@ class _Making:
         if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
             with torch.no_grad():
                 module.weight.mul_(worth)
+                if (unit := weight_unit(module)) is not None:
+                    unit.mul_(worth)  # the integers stay as they are
             worth = 1.0
         given = self.now[source]
         with torch.no_grad():

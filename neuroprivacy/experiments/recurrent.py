@@ -25,7 +25,7 @@ from neuroprivacy.data import Dataset
 from neuroprivacy.graph.metadata import DEFAULT_DT_S, WEIGHT_SCALE, GraphInfo
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.nets.neuron import scan
-from neuroprivacy.nets.quantized import WeightBits, quantized_layer
+from neuroprivacy.nets.quantized import WeightBits, computed_weight, quantized_layer, weight_unit
 from neuroprivacy.nets.surrogate import Surrogate
 from neuroprivacy.storage import read_json, write_bytes, write_json
 from neuroprivacy.train.fit import FitSettings, fit
@@ -117,11 +117,8 @@ def row_graph(net: RowNet) -> nir.NIRGraph:
 
 def _weights(layer: nn.Module) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """What a layer computes with, and the unit on which it lies, as metadata."""
-    quantized: Any = getattr(layer, "quant_weight", None)
-    if quantized is None:
-        return layer.weight.numpy().astype(np.float32), {}  # type: ignore[operator]
-    found = quantized()
-    return found.value.numpy(), {WEIGHT_SCALE: found.scale.numpy().reshape(-1)}
+    unit = weight_unit(layer)
+    return computed_weight(layer).numpy(), {} if unit is None else {WEIGHT_SCALE: unit.numpy().reshape(-1)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

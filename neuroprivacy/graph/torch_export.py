@@ -22,6 +22,7 @@ from torch import nn
 from neuroprivacy.errors import ConfigurationError, UnsupportedNode
 from neuroprivacy.graph.metadata import DEFAULT_DT_S, WEIGHT_SCALE, GraphInfo
 from neuroprivacy.nets import SpikingGraph, SpikingNet, SpikingNeuron
+from neuroprivacy.nets.quantized import computed_weight, weight_unit
 
 
 def to_nir(net: nn.Module, *, input_shape: Sequence[int] | None = None, dt_s: float = DEFAULT_DT_S) -> nir.NIRGraph:
@@ -83,11 +84,8 @@ def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
 
 def _weight(module: nn.Linear | nn.Conv1d | nn.Conv2d) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """The weights that a layer computes with, and the unit on which they lie if they are quantized, as metadata."""
-    quantized = getattr(module, "quant_weight", None)
-    if quantized is None:
-        return _array(module.weight), {}
-    found = quantized()
-    return _array(found.value), {WEIGHT_SCALE: _array(found.scale).reshape(-1)}
+    unit = weight_unit(module)
+    return _array(computed_weight(module)), {} if unit is None else {WEIGHT_SCALE: _array(unit).reshape(-1)}
 
 
 def _node(name: str, module: nn.Module, shape: tuple[int, ...], dt_s: float) -> nir.NIRNode:

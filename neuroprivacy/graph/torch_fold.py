@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from neuroprivacy.errors import UnsupportedNode
+from neuroprivacy.nets.quantized import computed_weight, state_unit, weight_unit
 
 Weighted = nn.Linear | nn.Conv1d | nn.Conv2d
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
@@ -19,7 +20,7 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 @torch.no_grad()
 def plain_copy(layer: Weighted) -> Weighted:
-    """A layer as torch.nn has it, with the weights that it computes with, whatever makes them."""
+    """A layer as torch.nn has it, with the weights that it computes with, and the unit of their grid if it has one."""
     bias = layer.bias is not None
     copy: Weighted
     if isinstance(layer, nn.Linear):
@@ -31,7 +32,9 @@ def plain_copy(layer: Weighted) -> Weighted:
             dilation=layer.dilation, groups=layer.groups, bias=bias,
         )  # fmt: skip
     copy.to(device=layer.weight.device, dtype=layer.weight.dtype)
-    copy.weight.copy_(layer.weight)
+    copy.weight.copy_(computed_weight(layer))
+    if (unit := weight_unit(layer)) is not None:
+        state_unit(copy, unit)
     if copy.bias is not None and layer.bias is not None:
         copy.bias.copy_(layer.bias)
     return copy.eval()
@@ -53,7 +56,7 @@ def folded(where: str, before: object, norm: nn.BatchNorm1d | nn.BatchNorm2d) ->
         raise UnsupportedNode(
             f"{where}: batch norm does not follow a convolution or linear layer of its own; it cannot be folded"
         )
-    if hasattr(before, "quant_weight"):
+    if weight_unit(before) is not None:
         raise UnsupportedNode(
             f"{where}: batch norm would take the quantized weights before it off their grid; fold it first, then "
             "quantize and train on"

@@ -98,9 +98,11 @@ def _node(name: str, module: nn.Module, shape: tuple[int, ...], dt_s: float) -> 
     if not isinstance(module, nn.Conv1d):
         return torch_export._node(name, module, shape, dt_s)
     bias = module.bias if module.bias is not None else torch.zeros(module.out_channels)
+    weight, unit = torch_export._weight(module)
     return nir.Conv1d(
+        metadata=unit,
         input_shape=int(shape[1]),
-        weight=torch_export._array(module.weight),
+        weight=weight,
         stride=int(module.stride[0]),
         padding=module.padding if isinstance(module.padding, str) else int(module.padding[0]),
         dilation=int(module.dilation[0]),

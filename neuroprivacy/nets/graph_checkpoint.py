@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from neuroprivacy.errors import ConfigurationError
 from neuroprivacy.nets.neuron import SpikingNeuron
+from neuroprivacy.nets.quantized import state_unit, weight_unit
 from neuroprivacy.nets.spiking import spec_from
 from neuroprivacy.nets.spiking_graph import Scale, SpikingGraph, Step
 from neuroprivacy.nets.surrogate import Surrogate
@@ -71,6 +73,8 @@ def _described(name: str, module: nn.Module) -> dict[str, Any]:
     values = {field: getattr(module, field) for field in _FIELDS[type(module)]}
     if isinstance(module, _WITH_BIAS):
         values["bias"] = module.bias is not None
+        unit = weight_unit(module)
+        values["unit"] = None if unit is None else list(unit.shape)
     return {"layer": type(module).__name__, **values}
 
 
@@ -84,4 +88,8 @@ def _made(described: Mapping[str, Any]) -> nn.Module:
         return SpikingNeuron(surrogate=surrogate, **values)
     if kind not in _MAKERS:
         raise ConfigurationError(f"checkpoint: {kind!r} is no layer that can be made; choose {', '.join(_MAKERS)}")
-    return _MAKERS[kind](**values)
+    unit = values.pop("unit", None)
+    made = _MAKERS[kind](**values)
+    if unit is not None:
+        state_unit(made, torch.zeros(unit))
+    return made

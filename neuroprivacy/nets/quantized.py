@@ -15,6 +15,8 @@ from neuroprivacy.errors import ConfigurationError
 
 WeightBits = int | Literal["ternary"]
 _FRACTIONS = 60
+#: Buffer of a plain layer that holds the unit of its weights.
+_UNIT = "weight_unit"
 
 
 def check_weight_bits(bits: WeightBits | None) -> None:
@@ -83,6 +85,19 @@ def fit_scale(layer: Any) -> None:
 
 
 def weight_unit(layer: nn.Module) -> Tensor | None:
-    """What one integer of a quantized layer's weights is worth, a scalar; None for other layers."""
+    """What one integer of a layer's weights is worth, a scalar or one per output channel; None if there is no grid."""
     quantized = getattr(layer, "quant_weight", None)
-    return None if quantized is None else quantized().scale.detach()
+    unit: Tensor | None = getattr(layer, _UNIT, None) if quantized is None else quantized().scale.detach()
+    return unit
+
+
+def computed_weight(layer: nn.Module) -> Tensor:
+    """The weights that a layer computes with, whatever makes them."""
+    quantized = getattr(layer, "quant_weight", None)
+    found: Tensor = layer.weight if quantized is None else quantized().value  # type: ignore[assignment]
+    return found.detach()
+
+
+def state_unit(layer: nn.Module, unit: Tensor) -> None:
+    """Say of a plain layer that its weights lie on the grid of that unit; kept with its state."""
+    layer.register_buffer(_UNIT, unit.clone())

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from neuroprivacy.graph import load_nir, read_info, save_nir
 from neuroprivacy.graph.torch_export import to_nir
 from neuroprivacy.lower import LowerOptions, draft_of, lower
 from neuroprivacy.lower.float_run import run_float
-from neuroprivacy.nets import SpikingGraph
+from neuroprivacy.nets import SpikingGraph, load_checkpoint, save_checkpoint
 from neuroprivacy.nets.spiking import spiking_input
 
 STEPS = 32
@@ -496,11 +497,50 @@ def test_an_in_place_relu_whose_input_is_read_again_is_refused() -> None:
         convert(InPlace(), calibration=np.random.default_rng(0).random((20, 4), np.float32))
 
 
-def test_quantized_layers_are_refused() -> None:
-    from brevitas.nn import QuantLinear
+def quantized(*, per_channel: bool = False, **options: Any) -> nn.Sequential:
+    """An ANN of brevitas: 4-bit weights, 8-bit activations."""
+    import brevitas.nn as qnn
+    from brevitas.quant import Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
 
-    with pytest.raises(UnsupportedNode, match="0: its weights are quantized; convert the real ones, then quantize"):
-        trace_ann(nn.Sequential(QuantLinear(4, 3, bias=True), nn.ReLU()), input_shape=(4,))
+    kind = Int8WeightPerChannelFloat if per_channel else Int8WeightPerTensorFloat
+    width = {"weight_quant": kind, "weight_bit_width": 4}
+    return nn.Sequential(
+        qnn.QuantIdentity(bit_width=8), qnn.QuantConv2d(1, 4, 3, padding=1, bias=True, **width), qnn.QuantReLU(),
+        nn.AvgPool2d(2), nn.Flatten(), qnn.QuantLinear(64, 12, bias=False, **width), qnn.QuantReLU(bit_width=4),
+        qnn.QuantLinear(12, 3, bias=True, **{**width, **options}),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("per_channel", "target"), [(False, "loihi2-soft"), (True, "int8")])
+def test_quantized_weights_keep_their_integers(per_channel: bool, target: str, tmp_path: Path) -> None:
+    """Through conversion, checkpoint, NIR file and lowering; activations become spikes, whatever their width was."""
+    torch.manual_seed(3)
+    ann = quantized(per_channel=per_channel)
+    images = np.random.default_rng(0).random((60, 1, 8, 8), np.float32)
+    ann(torch.from_numpy(images))  # brevitas learns the range of activations
+    ann.eval()
+    net = convert(ann, calibration=images, steps=8, coding="direct", reset="soft")
+    stored = load_checkpoint(save_checkpoint(net, tmp_path / "net")).spiking
+    graph = load_nir(save_nir(to_nir(stored), tmp_path / "net.nir"))
+    lowered = lower(graph, target=target, options=LowerOptions(weight_bits=4))
+    assert not any("grid" in str(remark) for remark in lowered.remarks)
+    layers = [module for module in ann if hasattr(module, "quant_weight")]
+    for layer, made in zip(lowered.program.layers, layers, strict=True):
+        found = made.quant_weight()
+        expected = torch.round(found.value / found.scale).detach().numpy().reshape(layer.edges[0].map.weight.shape)
+        np.testing.assert_array_equal(layer.edges[0].map.weight, expected)
+
+
+def test_quantizers_that_spikes_cannot_take_over_are_refused() -> None:
+    from brevitas.quant import Int8ActPerTensorFloat
+
+    with pytest.raises(UnsupportedNode, match=r"^7: output_quant is on; quantized weights are taken over, activations"):
+        trace_ann(quantized(output_quant=Int8ActPerTensorFloat), input_shape=(1, 8, 8))
+    normed = nn.Sequential(*list(quantized())[:2], nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(256, 2))
+    with pytest.raises(
+        UnsupportedNode, match="2: batch norm would take the quantized weights before it off their grid"
+    ):
+        trace_ann(normed.eval(), input_shape=(1, 8, 8))
 
 
 def test_a_result_of_another_shape_is_refused() -> None:
