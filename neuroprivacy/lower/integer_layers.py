@@ -27,7 +27,7 @@ def integer_layers(draft: Draft, target: TargetSpec) -> tuple[Layer, ...]:
     """
     for layer in draft.layers:
         _must_be_common(layer, target, whole=layer.name in draft.outputs)
-    return tuple(_layer(layer, target) for layer in draft.layers)
+    return tuple(integer_layer(layer, target) for layer in draft.layers)
 
 
 def _must_be_common(layer: DraftLayer, target: TargetSpec, *, whole: bool) -> None:
@@ -43,7 +43,8 @@ def _must_be_common(layer: DraftLayer, target: TargetSpec, *, whole: bool) -> No
             )
 
 
-def _layer(layer: DraftLayer, target: TargetSpec) -> Layer:
+def integer_layer(layer: DraftLayer, target: TargetSpec) -> Layer:
+    """One of them, whose constants the target has."""
     per_neuron = np.repeat(layer.lsb, layer.size // layer.lsb.size) if layer.lsb.size > 1 else layer.lsb
     if not layer.fires:
         threshold = np.array([target.threshold_max])

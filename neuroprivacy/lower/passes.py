@@ -1,6 +1,6 @@
 """The order of lowering, in one place.
 
-graph ─ flatten, collect ─► draft ─ DRAFT_PASSES, quantize, split_populations ─► draft
+graph ─ flatten, collect ─► draft ─ DRAFT_PASSES, quantize, split_populations, send_bias ─► draft
 draft ─ integer_layers ─► layers ─ align_bias ─► Program
 Program ─ check_capacity, check_decay, audit_ranges ─► remarks
 """
@@ -34,6 +34,7 @@ from neuroprivacy.lower.integer_layers import integer_layers
 from neuroprivacy.lower.normalize_thresholds import normalize_thresholds
 from neuroprivacy.lower.quantize import Quantization, quantize
 from neuroprivacy.lower.round_weights import ROUNDINGS, Rounding, WeightBits, weight_grid
+from neuroprivacy.lower.send_bias import send_bias
 from neuroprivacy.lower.split_populations import split_populations
 from neuroprivacy.lower.split_signed_input import split_signed_input
 from neuroprivacy.program import Layer, Program
@@ -155,6 +156,8 @@ def lower(
     )  # fmt: skip
     draft, groups = quantize(draft, spec, how)
     draft = split_populations(draft, groups)
+    if info.schedule != "chip":
+        draft = send_bias(draft, spec, bits)
     depth = draft.depth or {}
     layers, remarks = integer_layers(draft, spec), draft.remarks
     if info.schedule != "chip":  # a network that was trained with the chip's own bias timing must keep it

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from neuroprivacy.backend import Record, check_inputs
 from neuroprivacy.errors import DoesNotFit
+from neuroprivacy.lower import LowerOptions, lower
 from neuroprivacy.lower.align_bias import align_bias, initial_state
 from neuroprivacy.program import DenseMap, Edge, Layer, Port, Program
 from neuroprivacy.reference import run_reference
 from neuroprivacy.target import load_target, target_from_dict
+from neuroprivacy.trace import trace
 
 LOIHI = load_target("loihi2")
 #: The same arithmetic on a chip whose edges cost nothing.
@@ -154,17 +156,61 @@ def test_a_start_beyond_the_membrane_does_not_exist() -> None:
     assert works.tolist() == [False]
 
 
-def test_what_cannot_be_aligned_is_reported(maker, lowered) -> None:
+def test_what_cannot_be_aligned_is_sent(maker, lowered) -> None:
     first, second = maker.linear(4, 5), maker.linear(3, 4, bias=[-400.0, 2, -350])
     graph = maker.chain(5, {"a": first, "n": maker.neurons(4), "b": second, "m": maker.neurons(3)}, 3)
     found = lowered(graph)
     (remark,) = found.remarks
     assert str(remark) == (
-        "m: bias of neurons 0, 2 cannot be aligned (2 of 3); they run uncorrected; train with schedule='chip', or use "
-        "smaller negative biases"
+        "m: the bias of 2 neurons would act before their first input; 4 neurons that fire in every step send it; it "
+        "costs their spikes; smaller negative biases need none"
     )
-    assert found.program.layer("m").v_init.tolist() == [0, -256, 0]
+    layer = found.program.layer("m")
+    assert layer.bias.tolist() == [0, 128, 0]
+    assert layer.v_init.tolist() == [0, -256, 0]
+    sent = layer.edges[-1]
+    assert (sent.source, sent.delay) == ("m.bias", 2)
+    np.testing.assert_array_equal(sent.map.weight, [[-127, -127, -127, -19], [0] * 4, [-127, -127, -96, 0]])
     assert not lowered(graph, "int8").remarks
+
+
+@pytest.mark.parametrize("target", ["loihi2", "loihi2-soft"])
+@pytest.mark.parametrize("seed", range(4))
+def test_sent_biases_are_those_of_the_network_without_latency(seed: int, target: str, maker, lowered, ran) -> None:
+    """Large biases of either sign, several layers deep, convolutions among them: every spike, current and membrane."""
+    rng = np.random.default_rng(seed)
+    conv = maker.conv(maker.weights(3, 2, 3, 3), (5, 5), padding=1, bias=rng.integers(-900, 400, 3).astype(float))
+    nodes = {
+        "c": conv, "k": maker.neurons(3, 5, 5), "p": maker.pool(nir.SumPool2d, (2, 2)), "f": maker.flatten(3, 2, 2),
+        "a": maker.linear(8, 12, bias=rng.integers(-900, 400, 8).tolist()), "n": maker.neurons(8),
+        "b": maker.linear(4, 8, bias=rng.integers(-900, 400, 4).tolist()), "m": maker.neurons(4),
+    }  # fmt: skip
+    graph = maker.chain((2, 5, 5), nodes, 4)
+    found = lowered(graph, target, populations=1)
+    assert any(layer.name.endswith(".bias") for layer in found.program.layers)
+    flat = target_from_dict({**load_target(target).to_dict(), "name": "flat", "edge_delay_min": 0}, where="test")
+    plain = lower(graph, target=flat, options=LowerOptions(populations=1))
+    x = maker.spikes(3, 30, 50)
+    one, other = ran(plain.program, x), ran(found.program, x)
+    for layer in plain.program.layers:
+        late = found.draft.depth[layer.name]
+        for kind in ("layer_spikes", "states_v"):
+            shifted = getattr(other, kind)[layer.name][:, late : late + 30]
+            np.testing.assert_array_equal(shifted, getattr(one, kind)[layer.name])
+        assert not other.layer_spikes[layer.name][:, :late].any()
+    assert one.layer_spikes["k"].any()
+    result = trace(found, between=("float", "reference"), inputs={"input": x})
+    assert all(layer.differing == 0 for layer in result.layers)
+
+
+def test_what_neither_helps_is_reported() -> None:
+    layer = layer_with([-641, 2, -700])
+    (aligned,), (remark,) = align_bias((layer,), {layer.name: 2}, LOIHI)
+    assert str(remark) == (
+        f"{layer.name}: bias of neurons 0, 2 cannot be aligned (2 of 3); they run uncorrected; train with "
+        "schedule='chip', or use smaller negative biases"
+    )
+    assert aligned.v_init.tolist() == [0, -4, 0]
 
 
 @pytest.mark.parametrize("beta", [1.0, 0.9])
