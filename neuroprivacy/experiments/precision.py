@@ -36,7 +36,9 @@ from neuroprivacy.provenance import machine, versions
 from neuroprivacy.storage import digest, read_json, write_json, write_text
 
 #: Training images that choose scales and rounding where there is calibration.
-CALIBRATION = 400
+CALIBRATION = 1000
+#: Most populations of a layer.
+POPULATIONS = 8
 NETWORKS: dict[str, Network | Rows] = {
     "mnist": Network(dataset="mnist", family="convnet", steps=8, epochs=4),
     "fashion-mnist": Network(dataset="fashion-mnist", family="convnet", steps=8, epochs=6, quantized_epochs=2),
@@ -130,7 +132,9 @@ def measure(
         used = subject.trained_at(net, bits, folder / way.replace(", ", "-").replace(" ", "")) if trained else net
         graph = subject.graph(used)
         given = subject.calibration(graph, data.train_images[:CALIBRATION]) if calibrated else None
-        lowered = lower(graph, target=target, options=LowerOptions(weight_bits=bits, calibration=given))
+        lowered = lower(
+            graph, target=target, options=LowerOptions(weight_bits=bits, calibration=given, populations=POPULATIONS)
+        )
         artifact = build(lowered.program, backend="fixedpoint", folder=folder / "program")
         prediction = subject.predicted(artifact, data.test_images)
         result = {
