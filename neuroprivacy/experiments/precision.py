@@ -12,14 +12,12 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import nir
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from neuroprivacy.backend import Artifact, build
@@ -31,6 +29,7 @@ from neuroprivacy.kernels.dynamics import Reset
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.lower import LowerOptions, lower
 from neuroprivacy.nets import set_threads
+from neuroprivacy.nets.noise import noisy
 from neuroprivacy.nets.quantized import WeightBits
 from neuroprivacy.provenance import machine, versions
 from neuroprivacy.storage import digest, read_json, write_json, write_text
@@ -162,17 +161,6 @@ def _subject(
     return ImageNetwork(
         network=network, data=data, reset=reset, target=TARGETS[reset], seed=seed, folder=folder, keys=keys
     )
-
-
-def noisy(net: torch.nn.Module, size: float) -> torch.nn.Module:
-    """A copy whose weights have Gaussian noise of `size` times their layer's root mean square added; seed 0."""
-    changed = deepcopy(net)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for weight in changed.parameters():
-            if weight.ndim > 1:
-                weight.add_(size * weight.square().mean().sqrt() * torch.randn(weight.shape, generator=generator))
-    return changed
 
 
 def page(found: Sequence[dict[str, Any]], *, command: str) -> str:

@@ -1,0 +1,69 @@
+"""The precision experiment on little data: it runs, keeps what it made, and its recurrent network is its NIR graph."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from neuroprivacy.data import Dataset, load_dataset
+from neuroprivacy.experiments import precision
+from neuroprivacy.experiments.image_network import Network
+from neuroprivacy.experiments.recurrent import Rows, rows
+from neuroprivacy.graph.torch_rows import row_graph
+from neuroprivacy.lower import LowerOptions, draft_of, lower
+from neuroprivacy.lower.float_run import run_float
+from neuroprivacy.nets.row_net import row_logits, row_net
+
+
+@pytest.fixture
+def little(monkeypatch: pytest.MonkeyPatch) -> None:
+    digits = load_dataset("digits")
+
+    def load(name: str, *, data_root: Path | None) -> Dataset:
+        """A few digits."""
+        return dataclasses.replace(
+            digits, train_images=digits.train_images[:96], train_labels=digits.train_labels[:96],
+            test_images=digits.test_images[:40], test_labels=digits.test_labels[:40],
+        )  # fmt: skip
+
+    monkeypatch.setattr(precision, "load_dataset", load)
+    monkeypatch.setattr(precision, "CALIBRATION", 20)
+    small = {"dataset": "digits", "epochs": 1, "quantized_epochs": 1}
+    monkeypatch.setitem(precision.NETWORKS, "mnist", Network(family="convnet", steps=4, width=0.5, **small))
+    monkeypatch.setitem(precision.NETWORKS, "mnist-rows", Rows(hidden=16, batch_size=32, **small))
+
+
+@pytest.mark.parametrize("name", ["mnist", "mnist-rows"])
+def test_it_measures_keeps_and_writes(name: str, little: None, tmp_path: Path) -> None:
+    ways = ("8 bits", "4 bits, calibrated", "4 bits, trained")
+    options = {"reset": "hard", "seed": 0, "folder": tmp_path / "run", "data_root": None}
+    found = precision.measure(name, ways=ways, **options)
+    again = precision.measure(name, ways=ways, **options)
+    assert found["ways"] == again["ways"]
+    assert set(found["sensitivity"]) == {str(size) for size in precision.NOISE}
+    assert found["ways"]["4 bits, trained"]["differing_from_itself"] <= 4
+    text = precision.page([found], command="x")
+    assert text.count("not run") == len(precision.WAYS) - len(ways)
+    assert found["title"] in text
+
+
+def test_the_recurrent_network_is_its_graph() -> None:
+    """Spikes of the hidden layer and predictions, float against float; and the loop costs one step."""
+    net = row_net(inputs=8, hidden=24, classes=4, seed=0)
+    with torch.no_grad():
+        net.cell.weight.mul_(3)  # type: ignore[operator]
+    x = (np.random.default_rng(0).random((20, 12, 8)) < 0.4).astype(np.float32)
+    draft, _ = draft_of(row_graph(net), options=LowerOptions())
+    run = run_float(draft, {"input": x.astype(np.int64)})
+    assert 0.02 < run.spikes["hidden"].mean() < 0.6
+    np.testing.assert_allclose(run.v["readout"][:, -1], row_logits(net, x), rtol=1e-3, atol=1e-3)
+    program = lower(row_graph(net), target="loihi2").program
+    assert (program.latency, program.readout) == (2, "membrane")
+    assert any(edge.source == layer.name for layer in program.layers for edge in layer.edges) or len(program.layers) > 2
+
+
+def test_rows_are_pixels_above_one_half() -> None:
+    images = np.array([[[[0.2, 0.6], [0.5, 1.0]]]], np.float32)
+    assert rows(images).tolist() == [[[0.0, 1.0], [0.0, 1.0]]]
