@@ -58,16 +58,16 @@ def conv_apply(
     Returns:
         (samples, out channels, rows, columns).
     """
-    out_channels, in_per_group, *kernel = weight.shape
-    seen = conv_patches(x, kernel=(kernel[0], kernel[1]), stride=stride, padding=padding, dilation=dilation)
+    out_channels, in_per_group, kernel_rows, kernel_columns = weight.shape
+    kernel = (kernel_rows, kernel_columns)
+    seen = conv_patches(x, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
     samples, (rows, columns) = len(x), seen.shape[4:]
+    kernels = weight.reshape(groups, out_channels // groups, in_per_group, kernel_rows, kernel_columns)
     # Kernel positions first: matrices that lie dense are multiplied by BLAS where they hold floats.
-    by_position = np.ascontiguousarray(
-        weight.reshape(groups, out_channels // groups, in_per_group, *kernel).transpose(3, 4, 0, 1, 2)
-    )
+    by_position = np.ascontiguousarray(kernels.transpose(3, 4, 0, 1, 2))
     total = np.zeros((samples, groups, out_channels // groups, rows * columns), x.dtype)
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
+    for i in range(kernel_rows):
+        for j in range(kernel_columns):
             flat = seen[:, :, i, j].reshape(samples, groups, in_per_group, rows * columns)
             total += np.matmul(by_position[i, j], flat)
     return total.reshape(samples, out_channels, rows, columns)
