@@ -43,6 +43,14 @@ def must_be_small(where: str, columns: int, rows: int) -> None:
         )
 
 
+def fresh_name(name: str, taken: set[str]) -> str:
+    """That name, or one like it that nothing has; it is taken then."""
+    while name in taken:
+        name += "'"
+    taken.add(name)
+    return name
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ConvShape:
     """A convolution's options; see `neuroprivacy.program.ConvMap`."""

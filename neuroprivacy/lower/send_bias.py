@@ -16,7 +16,7 @@ import numpy as np
 from neuroprivacy.errors import Issue
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.lower.align_bias import initial_state
-from neuroprivacy.lower.draft import ConvShape, Draft, DraftEdge, DraftLayer
+from neuroprivacy.lower.draft import ConvShape, Draft, DraftEdge, DraftLayer, fresh_name
 from neuroprivacy.lower.integer_layers import integer_layer
 from neuroprivacy.lower.round_weights import WeightBits, weight_grid
 from neuroprivacy.target import TargetSpec
@@ -45,10 +45,7 @@ def send_bias(draft: Draft, target: TargetSpec, bits: WeightBits) -> Draft:
         if not 0 < count <= _MOST:
             layers.append(layer)
             continue
-        name = f"{layer.name}.bias"
-        while name in taken:
-            name += "'"
-        taken.add(name)
+        name = fresh_name(f"{layer.name}.bias", taken)
         depth[name] = 0
         sending.append(_always_on(name, count, layer, target))
         whole = np.stack([_share(units, i, top) for i in range(count)], 1)

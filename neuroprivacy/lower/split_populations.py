@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroprivacy.kernels.formats import Int64
-from neuroprivacy.lower.draft import Draft, DraftEdge, DraftLayer
+from neuroprivacy.lower.draft import Draft, DraftEdge, DraftLayer, fresh_name
 from neuroprivacy.target import TargetSpec
 
 Number = TypeVar("Number", np.float64, np.int64)
@@ -49,7 +49,7 @@ def split_populations(draft: Draft, groups: Mapping[str, Int64]) -> Draft:
     for name, group in groups.items():
         if group.max(initial=0) > 0:
             chosen = [np.flatnonzero(group == i) for i in range(int(group.max()) + 1)]
-            parts[name] = {_fresh(f"{name}.{i + 1}", taken): channels for i, channels in enumerate(chosen)}
+            parts[name] = {fresh_name(f"{name}.{i + 1}", taken): channels for i, channels in enumerate(chosen)}
     if not parts:
         return draft
     layers, populations = [], {}
@@ -66,14 +66,6 @@ def split_populations(draft: Draft, groups: Mapping[str, Int64]) -> Draft:
         **draft.depth, **{name: draft.depth[whole] for whole, of in parts.items() for name in of}
     }  # fmt: skip
     return replace(draft, layers=tuple(layers), depth=depth, populations=populations)
-
-
-def _fresh(name: str, taken: set[str]) -> str:
-    """A name that nothing has; it is taken then."""
-    while name in taken:
-        name += "'"
-    taken.add(name)
-    return name
 
 
 def _population(layer: DraftLayer, name: str, channels: Int64, count: int) -> DraftLayer:
