@@ -16,7 +16,7 @@ import numpy as np
 from neuroprivacy.errors import Issue
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.lower.align_bias import initial_state
-from neuroprivacy.lower.draft import ConvShape, Draft, DraftEdge, DraftLayer, fresh_name
+from neuroprivacy.lower.draft import ConvShape, Draft, DraftEdge, DraftLayer, Float64, fresh_name
 from neuroprivacy.lower.integer_layers import integer_layer
 from neuroprivacy.lower.round_weights import WeightBits, weight_grid
 from neuroprivacy.target import TargetSpec
@@ -50,7 +50,8 @@ def send_bias(draft: Draft, target: TargetSpec, bits: WeightBits) -> Draft:
         sending.append(_always_on(name, count, layer, target))
         whole = np.stack([_share(units, i, top) for i in range(count)], 1)
         edge = DraftEdge(source=name, weight=whole * layer.lsb[0], delay=depth[layer.name], whole=whole)
-        layers.append(replace(layer, edges=(*layer.edges, edge), bias=layer.bias - units * layer.lsb[0]))
+        bias = _trained_bias(layer, target) - units * layer.lsb[0]
+        layers.append(replace(layer, edges=(*layer.edges, edge), bias=bias))
         what = (
             f"the bias of {np.count_nonzero(units)} neurons would act before their first input; {count} neurons that "
             "fire in every step send it"
@@ -66,6 +67,17 @@ def _units_to_send(layer: DraftLayer, target: TargetSpec, idle: int) -> Int64:
         return np.zeros(layer.size, np.int64)
     _, _, works = initial_state(integer_layer(layer, target), idle, target)
     return np.where(works, 0, np.rint(layer.bias / layer.lsb[0])).astype(np.int64)
+
+
+def _trained_bias(layer: DraftLayer, target: TargetSpec) -> Float64:
+    """The biases; of a network that was trained on its integers those of its register, which it was trained with.
+
+    Without the large ones the register would hold the others more finely.
+    """
+    if any(edge.grid is None for edge in layer.edges):
+        return layer.bias
+    register = integer_layer(layer, target).bias
+    return np.asarray(register * layer.lsb[0] / (1 << target.activation_shift), np.float64)
 
 
 def _share(units: Int64, index: int, top: int) -> Int64:

@@ -51,6 +51,26 @@ def test_spikes_of_training_are_those_of_the_program(bits: object, target: str, 
         np.testing.assert_array_equal(spikes, got[name][:, depth[name] : depth[name] + 10])
 
 
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("target", ["loihi2", "loihi2-soft"])
+def test_biases_that_are_sent_are_those_of_training(bits: int, target: str) -> None:
+    """Channels with a bias of minus twice the threshold, as batch norm leaves them."""
+    net = network(bits=bits, target=target, bias=True)
+    with torch.no_grad():
+        net.layers.conv2.bias[:3] = torch.tensor([-1.7, -2.3, 0.0113])  # type: ignore[union-attr,index]
+        net.layers.conv2.weight[:2] *= 12  # type: ignore[union-attr,index]
+    net = net.quantized(bits, state_target=target)  # the scales of these weights
+    lowered = lower(to_nir(net), target=target, options=LowerOptions(weight_bits=bits))
+    program = lowered.program
+    assert "act2.bias" in [layer.name for layer in program.layers]
+    x = check_inputs(program, encode_samples(program, np.random.default_rng(0).random((5, 1, 8, 8)).astype(np.float32)))
+    got = run_reference(program, x, record=Record(spikes=True)).layer_spikes or {}
+    depth = lowered.draft.depth or {}
+    for name, spikes in recorded_spikes(net, x["input"], scale=program.inputs[0].scale).items():
+        np.testing.assert_array_equal(spikes, got[name][:, depth[name] : depth[name] + 10])
+        assert spikes.any()
+
+
 def test_a_leak_is_computed_in_integers_too() -> None:
     net = network(bits=4, target="loihi2", beta=0.9)
     program = lower(to_nir(net), target="loihi2", options=LowerOptions(weight_bits=4)).program
