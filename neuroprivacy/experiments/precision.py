@@ -210,8 +210,8 @@ _CAVEAT = """
 - Where 0.1 % of noise on the weights changes about as many predictions as a bound allows, rounding to 8 bits cannot be
   expected to keep it: the float network itself does not know these answers. Compensated rounding changes fewer
   predictions than noise of the size that 8 bits leave, because it keeps the sums and not the weights.
-- Measured earlier, and not touched by rounding, for trained networks lie on their grid: MNIST trained at 4 bits 99.23 of
-  99.24 (soft), at 2 bits 98.77, ternary 98.87 (hard); Fashion-MNIST trained for one epoch at 4 bits 89.25 of 89.98
+- Measured earlier, and not touched by rounding, for trained networks lie on their grid: MNIST trained at 4 bits 99.23
+  of 99.24 (soft), at 2 bits 98.77, ternary 98.87 (hard); Fashion-MNIST trained for one epoch at 4 bits 89.25 of 89.98
   (hard), which misses 0.7 points by 0.03, and 90.25 of 90.95 (soft), which meets it.
 - A trained network may differ from its Program in a prediction where two outputs tie: the readout of training is summed
   in single precision. The recurrent network is trained with real states, which the chip rounds towards zero at every
