@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -158,7 +159,13 @@ def run(artifact: Artifact, *, spikes: Inputs | NDArray[Any], record: Record = R
         ConfigurationError: ports, shapes, types or values of `spikes` do not fit the Program.
     """
     checked = check_inputs(artifact.program, spikes)
-    return load_backend(artifact.backend).run(artifact, checked, record)
+    return _running(artifact.backend).run(artifact, checked, record)
+
+
+@cache
+def _running(name: str) -> Backend:
+    """The backend that runs artifacts of this name in this process: looking it up costs more than a small run."""
+    return load_backend(name)
 
 
 def check_inputs(program: Program, spikes: Inputs | NDArray[Any]) -> dict[str, Int64]:

@@ -1,20 +1,26 @@
-"""The compiled kernels: synaptic sums from events, then the neurons, for one layer over a range of steps.
+"""The compiled kernels: lists of events, synaptic sums, neurons, over a range of layers and steps.
 
-The accumulator is channels-last, so that the targets of one event lie side by side. All arithmetic of the neurons is
-int64. Samples are spread over threads; none of them shares anything that is written.
+All of them are here because numba's cache watches only the file of the function that it compiled. Everything runs on
+one core; `engine.py` spreads samples, or parts of a layer, over threads.
+
+A layer's neurons lie channels-last, so that the targets of one event lie side by side. Accumulators are as narrow as
+the sums of this step are proved to fit; integers of the neurons are 32 or 64 bits wide, as the plan has proved.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
+from numpy.typing import NDArray
 
-from neuroprivacy_fixedpoint.plan import CONV, EDGE
+from neuroprivacy_fixedpoint.columns import BLOCK, CONV, EDGE, LAYER
 
-_KIND, _FROM_INPUT, _SOURCE = EDGE["KIND"], EDGE["FROM_INPUT"], EDGE["SOURCE"]
-_SOURCE_SIZE, _DELAY, _WEIGHTS = EDGE["SOURCE_SIZE"], EDGE["DELAY"], EDGE["WEIGHTS"]
+_KIND, _GRADED, _SOURCE, _SOURCE_SIZE, _DELAY = (
+    EDGE[n] for n in ("KIND", "GRADED", "SOURCE", "SOURCE_SIZE", "DELAY")
+)  # fmt: skip
+_WEIGHTS, _LARGEST, _REACH = (EDGE[n] for n in ("WEIGHTS", "LARGEST", "REACH"))
 _CHANNELS, _HEIGHT, _WIDTH = EDGE["CHANNELS"], EDGE["HEIGHT"], EDGE["WIDTH"]
-_POOLED_HEIGHT, _POOLED_WIDTH = EDGE["POOLED_HEIGHT"], EDGE["POOLED_WIDTH"]
+_POOLED, _POOLED_HEIGHT, _POOLED_WIDTH = EDGE["POOLED"], EDGE["POOLED_HEIGHT"], EDGE["POOLED_WIDTH"]
 _GROUP_IN, _GROUP_OUT = EDGE["GROUP_IN"], EDGE["GROUP_OUT"]
 _KERNEL_ROWS, _KERNEL_COLUMNS = EDGE["KERNEL_ROWS"], EDGE["KERNEL_COLUMNS"]
 _STRIDE_ROWS, _STRIDE_COLUMNS = EDGE["STRIDE_ROWS"], EDGE["STRIDE_COLUMNS"]
@@ -22,27 +28,74 @@ _PAD_ROWS, _PAD_COLUMNS = EDGE["PAD_ROWS"], EDGE["PAD_COLUMNS"]
 _DILATION_ROWS, _DILATION_COLUMNS = EDGE["DILATION_ROWS"], EDGE["DILATION_COLUMNS"]
 _POOL_ROWS, _POOL_COLUMNS = EDGE["POOL_ROWS"], EDGE["POOL_COLUMNS"]
 _POOL_STRIDE_ROWS, _POOL_STRIDE_COLUMNS = EDGE["POOL_STRIDE_ROWS"], EDGE["POOL_STRIDE_COLUMNS"]
+_FIRST_EDGE, _END_EDGE, _OFFSET, _STATE = (LAYER[n] for n in ("FIRST_EDGE", "END_EDGE", "OFFSET", "STATE"))
+_L_CHANNELS, _L_ROWS, _L_COLUMNS = LAYER["CHANNELS"], LAYER["ROWS"], LAYER["COLUMNS"]
+_SHORT, _STEADY, _KEEPS, _LEAKS = (LAYER[n] for n in ("SHORT", "STEADY", "KEEPS", "LEAKS"))
+_CONSTANTS = LAYER["THETA"]
+_SHIFT, _HALF, _LOWEST, _HIGHEST = (LAYER[n] for n in ("SHIFT", "HALF", "LOWEST", "HIGHEST"))
+_SOFT, _STRICT = LAYER["SOFT"], LAYER["STRICT"]
 
-#: Columns of the rule row handed to `advance`.
-RULE_COLUMNS = (
-    "ACTIVATION_SHIFT", "THRESHOLD_SHIFT", "DU_OFFSET", "KEEPS_CURRENT", "U_HALF", "V_LOWEST", "V_HIGHEST",
-    "STRICT", "SOFT", "FIRES",
-)  # fmt: skip
-_ONE = 4096
+#: Gathers the lowest bits of eight bytes into one byte, the first byte's highest.
+_GATHER = np.uint64(0x0102040810204080)
+_TOP = np.uint64(56)
+
+
+def _byte_tables() -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """For each gathered byte: which of eight bytes are one (the rest of the row is padding), and how many."""
+    places, counts = np.zeros((256, 8), np.int32), np.zeros(256, np.int64)
+    for value in range(256):
+        eight = np.array([(value >> k) & 1 for k in range(8)], np.uint8)
+        gathered = (int(eight.view(np.uint64)[0]) * int(_GATHER) >> 56) & 255
+        found = np.flatnonzero(eight)
+        places[gathered, : found.size] = found
+        counts[gathered] = found.size
+    return places, counts
+
+
+_PLACES, _COUNTS = _byte_tables()
 
 
 @njit(cache=True, nogil=True)
-def _toward_zero(product):  # type: ignore[no-untyped-def]
-    """tz: drop 12 fractional bits towards zero."""
-    return product >> 12 if product >= 0 else -((-product) >> 12)
+def _list_words(words, first, count, filled, index, found):  # type: ignore[no-untyped-def]
+    """Append the places of ones among 8 * count bytes, each 0 or 1; returns how many are listed then.
+
+    Two passes without branches: which words hold any (`filled` is scratch), then eight places of each are written and
+    as many kept as there are. Unsigned numbers spare the test for indices that count from the end.
+    """
+    begin, end = np.uint64(found), np.uint64(0)
+    for w in range(np.uint64(count)):
+        filled[end] = w
+        end = end + np.uint64(words[np.uint64(first) + w] != np.uint64(0))
+    for i in range(end):
+        word = np.uint64(filled[i])
+        mask = (words[np.uint64(first) + word] * _GATHER) >> _TOP
+        at = np.int32(word * np.uint64(8))
+        for k in range(np.uint64(8)):
+            index[begin + k] = np.int32(at + _PLACES[mask, k])
+        begin = begin + np.uint64(_COUNTS[mask])
+    return np.int64(begin)
 
 
 @njit(cache=True, nogil=True)
-def _collect(source, begin, size, index, value):  # type: ignore[no-untyped-def]
-    """List the non-zero entries of one step: branch-free, returns how many."""
+def _list_units(source, first, count, index, found):  # type: ignore[no-untyped-def]
+    """Append the places of small counts, each as often as it counts: branch-free but for values above one."""
+    for i in range(count):
+        x = source[first + i]
+        index[found] = i
+        found += x != 0
+        if x > 1:
+            for _ in range(x - 1):
+                index[found] = i
+                found += 1
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _list_values(source, size, index, value):  # type: ignore[no-untyped-def]
+    """List the non-zero entries of one step with their values; returns how many."""
     found = 0
     for i in range(size):
-        x = source[begin + i]
+        x = source[i]
         index[found] = i
         value[found] = x
         found += x != 0
@@ -50,193 +103,414 @@ def _collect(source, begin, size, index, value):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _add_dense(edge, weights, index, value, found, accumulator):  # type: ignore[no-untyped-def]
-    """Add one weight row per event."""
-    size = accumulator.size
-    base = edge[_WEIGHTS]
-    for k in range(found):
-        row = weights[base + index[k] * size : base + (index[k] + 1) * size]
-        x = value[k]
-        if x == 1:
-            for j in range(size):
-                accumulator[j] += row[j]
+def _pool(edge, source, pooled):  # type: ignore[no-untyped-def]
+    """Sum one step over pooling windows, channels-last."""
+    channels, width = edge[_CHANNELS], edge[_WIDTH]
+    target = 0
+    for row in range(edge[_POOLED_HEIGHT]):
+        for column in range(edge[_POOLED_WIDTH]):
+            into = pooled[target : target + channels]
+            into[:] = 0
+            for y in range(row * edge[_POOL_STRIDE_ROWS], row * edge[_POOL_STRIDE_ROWS] + edge[_POOL_ROWS]):
+                left = column * edge[_POOL_STRIDE_COLUMNS]
+                for x in range(left, left + edge[_POOL_COLUMNS]):
+                    first = (y * width + x) * channels
+                    of = source[first : first + channels]
+                    for c in range(channels):
+                        into[c] += of[c]
+            target += channels
+
+
+@njit(cache=True, nogil=True)
+def _list_positions(edge, source, words, first, filled, index, starts):  # type: ignore[no-untyped-def]
+    """Events of a convolution's source by position: which channels, `starts` (positions + 1); returns the most of one.
+
+    `source` and `words` are the same bytes; words are read where positions begin on one (`first` is the word then).
+    """
+    channels = edge[_CHANNELS]
+    positions = edge[_POOLED_HEIGHT] * edge[_POOLED_WIDTH]
+    found = most = 0
+    for p in range(positions):
+        starts[p] = found
+        before = found
+        if channels % 8 == 0 and not edge[_POOLED]:
+            found = _list_words(words, first + p * (channels // 8), channels // 8, filled, index, found)
         else:
-            for j in range(size):
-                accumulator[j] += row[j] * x
+            found = _list_units(source, p * channels, channels, index, found)
+        most = max(most, found - before)
+    starts[positions] = found
+    return most
 
 
 @njit(cache=True, nogil=True)
-def _pool(edge, index, value, found, pooled):  # type: ignore[no-untyped-def]
-    """Sum events over pooling windows into `pooled`, then list what is non-zero in place; returns how many."""
-    height, width = edge[_POOLED_HEIGHT], edge[_POOLED_WIDTH]
-    size = edge[_CHANNELS] * height * width
-    for i in range(size):
-        pooled[i] = 0
-    area = edge[_HEIGHT] * edge[_WIDTH]
+def _add_rows(weights, bases, first, end, offset, length, target, into):  # type: ignore[no-untyped-def]
+    """into[target ...] += the weights from bases[first ... end - 1] + offset on, `length` of each: four in one pass.
+
+    Unsigned numbers spare the tests that slices and indices from the end need.
+    """
+    k, last, size, to = np.uint64(first), np.uint64(end), np.uint64(length), np.uint64(target)
+    one, four = np.uint64(1), np.uint64(4)
+    while k + four <= last:
+        b0, b1 = np.uint64(bases[k] + offset), np.uint64(bases[k + one] + offset)
+        b2, b3 = np.uint64(bases[k + np.uint64(2)] + offset), np.uint64(bases[k + np.uint64(3)] + offset)
+        for j in range(size):
+            into[to + j] += weights[b0 + j] + weights[b1 + j] + weights[b2 + j] + weights[b3 + j]
+        k += four
+    if k + np.uint64(2) <= last:
+        b0, b1 = np.uint64(bases[k] + offset), np.uint64(bases[k + one] + offset)
+        for j in range(size):
+            into[to + j] += weights[b0 + j] + weights[b1 + j]
+        k += np.uint64(2)
+    if k < last:
+        b0 = np.uint64(bases[k] + offset)
+        for j in range(size):
+            into[to + j] += weights[b0 + j]
+
+
+@njit(cache=True, nogil=True)
+def _add_dense(weights, base, size, low, high, index, found, bases, into):  # type: ignore[no-untyped-def]
+    """Add the part low ... high - 1 of one weight row per event."""
     for k in range(found):
-        channel = index[k] // area
-        y = (index[k] - channel * area) // edge[_WIDTH]
-        x = index[k] - channel * area - y * edge[_WIDTH]
-        for row in range(
-            max(0, (y - edge[_POOL_ROWS]) // edge[_POOL_STRIDE_ROWS] + 1), y // edge[_POOL_STRIDE_ROWS] + 1
-        ):
-            if row >= height:
-                break
-            for column in range(
-                max(0, (x - edge[_POOL_COLUMNS]) // edge[_POOL_STRIDE_COLUMNS] + 1),
-                x // edge[_POOL_STRIDE_COLUMNS] + 1,
-            ):
-                if column >= width:
-                    break
-                pooled[(channel * height + row) * width + column] += value[k]
-    return _collect(pooled, 0, size, index, value)
+        bases[k] = index[k] * size
+    _add_rows(weights, bases, 0, found, base + low, high - low, 0, into)
 
 
 @njit(cache=True, nogil=True)
-def _add_conv(edge, weights, index, value, found, accumulator, channels, columns_out, rows_out):  # type: ignore[no-untyped-def]
-    """Scatter the kernel of each event."""
-    height, width = edge[_POOLED_HEIGHT], edge[_POOLED_WIDTH]
-    area = height * width
-    group_in, group_out = edge[_GROUP_IN], edge[_GROUP_OUT]
+def _add_dense_values(weights, base, size, low, high, index, value, found, into):  # type: ignore[no-untyped-def]
+    """The same for events with values."""
+    for k in range(found):
+        first = base + index[k] * size + low
+        row = weights[first : first + high - low]
+        x = value[k]
+        for j in range(high - low):
+            into[j] += row[j] * x
+
+
+@njit(cache=True, nogil=True)
+def _add_conv(edge, weights, index, starts, bases, low, high, columns_out, channels, into):  # type: ignore[no-untyped-def]
+    """Scatter the kernels of the events of each position into output rows low ... high - 1.
+
+    Where columns are neither strided, dilated nor grouped, the outputs of one kernel row lie side by side.
+    """
+    width = edge[_POOLED_WIDTH]
     kernel_rows, kernel_columns = edge[_KERNEL_ROWS], edge[_KERNEL_COLUMNS]
-    for k in range(found):
-        channel = index[k] // area
-        y = (index[k] - channel * area) // width
-        x = index[k] - channel * area - y * width
-        group = channel // group_in
-        amount = value[k]
-        base = edge[_WEIGHTS] + channel * kernel_rows * kernel_columns * group_out
-        top = y + edge[_PAD_ROWS]
-        left = x + edge[_PAD_COLUMNS]
-        reach_rows = (kernel_rows - 1) * edge[_DILATION_ROWS]
-        reach_columns = (kernel_columns - 1) * edge[_DILATION_COLUMNS]
-        # Only the outputs that this event reaches: a kernel as large as its input then costs one row, not all.
-        first_row = max(0, (top - reach_rows + edge[_STRIDE_ROWS] - 1) // edge[_STRIDE_ROWS])
-        first_column = max(0, (left - reach_columns + edge[_STRIDE_COLUMNS] - 1) // edge[_STRIDE_COLUMNS])
-        for row in range(first_row, min(rows_out - 1, top // edge[_STRIDE_ROWS]) + 1):
-            away = top - row * edge[_STRIDE_ROWS]
-            if away % edge[_DILATION_ROWS] != 0:
+    group_in, group_out = edge[_GROUP_IN], edge[_GROUP_OUT]
+    stride, dilation = edge[_STRIDE_COLUMNS], edge[_DILATION_COLUMNS]
+    side_by_side = stride == 1 and dilation == 1 and group_out == channels
+    of_channel = kernel_rows * kernel_columns * group_out
+    for p in range(edge[_POOLED_HEIGHT] * width):
+        first, end = starts[p], starts[p + 1]
+        if first == end:
+            continue
+        y = p // width
+        left = p - y * width + edge[_PAD_COLUMNS]
+        if side_by_side:
+            column = left - kernel_columns + 1
+            skipped = max(0, -column)
+            length = (min(kernel_columns, columns_out - column) - skipped) * group_out
+            if length <= 0:
                 continue
-            i = away // edge[_DILATION_ROWS]
-            for column in range(first_column, min(columns_out - 1, left // edge[_STRIDE_COLUMNS]) + 1):
-                aside = left - column * edge[_STRIDE_COLUMNS]
-                if aside % edge[_DILATION_COLUMNS] != 0:
+            for k in range(first, end):
+                bases[k] = index[k] * of_channel
+        for i in range(kernel_rows):
+            down = y + edge[_PAD_ROWS] - i * edge[_DILATION_ROWS]
+            if down < low * edge[_STRIDE_ROWS]:
+                break
+            row = down // edge[_STRIDE_ROWS]
+            if row >= high or row * edge[_STRIDE_ROWS] != down:
+                continue
+            line = ((row - low) * columns_out) * channels
+            kernel = edge[_WEIGHTS] + i * kernel_columns * group_out
+            if side_by_side:
+                target = line + (column + skipped) * channels
+                _add_rows(weights, bases, first, end, kernel + skipped * group_out, length, target, into)
+                continue
+            for j in range(kernel_columns):
+                aside = left - (kernel_columns - 1 - j) * dilation
+                column = aside // stride
+                if aside < 0 or column >= columns_out or column * stride != aside:
                     continue
-                j = aside // edge[_DILATION_COLUMNS]
-                first = base + (i * kernel_columns + j) * group_out
-                target = (row * columns_out + column) * channels + group * group_out
-                w = weights[first : first + group_out]
-                a = accumulator[target : target + group_out]
-                if amount == 1:
+                for k in range(first, end):
+                    w = weights[kernel + index[k] * of_channel + j * group_out :][:group_out]
+                    target = line + column * channels + index[k] // group_in * group_out
+                    a = into[target : target + group_out]
                     for o in range(group_out):
                         a[o] += w[o]
-                else:
-                    for o in range(group_out):
-                        a[o] += w[o] * amount
 
 
 @njit(cache=True, nogil=True)
-def _neurons(accumulator, u, v, threshold, du, dv, bias, rule, channels, fired, seen):  # type: ignore[no-untyped-def]
-    """One step of all neurons of a layer: writes u, v and spikes, and keeps extremes in `seen` (5)."""
-    shift, lift, offset, keeps, half = rule[0], rule[1], rule[2], rule[3], rule[4]
-    lowest, highest, strict, soft, fires = rule[5], rule[6], rule[7], rule[8], rule[9]
-    positions = accumulator.size // channels
-    top_a, top_u, top_v, wraps, saturations = seen[0], seen[1], seen[2], seen[3], seen[4]
-    for channel in range(channels):
-        for position in range(positions):
-            n = channel * positions + position
-            a = np.int64(accumulator[position * channels + channel])
-            top_a = max(top_a, abs(a))
-            current = a << shift
-            if keeps:
-                remaining = _ONE - (du[n if du.size > 1 else 0] + offset)
-                if remaining != 0:
-                    current += _toward_zero(u[n] * remaining)
-                if current > half:
-                    current -= 2 * half
-                    wraps += 1
-                elif current <= -half:
-                    current += 2 * half
-                    wraps += 1
-            u[n] = current
-            top_u = max(top_u, abs(current))
-            leak = dv[n if dv.size > 1 else 0]
-            membrane = v[n] if leak == 0 else _toward_zero(v[n] * (_ONE - leak))
-            membrane += current + bias[n]
-            if membrane > highest:
-                membrane = highest
-                saturations += 1
-            elif membrane < lowest:
-                membrane = lowest
-                saturations += 1
-            top_v = max(top_v, abs(membrane))
-            spike = np.uint8(0)
-            if fires:
-                theta = threshold[n if threshold.size > 1 else 0] << lift
-                if membrane > theta or (not strict and membrane == theta):
-                    spike = np.uint8(1)
-                    membrane = membrane - theta if soft else 0
-            v[n] = membrane
-            fired[n] = spike
-    seen[0], seen[1], seen[2], seen[3], seen[4] = top_a, top_u, top_v, wraps, saturations
+def _add_conv_values(edge, weights, index, value, found, low, high, columns_out, channels, into):  # type: ignore[no-untyped-def]
+    """The same for events with values; `index` counts (row, column, channel)."""
+    width, of_position = edge[_POOLED_WIDTH], edge[_CHANNELS]
+    kernel_rows, kernel_columns = edge[_KERNEL_ROWS], edge[_KERNEL_COLUMNS]
+    group_in, group_out = edge[_GROUP_IN], edge[_GROUP_OUT]
+    stride, dilation = edge[_STRIDE_COLUMNS], edge[_DILATION_COLUMNS]
+    for k in range(found):
+        p = index[k] // of_position
+        channel = index[k] - p * of_position
+        y = p // width
+        left = p - y * width + edge[_PAD_COLUMNS]
+        x = value[k]
+        for i in range(kernel_rows):
+            down = y + edge[_PAD_ROWS] - i * edge[_DILATION_ROWS]
+            if down < low * edge[_STRIDE_ROWS]:
+                break
+            row = down // edge[_STRIDE_ROWS]
+            if row >= high or row * edge[_STRIDE_ROWS] != down:
+                continue
+            first = edge[_WEIGHTS] + (channel * kernel_rows + i) * kernel_columns * group_out
+            for j in range(kernel_columns):
+                aside = left - (kernel_columns - 1 - j) * dilation
+                column = aside // stride
+                if aside < 0 or column >= columns_out or column * stride != aside:
+                    continue
+                target = ((row - low) * columns_out + column) * channels + channel // group_in * group_out
+                w = weights[first + j * group_out : first + (j + 1) * group_out]
+                a = into[target : target + group_out]
+                for o in range(group_out):
+                    a[o] += w[o] * x
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def advance(  # type: ignore[no-untyped-def]
-    begin, end, given, edges, weights, shape, offset, inputs, fired, u, v,
-    threshold, du, dv, bias, rule, seen, scratch, kind, keep_u, keep_v,
+@njit(cache=True, nogil=True)
+def _add_units(edge, layer, weights, low, high, index, starts, found, bases, into):  # type: ignore[no-untyped-def]
+    """Add the events of one edge that are ones."""
+    if edge[_KIND] == CONV:
+        _add_conv(edge, weights, index, starts, bases, low, high, layer[_L_COLUMNS], layer[_L_CHANNELS], into)
+    else:
+        line = layer[_L_COLUMNS] * layer[_L_CHANNELS]
+        size = line * layer[_L_ROWS]
+        _add_dense(weights, edge[_WEIGHTS], size, low * line, high * line, index, found, bases, into)
+
+
+@njit(cache=True, nogil=True)
+def _add_values(edge, layer, weights, low, high, index, value, found, into):  # type: ignore[no-untyped-def]
+    """Add the events of one edge that have values."""
+    if edge[_KIND] == CONV:
+        _add_conv_values(edge, weights, index, value, found, low, high, layer[_L_COLUMNS], layer[_L_CHANNELS], into)
+    else:
+        line = layer[_L_COLUMNS] * layer[_L_CHANNELS]
+        size = line * layer[_L_ROWS]
+        _add_dense_values(weights, edge[_WEIGHTS], size, low * line, high * line, index, value, found, into)
+
+
+@njit(cache=True, nogil=True)
+def _sum_step(  # type: ignore[no-untyped-def]
+    layer, edges, low, high, row, fired, words, graded, weights, index, starts, bases, value, short_sums, sums,
 ):  # fmt: skip
-    """Compute steps begin ... end-1 of one layer for all samples.
+    """Synaptic sums of one step for output rows low ... high - 1; returns whether `short_sums` holds them."""
+    size = (high - low) * layer[_L_COLUMNS] * layer[_L_CHANNELS]
+    single = layer[_END_EDGE] - layer[_FIRST_EDGE] == 1
+    short = layer[_SHORT] != 0
+    if short:
+        short_sums[:size] = 0
+    elif not single:
+        sums[:size] = 0
+    for e in range(layer[_FIRST_EDGE], layer[_END_EDGE]):
+        edge = edges[e]
+        past = row - edge[_DELAY]
+        if edge[_GRADED]:
+            source = graded[past, edge[_SOURCE] : edge[_SOURCE] + edge[_SOURCE_SIZE]]
+            if edge[_POOLED]:
+                _pool(edge, source, value)
+                # The list is written over its own source, never ahead of what is read.
+                found = _list_values(value, edge[_CHANNELS] * edge[_POOLED_HEIGHT] * edge[_POOLED_WIDTH], index, value)
+            else:
+                found = _list_values(source, edge[_SOURCE_SIZE], index, value)
+            if single:
+                sums[:size] = 0
+            _add_values(edge, layer, weights, low, high, index, value, found, sums)
+            continue
+        found = 0
+        if edge[_KIND] == CONV:
+            source8 = fired[past, edge[_SOURCE] : edge[_SOURCE] + edge[_SOURCE_SIZE]]
+            if edge[_POOLED]:
+                _pool(edge, source8, value)
+                most = _list_positions(edge, value, words[past], 0, bases, index, starts)
+            else:
+                most = _list_positions(edge, source8, words[past], edge[_SOURCE] // 8, bases, index, starts)
+        else:
+            found = _list_words(words[past], edge[_SOURCE] // 8, (edge[_SOURCE_SIZE] + 7) // 8, bases, index, 0)
+            most = found
+        if single and not short:
+            # No sum of this step can leave 16 bits if so many events, at most, of the largest weight reach one neuron.
+            short = most * edge[_REACH] * edge[_LARGEST] <= 32767
+            if short:
+                short_sums[:size] = 0
+            else:
+                sums[:size] = 0
+        if short:
+            _add_units(edge, layer, weights, low, high, index, starts, found, bases, short_sums)
+        else:
+            _add_units(edge, layer, weights, low, high, index, starts, found, bases, sums)
+    return short
+
+
+@njit(cache=True, nogil=True)
+def _decayed(x, keeps, kind):  # type: ignore[no-untyped-def]
+    """tz(x·keeps), 0 <= keeps <= 4096, within the width of `kind`: the upper and the lower 12 bits apart."""
+    size = kind(abs(x))
+    kept = kind(kind(kind(size >> 12) * keeps) + kind(kind(kind(size & 4095) * keeps) >> 12))
+    return kept if x >= 0 else kind(-kept)
+
+
+@njit(cache=True, nogil=True)
+def _neurons(sums, u, v, constants, layer, begin, fired, seen):  # type: ignore[no-untyped-def]
+    """One step of neurons begin ... begin + sums.size - 1 of a layer.
 
     Args:
-        begin, end: range of steps, from 0.
-        given: steps of input; later ones are silent.
-        edges, weights: the layer's plan.
-        shape: (channels, rows, columns) of the layer.
-        offset: where the layer's neurons begin in `fired`.
-        inputs: int32 (samples, given, input size).
-        fired: uint8 (samples, steps, neurons of the Program); this layer's part is written.
-        u, v: int64 (samples, neurons of the layer); written.
-        threshold, du, dv, bias: int64, as in the Program.
-        rule: int64, RULE_COLUMNS.
-        seen: int64 (samples, 5): extremes and overflows; written.
-        scratch: size of the event lists.
-        kind: an empty array of the accumulator's type.
-        keep_u, keep_v: int64 (samples, steps, neurons) to record states, or empty.
+        sums: synaptic sums.
+        u, v: state of these neurons, 32 or 64 bits; written.
+        constants: the least v that fires, bias, what u keeps and what v keeps; the layer knows where its own lie.
+        fired: uint8, written.
+        seen: extremes and overflows (5); written.
     """
-    samples, size = u.shape
-    channels, rows_out, columns_out = shape
-    for s in prange(samples):
-        accumulator = np.zeros(size, kind.dtype)
-        index = np.empty(scratch + 1, np.int64)
-        value = np.empty(scratch + 1, np.int32)
-        pooled = np.empty(scratch + 1, np.int32)
-        for t in range(begin, end):
-            accumulator[:] = 0
-            for e in range(edges.shape[0]):
-                edge = edges[e]
-                past = t - edge[_DELAY]
-                if past < 0:
-                    continue
-                if edge[_FROM_INPUT]:
-                    if past >= given:
-                        continue
-                    found = _collect(inputs[s, past], edge[_SOURCE], edge[_SOURCE_SIZE], index, value)
+    kind = v.dtype.type
+    shift = layer[_SHIFT]
+    half, lowest, highest = kind(layer[_HALF]), kind(layer[_LOWEST]), kind(layer[_HIGHEST])
+    soft, strict = kind(-layer[_SOFT]), kind(layer[_STRICT])
+    top_a, low_a = kind(seen[0]), kind(-seen[0])
+    top_u, low_u = kind(seen[1]), kind(-seen[1])
+    top_v, low_v = kind(seen[2]), kind(-seen[2])
+    wraps = saturations = np.int64(0)
+    for first in range(0, sums.size, BLOCK):
+        size = min(BLOCK, sums.size - first)
+        at = begin + first
+        # Offset and step of each constant: a step of 0 repeats one block for all neurons.
+        theta = constants[layer[_CONSTANTS] + at * layer[_CONSTANTS + 1] :][:size]
+        bias = constants[layer[_CONSTANTS + 2] + at * layer[_CONSTANTS + 3] :][:size]
+        of_u = constants[layer[_CONSTANTS + 4] + at * layer[_CONSTANTS + 5] :][:size]
+        of_v = constants[layer[_CONSTANTS + 6] + at * layer[_CONSTANTS + 7] :][:size]
+        a, uu, vv, out = sums[first:][:size], u[first:][:size], v[first:][:size], fired[first:][:size]
+        wrapped = saturated = np.int32(0)
+        if layer[_KEEPS]:
+            for j in range(size):
+                arrived = kind(a[j])
+                top_a, low_a = max(top_a, arrived), min(low_a, arrived)
+                current = kind(kind(arrived << shift) + _decayed(uu[j], of_u[j], kind))
+                held = current
+                if half != 0:
+                    held = kind(current - 2 * half) if current > half else current
+                    held = kind(current + 2 * half) if current <= -half else held
+                    wrapped += held != current
+                uu[j] = held
+                top_u, low_u = max(top_u, held), min(low_u, held)
+                free = kind(kind(_decayed(vv[j], of_v[j], kind) + held) + bias[j])
+                m = kind(min(max(free, lowest), highest))
+                saturated += m != free
+                top_v, low_v = max(top_v, m), min(low_v, m)
+                fires = m >= theta[j]
+                vv[j] = kind(kind(kind(m - theta[j]) + strict) & soft) if fires else m
+                out[j] = fires
+        elif layer[_LEAKS]:
+            for j in range(size):
+                arrived = kind(a[j])
+                top_a, low_a = max(top_a, arrived), min(low_a, arrived)
+                free = kind(kind(_decayed(vv[j], of_v[j], kind) + kind(arrived << shift)) + bias[j])
+                m = kind(min(max(free, lowest), highest))
+                saturated += m != free
+                top_v, low_v = max(top_v, m), min(low_v, m)
+                fires = m >= theta[j]
+                vv[j] = kind(kind(kind(m - theta[j]) + strict) & soft) if fires else m
+                out[j] = fires
+        else:
+            for j in range(size):
+                arrived = kind(a[j])
+                top_a, low_a = max(top_a, arrived), min(low_a, arrived)
+                free = kind(kind(vv[j] + kind(arrived << shift)) + bias[j])
+                m = kind(min(max(free, lowest), highest))
+                saturated += m != free
+                top_v, low_v = max(top_v, m), min(low_v, m)
+                fires = m >= theta[j]
+                vv[j] = kind(kind(kind(m - theta[j]) + strict) & soft) if fires else m
+                out[j] = fires
+        wraps += np.int64(wrapped)
+        saturations += np.int64(saturated)
+    seen[0] = max(np.int64(top_a), -np.int64(low_a))
+    seen[2] = max(np.int64(top_v), -np.int64(low_v))
+    seen[1] = max(np.int64(top_u), -np.int64(low_u)) if layer[_KEEPS] else seen[0] << shift
+    seen[3] += wraps
+    seen[4] += saturations
+
+
+@njit(cache=True, nogil=True)
+def _last_current(sums, u, shift):  # type: ignore[no-untyped-def]
+    """The current of neurons that keep none: what arrived in the last step."""
+    for j in range(sums.size):
+        u[j] = sums[j] << shift
+
+
+@njit(cache=True, nogil=True)
+def _same_input(layer, edges, row, graded):  # type: ignore[no-untyped-def]
+    """Whether every source of a layer that sees only graded inputs holds what it held a step before."""
+    for e in range(layer[_FIRST_EDGE], layer[_END_EDGE]):
+        edge = edges[e]
+        now, before = graded[row - edge[_DELAY]], graded[row - edge[_DELAY] - 1]
+        for i in range(edge[_SOURCE], edge[_SOURCE] + edge[_SOURCE_SIZE]):
+            if now[i] != before[i]:
+                return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def advance(  # type: ignore[no-untyped-def]
+    first_layer, end_layer, part, parts, begin, end, layers, edges, weights, constants, fired, graded, u, v, seen,
+    lists, value, short_sums, sums,
+):  # fmt: skip
+    """Compute rows begin ... end - 1 of the buffers for some layers and all samples.
+
+    Layers are computed one after another over all rows, while their weights are in cache; call it row by row for layers
+    that form a loop. It is compiled twice: for layers whose weights fit 8 bits and whose integers fit 32, and for any.
+
+    Args:
+        first_layer, end_layer: which layers.
+        part, parts: compute only this share of each layer's output rows.
+        begin, end: rows; enough earlier rows for every delay lie before them, and one more.
+        layers, edges: the plan, int64 (layers, LAYER) and (edges, EDGE).
+        weights: int8 or int32.
+        constants: of the neurons, int32 or int64.
+        fired: uint8 (samples, rows, bytes), 0 or 1: spiking inputs and layers; written.
+        graded: int32 (samples, rows, values): inputs with values.
+        u, v: int32 or int64 (samples, neurons); written.
+        seen: int64 (samples, layers, 5); written.
+        lists: int32 (3, events): scratch, likewise `value` (int32).
+        short_sums, sums: accumulators, int16 and int32, or one int64 for both.
+    """
+    index, starts, bases = lists[0], lists[1], lists[2]
+    for n in range(first_layer, end_layer):
+        layer = layers[n]
+        line = layer[_L_COLUMNS] * layer[_L_CHANNELS]
+        low, high = layer[_L_ROWS] * part // parts, layer[_L_ROWS] * (part + 1) // parts
+        size = (high - low) * line
+        if size == 0:
+            continue
+        state, offset = layer[_STATE] + low * line, layer[_OFFSET] + low * line
+        for s in range(fired.shape[0]):
+            words = fired[s].view(np.uint64)
+            own_u, own_v = u[s, state : state + size], v[s, state : state + size]
+            short = False
+            for row in range(begin, end):
+                if row == begin or not layer[_STEADY] or not _same_input(layer, edges, row, graded[s]):
+                    short = _sum_step(
+                        layer, edges, low, high, row, fired[s], words, graded[s], weights, index, starts, bases, value,
+                        short_sums, sums,
+                    )  # fmt: skip
+                out = fired[s, row, offset : offset + size]
+                if short:
+                    _neurons(short_sums[:size], own_u, own_v, constants, layer, low * line, out, seen[s, n])
                 else:
-                    found = _collect(fired[s, past], edge[_SOURCE], edge[_SOURCE_SIZE], index, value)
-                if edge[_KIND] == CONV:
-                    if (
-                        edge[_POOL_ROWS] * edge[_POOL_COLUMNS] * edge[_POOL_STRIDE_ROWS] * edge[_POOL_STRIDE_COLUMNS]
-                        != 1
-                    ):
-                        found = _pool(edge, index, value, found, pooled)
-                    _add_conv(edge, weights, index, value, found, accumulator, channels, columns_out, rows_out)
+                    _neurons(sums[:size], own_u, own_v, constants, layer, low * line, out, seen[s, n])
+            if not layer[_KEEPS]:
+                if short:
+                    _last_current(short_sums[:size], own_u, layer[_SHIFT])
                 else:
-                    _add_dense(edge, weights, index, value, found, accumulator)
-            _neurons(
-                accumulator, u[s], v[s], threshold, du, dv, bias, rule, channels,
-                fired[s, t, offset : offset + size], seen[s],
-            )  # fmt: skip
-            if keep_u.size:
-                keep_u[s, t] = u[s]
-                keep_v[s, t] = v[s]
+                    _last_current(sums[:size], own_u, layer[_SHIFT])
+
+
+@njit(cache=True, nogil=True)
+def count_events(fired, begin, end, totals):  # type: ignore[no-untyped-def]
+    """Add to `totals` int32 (samples, values) in how many of the rows begin ... end - 1 each value is not zero."""
+    for s in range(fired.shape[0]):
+        for row in range(begin, end):
+            values, total = fired[s, row], totals[s]
+            for i in range(total.size):
+                total[i] += values[i] != 0

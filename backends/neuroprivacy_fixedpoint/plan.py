@@ -1,158 +1,156 @@
-"""A Program laid out for the kernels: flat weight buffer, one row of numbers per layer and edge, and an order to run.
-
-Layers that are in no cycle run over all steps at once, while their weights are in cache; layers of a cycle advance
-together, a step at a time.
-"""
+"""A Program laid out for the kernels: weights, constants, rows of numbers for layers and edges, an order to run in."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.program import ConvMap, DenseMap, Edge, Layer, Program, run_order, unroll
+from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.program import Layer, Port, Program, run_order
+from neuroprivacy_fixedpoint.columns import EDGE, EDGE_COLUMNS, LAYER, LAYER_COLUMNS
+from neuroprivacy_fixedpoint.constants import Constants
+from neuroprivacy_fixedpoint.layout import Layout, choose_layouts, fitting
+from neuroprivacy_fixedpoint.weights import Weights
+from neuroprivacy_fixedpoint.widths import largest_inputs, wide_layers
 
-#: Columns of an edge's row. `SOURCE` is an offset into the input buffer (FROM_INPUT = 1) or the spike buffer (0).
-EDGE_COLUMNS = (
-    "KIND", "FROM_INPUT", "SOURCE", "SOURCE_SIZE", "DELAY", "WEIGHTS",
-    "CHANNELS", "HEIGHT", "WIDTH", "POOLED_HEIGHT", "POOLED_WIDTH", "GROUP_IN", "GROUP_OUT",
-    "KERNEL_ROWS", "KERNEL_COLUMNS", "STRIDE_ROWS", "STRIDE_COLUMNS", "PAD_ROWS", "PAD_COLUMNS",
-    "DILATION_ROWS", "DILATION_COLUMNS", "POOL_ROWS", "POOL_COLUMNS", "POOL_STRIDE_ROWS", "POOL_STRIDE_COLUMNS",
-)  # fmt: skip
-EDGE = {name: i for i, name in enumerate(EDGE_COLUMNS)}
-DENSE, CONV = 0, 1
+#: Spikes and states of a layer begin at a multiple of this many values.
+_ALIGN = 64
+#: Runs of at most so many steps share a plan: within them, few membranes can leave 32 bits.
+SHORT = 4096
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LayerPlan:
-    """One layer for the kernels.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """A Program for the kernels.
 
     Attributes:
-        layer: the Program's layer.
-        offset: where its neurons begin in the spike buffer.
-        shape: (channels, rows, columns) of the convolutions that feed it, whatever the layer's own shape: how the
-            channels-last accumulator maps to neurons; (neurons, 1, 1) if there is none.
-        edges: int64 (edges, columns), see EDGE_COLUMNS.
-        weights: int16 or int32, all edges one after another.
-        narrow: whether every synaptic sum is proved to fit int32.
+        order: the layers in the order of the rows of `layers`.
+        stages: (first layer, end, whether they form a loop, whether they need wide integers).
+        layouts: port or layer name -> order of its values.
+        spikes: name -> where its bytes lie in a row of spikes; `width` bytes in all.
+        graded: port name -> where its values lie in a row of graded inputs; `graded_width` in all.
+        states: layer name -> where its u and v lie; `neurons` in all.
+        u_init, v_init: int64 (neurons,), states before the first step.
+        history: rows that must be kept before the first one to be computed.
+        layers, edges: see `columns`.
+        weights: int8, event by event; `wide_weights` int32, of layers that need wide integers.
+        constants: int32, of the neurons; `wide_constants` int64.
+        wide: names of the layers that need wide integers: 32 bits for weights, 64 for all else.
+        events: length of an event list; `largest` of an accumulator.
+        work: weights that one step of one sample would touch if every source fired.
+        idle: buffers that an earlier run gave back.
     """
 
-    layer: Layer
-    offset: int
-    shape: tuple[int, int, int]
-    edges: NDArray[np.int64]
-    weights: NDArray[np.signedinteger[Any]]
-    narrow: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Plan:
-    """A Program for the kernels: layers by group; a group of more than one layer, or with a self-loop, is a cycle."""
-
-    layers: tuple[LayerPlan, ...]
-    groups: tuple[tuple[tuple[LayerPlan, ...], bool], ...]
-    input_offsets: dict[str, int]
-    input_size: int
+    order: tuple[Layer, ...]
+    stages: tuple[tuple[int, int, bool, bool], ...]
+    layouts: dict[str, Layout]
+    spikes: dict[str, int]
+    width: int
+    graded: dict[str, int]
+    graded_width: int
+    states: dict[str, int]
     neurons: int
-    scratch: int
+    u_init: Int64
+    v_init: Int64
+    history: int
+    layers: NDArray[np.int64]
+    edges: NDArray[np.int64]
+    weights: NDArray[np.int8]
+    wide_weights: NDArray[np.int32]
+    constants: NDArray[np.int32]
+    wide_constants: Int64
+    wide: frozenset[str]
+    events: int
+    largest: int
+    work: int
+    idle: deque[Any] = field(default_factory=lambda: deque(maxlen=8))
 
 
-def make_plan(program: Program) -> Plan:
-    """Lay a Program out."""
-    input_offsets, position = {}, 0
-    for port in program.inputs:
-        input_offsets[port.name] = position
-        position += port.size
-    layer_offsets, neurons = {}, 0
-    for layer in program.layers:
-        layer_offsets[layer.name] = neurons
-        neurons += layer.size
-    largest = {port.name: max(abs(port.low), abs(port.high)) for port in program.inputs}
-    plans = {layer.name: _plan_layer(program, layer, input_offsets, layer_offsets, largest) for layer in program.layers}
-    return Plan(
-        layers=tuple(plans.values()),
-        groups=_groups(program, plans),
-        input_offsets=input_offsets,
-        input_size=position,
-        neurons=neurons,
-        scratch=max(edge.map.in_size for layer in program.layers for edge in layer.edges),
-    )
+_PLANS: WeakKeyDictionary[Program, dict[bool, Plan]] = WeakKeyDictionary()
 
 
-def _groups(program: Program, plans: dict[str, LayerPlan]) -> tuple[tuple[tuple[LayerPlan, ...], bool], ...]:
-    """Layers by loop, in an order in which every group's sources come first."""
+def plan_of(program: Program, steps: int) -> Plan:
+    """The plan of a Program for runs of so many steps, made once for as long as the Program lives."""
+    kept, short = _PLANS.setdefault(program, {}), steps <= SHORT
+    if short not in kept:
+        kept[short] = make_plan(program, steps=SHORT if short else None)
+    return kept[short]
+
+
+def make_plan(program: Program, *, steps: int | None) -> Plan:
+    """Lay a Program out.
+
+    Args:
+        program: what to run.
+        steps: the most steps of a run, which bounds its membranes; None for any number.
+    """
+    layouts = choose_layouts(program)
     pairs = [(edge.source, layer.name) for layer in program.layers for edge in layer.edges]
-    return tuple((tuple(plans[n] for n in members), cyclic) for members, cyclic in run_order(list(plans), pairs))
-
-
-def _plan_layer(
-    program: Program,
-    layer: Layer,
-    input_offsets: dict[str, int],
-    layer_offsets: dict[str, int],
-    largest: dict[str, int],
-) -> LayerPlan:
-    shape = next((e.map.out_shape for e in layer.edges if isinstance(e.map, ConvMap)), (layer.size, 1, 1))
-    rows, weights, position = [], [], 0
-    for edge in (_as_dense(edge, unless=shape) for edge in layer.edges):
-        ordered = _pack(edge, channels=shape[0], positions=shape[1] * shape[2])
-        row = np.zeros(len(EDGE_COLUMNS), np.int64)
-        inside = edge.source in layer_offsets
-        row[EDGE["FROM_INPUT"]] = not inside
-        row[EDGE["SOURCE"]] = layer_offsets[edge.source] if inside else input_offsets[edge.source]
-        row[EDGE["SOURCE_SIZE"]] = edge.map.in_size
-        row[EDGE["DELAY"]] = edge.delay
-        row[EDGE["WEIGHTS"]] = position
-        _describe(row, edge)
+    ordered = run_order([layer.name for layer in program.layers], pairs)
+    order = tuple(program.layer(name) for members, _ in ordered for name in members)
+    binary = [port for port in program.inputs if port.low >= 0 and port.high <= 1]
+    nodes: tuple[Port | Layer, ...] = (*binary, *order)
+    spikes, width = _places([(node.name, node.size) for node in nodes])
+    graded, graded_width = _places([(port.name, port.size) for port in program.inputs if port not in binary])
+    states, neurons = _places([(layer.name, layer.size) for layer in order])
+    wide = wide_layers(program, [members for members, _ in ordered], steps)
+    weights, constants = Weights(), Constants()
+    u_init, v_init = np.zeros(neurons, np.int64), np.zeros(neurons, np.int64)
+    rows: list[NDArray[np.int64]] = []
+    edge_rows: list[NDArray[np.int64]] = []
+    for layer in order:
+        fitted = [fitting(edge, layouts[edge.source], layouts[layer.name]) for edge in layer.edges]
+        row = np.zeros(len(LAYER_COLUMNS), np.int64)
+        row[LAYER["FIRST_EDGE"]], row[LAYER["END_EDGE"]] = len(edge_rows), len(edge_rows) + len(fitted)
+        row[LAYER["OFFSET"]], row[LAYER["STATE"]] = spikes[layer.name], states[layer.name]
+        row[LAYER["CHANNELS"]], row[LAYER["ROWS"]], row[LAYER["COLUMNS"]] = layouts[layer.name].grid
+        row[LAYER["STEADY"]] = all(edge.source in graded for edge in fitted)
+        for edge in fitted:
+            placed = np.zeros(len(EDGE_COLUMNS), np.int64)
+            placed[EDGE["GRADED"]] = edge.source in graded
+            placed[EDGE["SOURCE"]] = graded[edge.source] if edge.source in graded else spikes[edge.source]
+            weights.add(placed, edge, layouts[edge.source], layouts[layer.name], wide=layer.name in wide)
+            edge_rows.append(placed)
+        bound = layer.activation_bound(largest_inputs(program))
+        row[LAYER["SHORT"]] = bound < 2**15 and not any(edge.source in graded for edge in fitted)
+        constants.add(row, program, layer, layouts[layer.name], bound, wide=layer.name in wide)
         rows.append(row)
-        weights.append(ordered)
-        position += ordered.size
-    packed = np.concatenate(weights)
-    return LayerPlan(
-        layer=layer,
-        offset=layer_offsets[layer.name],
-        shape=shape,
-        edges=np.stack(rows),
-        weights=packed.astype(np.int16 if np.abs(packed).max() < 2**15 else np.int32),
-        narrow=layer.activation_bound(largest) < 2**31,
+        own = slice(states[layer.name], states[layer.name] + layer.size)
+        u_init[own], v_init[own] = (layouts[layer.name].inside(each) for each in (layer.u_init, layer.v_init))
+    return Plan(
+        order=order, stages=_stages([(members, loop, members[0] in wide) for members, loop in ordered]),
+        layouts=layouts, spikes=spikes, width=width, graded=graded, graded_width=graded_width, states=states,
+        neurons=neurons, u_init=u_init, v_init=v_init,
+        history=1 + max(edge.delay for layer in order for edge in layer.edges),
+        layers=np.stack(rows), edges=np.stack(edge_rows),
+        weights=_joined(weights.narrow, np.int8), wide_weights=_joined(weights.wide, np.int32),
+        constants=_joined(constants.narrow, np.int32), wide_constants=_joined(constants.wide, np.int64),
+        wide=wide, events=weights.events + 16, largest=max(layer.size for layer in order), work=weights.work,
+    )  # fmt: skip
+
+
+def _stages(groups: list[tuple[tuple[str, ...], bool, bool]]) -> tuple[tuple[int, int, bool, bool], ...]:
+    """Groups by their places in the order."""
+    ends = np.cumsum([len(members) for members, _, _ in groups])
+    return tuple(
+        (int(end) - len(members), int(end), loop, wide) for end, (members, loop, wide) in zip(ends, groups, strict=True)
     )
 
 
-def _as_dense(edge: Edge, *, unless: tuple[int, int, int]) -> Edge:
-    """The edge; a convolution of another output shape than `unless`, which the accumulator cannot hold, as a matrix."""
-    if isinstance(edge.map, DenseMap) or edge.map.out_shape == unless:
-        return edge
-    matrix = unroll(edge.map)
-    weight = np.zeros(matrix.shape, np.int64)
-    np.add.at(weight, (matrix.rows, matrix.columns), matrix.values)
-    return Edge(source=edge.source, map=DenseMap(weight=weight), delay=edge.delay)
+def _places(sizes: list[tuple[str, int]]) -> tuple[dict[str, int], int]:
+    """Where each begins, and the end of all; nothing is empty."""
+    places, position = {}, 0
+    for name, size in sizes:
+        places[name] = position
+        position += -(-size // _ALIGN) * _ALIGN
+    return places, max(position, _ALIGN)
 
 
-def _pack(edge: Edge, *, channels: int, positions: int) -> NDArray[np.int64]:
-    """Weights in the order in which an event reads them: its targets side by side, in the accumulator's order."""
-    if isinstance(edge.map, DenseMap):
-        rows = edge.map.weight.reshape(channels, positions, -1).transpose(2, 1, 0)
-        return np.ascontiguousarray(rows).reshape(-1)
-    grouped = edge.map.weight.reshape(edge.map.groups, -1, *edge.map.weight.shape[1:])
-    return np.ascontiguousarray(grouped.transpose(0, 2, 3, 4, 1)).reshape(-1)
-
-
-def _describe(row: NDArray[np.int64], edge: Edge) -> None:
-    """Fill in the columns of a convolution."""
-    if isinstance(edge.map, DenseMap):
-        row[EDGE["KIND"]] = DENSE
-        return
-    linear = edge.map
-    row[EDGE["KIND"]] = CONV
-    row[[EDGE["CHANNELS"], EDGE["HEIGHT"], EDGE["WIDTH"]]] = linear.in_shape
-    row[[EDGE["POOLED_HEIGHT"], EDGE["POOLED_WIDTH"]]] = linear.pooled_shape[1:]
-    row[EDGE["GROUP_IN"]] = linear.weight.shape[1]
-    row[EDGE["GROUP_OUT"]] = linear.weight.shape[0] // linear.groups
-    row[[EDGE["KERNEL_ROWS"], EDGE["KERNEL_COLUMNS"]]] = linear.weight.shape[2:]
-    row[[EDGE["STRIDE_ROWS"], EDGE["STRIDE_COLUMNS"]]] = linear.stride
-    row[[EDGE["PAD_ROWS"], EDGE["PAD_COLUMNS"]]] = linear.padding
-    row[[EDGE["DILATION_ROWS"], EDGE["DILATION_COLUMNS"]]] = linear.dilation
-    row[[EDGE["POOL_ROWS"], EDGE["POOL_COLUMNS"]]] = linear.pool
-    row[[EDGE["POOL_STRIDE_ROWS"], EDGE["POOL_STRIDE_COLUMNS"]]] = linear.pool_stride
+def _joined(parts: list[NDArray[Any]], kind: Any) -> NDArray[Any]:
+    """One flat array; kernels want at least one value."""
+    return np.concatenate([*(part.reshape(-1) for part in parts), np.zeros(1, kind)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -161,6 +162,7 @@ class ConvMap:
 LinearMap = DenseMap | ConvMap
 
 
+@lru_cache(maxsize=4096)
 def _axis_reach(
     size: int,
     pooled: int,
@@ -183,4 +185,5 @@ def _axis_reach(
     reach = np.zeros(size, np.int64)
     for window in range(pooled):
         reach[window * pool_stride : window * pool_stride + pool] += after_pool[window]
+    reach.setflags(write=False)  # many share it
     return reach

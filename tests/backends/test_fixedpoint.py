@@ -16,7 +16,8 @@ from neuroprivacy.target import load_target
 from neuroprivacy.testing import random_case
 from neuroprivacy.testing.case import edge, layer, network
 from neuroprivacy.verify import compare
-from neuroprivacy_fixedpoint import FixedPointBackend, backend
+from neuroprivacy_fixedpoint import FixedPointBackend, engine, plan
+from neuroprivacy_fixedpoint.plan import plan_of
 
 EVERYTHING = Record(spikes=True, final=True, states=True)
 
@@ -27,11 +28,83 @@ def held(program: Program, inputs: dict[str, Int64], folder: Path, record: Recor
     return [str(difference) for difference in compare(run_reference(program, inputs, record=record), got)]
 
 
+@pytest.mark.parametrize("number", [1, 3])
 @pytest.mark.parametrize("seed", [2, 7, 1007])
-def test_chunks_of_samples_give_the_same(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shares_of_samples_give_the_same(
+    seed: int, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     case = random_case(seed, target="loihi2-soft", samples=5, steps=12, max_neurons=16)
-    monkeypatch.setattr(backend, "CHUNK_BYTES", 1)
+    monkeypatch.setenv("NEUROPRIVACY_THREADS", str(number))
+    monkeypatch.setattr(engine, "_WORK_FOR_THREADS", 0)
+    monkeypatch.setattr(engine, "SHARE_BYTES", 1)
     assert held(case.program, case.spikes, tmp_path) == []
+
+
+@pytest.mark.parametrize("target", ["loihi2", "loihi2-soft", "int8"])
+def test_parts_of_layers_give_the_same(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two samples on three threads, each of which computes some rows of every layer."""
+    monkeypatch.setenv("NEUROPRIVACY_THREADS", "3")
+    monkeypatch.setattr(engine, "_WORK_FOR_THREADS", 0)
+    monkeypatch.setattr(engine, "_WORK_FOR_PARTS", 0)
+    for seed in range(12):
+        case = random_case(seed, target=target, steps=12)
+        for record in (Record(spikes=True, final=True), EVERYTHING):
+            assert held(case.program, case.spikes, tmp_path, record) == [], seed
+
+
+@pytest.mark.parametrize("target", ["loihi2", "loihi2-soft", "int8"])
+def test_blocks_of_steps_give_the_same(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long input streams through buffers that hold a few steps; delays reach back into the block before."""
+    monkeypatch.setattr(engine, "BLOCK_BYTES", 1)
+    for seed in range(12):
+        case = random_case(seed, target=target, steps=15)
+        assert held(case.program, case.spikes, tmp_path, Record(spikes=True, final=True)) == [], seed
+
+
+def test_long_runs_use_wide_integers_where_membranes_could_leave_32_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Integrate and fire on int8: what bounds the membrane is the number of steps."""
+    program = network([layer("n", [edge("input", [[127]], delay=0)], threshold=2**30)], target="int8")
+    assert plan_of(program, 4096).wide == frozenset()
+    assert plan_of(program, 4097).wide == {"n"}
+    monkeypatch.setattr(plan, "SHORT", 2)
+    case = random_case(5, target="int8", steps=9)
+    assert held(case.program, case.spikes, tmp_path) == []
+
+
+def test_constant_graded_input_is_summed_once_and_changes_are_seen(tmp_path: Path) -> None:
+    """An image at every step, as direct coding sends it, and one that changes."""
+    rng = np.random.default_rng(0)
+    linear = ConvMap(weight=rng.integers(-128, 128, (4, 3, 3, 3)), in_shape=(3, 6, 6), padding=(1, 1))
+    program = network(
+        [layer("n", [edge("input", linear)], threshold=4000, dv=200)],
+        inputs=(Port(name="input", shape=(3, 6, 6), high=255),),
+    )
+    image = rng.integers(0, 256, (2, 1, 108)).repeat(10, axis=1)
+    image[1, 4:] = rng.integers(0, 256, 108)
+    image[1, 7, 3] = 0
+    assert held(program, {"input": image}, tmp_path) == []
+
+
+def test_an_engine_that_ran_runs_again_with_other_sizes(tmp_path: Path) -> None:
+    """Buffers of an earlier run are taken up: nothing of it may remain."""
+    case = random_case(4, target="loihi2", steps=10, samples=3)
+    for samples, steps in ((3, 10), (1, 10), (3, 10), (2, 4), (1, 10)):
+        part = {name: spikes[-samples:, :steps] for name, spikes in case.spikes.items()}
+        assert held(case.program, part, tmp_path, Record(spikes=True, final=True)) == []
+
+
+def test_threads_are_what_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    monkeypatch.delenv("NEUROPRIVACY_THREADS", raising=False)
+    assert engine.threads() == 5
+    monkeypatch.setenv("NEUROPRIVACY_THREADS", "7")
+    assert engine.threads() == 7
+    monkeypatch.setenv("NEUROPRIVACY_THREADS", "many")
+    assert engine.threads() == 5
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert engine.threads() >= 1
 
 
 @pytest.mark.parametrize("record", [Record(), Record(spikes=True), Record(final=True), Record(states=True)], ids=repr)
