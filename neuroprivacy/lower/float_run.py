@@ -45,15 +45,15 @@ def run_float(draft: Draft, inputs: Mapping[str, NDArray[np.int64]]) -> FloatRun
     for members, cyclic in run_order(list(by_name), pairs):
         layers = [by_name[name] for name in members]
         for layer in layers:
-            run_layer_starts(run, layer, samples, steps)
+            start_layer(run, layer, samples, steps)
         for begin in range(steps) if cyclic else (0,):
             end = begin + 1 if cyclic else steps
             for layer in layers:
-                _advance(layer, layer_input(layer, inputs, run.spikes, begin, end), run, begin)
+                advance_neurons(layer, layer_input(layer, inputs, run.spikes, begin, end), run, begin)
     return run
 
 
-def run_layer_starts(run: FloatRun, layer: DraftLayer, samples: int, steps: int) -> None:
+def start_layer(run: FloatRun, layer: DraftLayer, samples: int, steps: int) -> None:
     """Room for what a layer does."""
     shape = (samples, steps, layer.size)
     run.spikes[layer.name] = np.zeros(shape, np.uint8)
@@ -95,7 +95,7 @@ def delayed_source(
     return seen
 
 
-def _advance(layer: DraftLayer, current: Float64, run: FloatRun, begin: int) -> None:
+def advance_neurons(layer: DraftLayer, current: Float64, run: FloatRun, begin: int) -> None:
     """The neurons of a layer over the steps of `current`; writes into `run`."""
     samples = len(current)
     u = run.u[layer.name][:, begin - 1] if begin else np.tile(layer.u_start, (samples, 1))

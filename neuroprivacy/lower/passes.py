@@ -23,7 +23,7 @@ from neuroprivacy.lower.align_bias import align_bias
 from neuroprivacy.lower.audit_ranges import audit_ranges, silent_steps
 from neuroprivacy.lower.average_constants import average_constants
 from neuroprivacy.lower.balance_delays import balance_delays
-from neuroprivacy.lower.calibrate import source_moments
+from neuroprivacy.lower.calibrate import Calibration, as_split
 from neuroprivacy.lower.check_capacity import check_capacity
 from neuroprivacy.lower.check_decay import check_decay
 from neuroprivacy.lower.collect import Timing, collect
@@ -59,12 +59,13 @@ class LowerOptions:
         dt_s: time step, seconds; None takes the graph's own, or the one that its time constants imply.
         rule: how time constants become decays: `euler` or `exponential`.
         weight_bits: 2 up to what the target has, or `ternary`; None for all that the target has.
-        rounding: `nearest`, or `compensated` where there is calibration.
+        rounding: `nearest`, or `compensated`: later columns make up for the errors of earlier ones.
         per_channel: a weight scale for each output channel, where the target has a threshold per neuron.
         populations: most populations that a layer may become where the target has one threshold for each: channels that
             ask for a finer unit of the weights, or have another decay, become one of their own. 1 splits none.
-        calibration: samples as they would be sent, port name -> int64 (samples, steps, values): the scale and the
-            rounding are chosen by what they do to the layers' sums on them; None for neither data nor synthetic data.
+        calibration: samples as they would be sent, port name -> int64 (samples, steps, values): scale, rounding and
+            bias are chosen, layer after layer, by what they do to the sums on what the rounded layers before really
+            send; None for neither data nor synthetic data.
         constants: what to do with decays that differ by neuron where the target has one per layer: refuse them
             (`exact`), or take their `mean`.
         input_max: largest event count of an input that has no encoder.
@@ -143,7 +144,7 @@ def lower(
     draft, dt_s = draft_of(graph, options=chosen)
     if chosen.constants == "mean":
         draft = average_constants(draft, spec)
-    moments = source_moments(draft, _calibration(chosen.calibration, draft)) if chosen.calibration else {}
+    given = _calibration(chosen.calibration, draft) if chosen.calibration else None
     for each in DRAFT_PASSES:
         draft = each(draft, spec)
     depth = draft.depth or {}
@@ -152,7 +153,8 @@ def lower(
     steps = chosen.steps or info.steps or DEFAULT_STEPS
     how = Quantization(
         bits=bits, rounding=chosen.rounding, per_channel=chosen.per_channel, populations=chosen.populations,
-        moments=moments, steps=steps + 2 * latency,
+        steps=steps + 2 * latency,
+        calibration=Calibration(draft, as_split(given, draft)) if given is not None else None,
     )  # fmt: skip
     draft, groups = quantize(draft, spec, how)
     draft = split_populations(draft, groups)

@@ -8,13 +8,14 @@ they are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from neuroprivacy.errors import DoesNotFit, Issue
 from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.lower.calibrate import Calibration, in_real_units
 from neuroprivacy.lower.draft import Draft, DraftEdge, DraftLayer, Float64
 from neuroprivacy.lower.populations import decay_classes, group_by_unit, group_max
 from neuroprivacy.lower.round_weights import (
@@ -29,6 +30,7 @@ from neuroprivacy.lower.round_weights import (
 )
 from neuroprivacy.lower.scale_limits import SPIKES, Reach, smallest_scale, widths_hold
 from neuroprivacy.lower.split_populations import channels_of
+from neuroprivacy.program import run_order
 from neuroprivacy.target import TargetSpec
 
 #: How far a weight may lie from its grid, in units of it, to count as lying on it.
@@ -44,7 +46,7 @@ class Quantization:
         rounding: `nearest` or `compensated`.
         per_channel: a scale for each output channel, where the target has a threshold per neuron.
         populations: most populations that a layer may become, where the target has one threshold for each.
-        moments: layer -> second moments of each edge's sources; empty without calibration.
+        calibration: samples that choose unit, rounding and bias; None for none.
         steps: computed steps, for proving that a silent readout cannot reach the threshold.
     """
 
@@ -53,7 +55,7 @@ class Quantization:
     rounding: Rounding = "compensated"
     per_channel: bool = True
     populations: int = 1
-    moments: Mapping[str, tuple[Float64, ...]]
+    calibration: Calibration | None = None
 
 
 def quantize(draft: Draft, target: TargetSpec, how: Quantization) -> tuple[Draft, dict[str, Int64]]:
@@ -63,17 +65,44 @@ def quantize(draft: Draft, target: TargetSpec, how: Quantization) -> tuple[Draft
         DoesNotFit: no scale satisfies the target.
     """
     reach = {port.name: (port.low, port.high) for port in draft.inputs}
-    layers, remarks, groups = [], list(draft.remarks), {}
-    for layer in draft.layers:
-        if not any(edge.weight.any() for edge in layer.edges):
-            raise DoesNotFit.of([Issue(where=layer.name, what="all weights are zero", hint="remove the layer")])
-        group = _classes(draft, layer, target, how)
-        done, group, said = _quantized(layer, target, how, reach, group)
-        layers.append(done)
-        remarks += said
-        if group.max(initial=0) > 0:
-            groups[layer.name] = group
-    return replace(draft, layers=tuple(layers), remarks=tuple(remarks)), groups
+    done: dict[str, DraftLayer] = {}
+    remarks, groups = list(draft.remarks), {}
+    for members in _in_order(draft):
+        if how.calibration is not None:
+            how.calibration.begin(members)
+        for layer in members:
+            if not any(edge.weight.any() for edge in layer.edges):
+                raise DoesNotFit.of([Issue(where=layer.name, what="all weights are zero", hint="remove the layer")])
+            group = _classes(draft, layer, target, how)
+            seen = how.calibration.moments(layer) if how.calibration is not None else ()
+            at = _Context(how=how, target=target, grid=weight_grid(how.bits), reach=reach, moments=seen)
+            done[layer.name], group, said = _quantized(layer, at, group)
+            remarks += said
+            if group.max(initial=0) > 0:
+                groups[layer.name] = group
+        if how.calibration is not None:
+            how.calibration.take([in_real_units(done[layer.name]) for layer in members])
+    layers = tuple(done[layer.name] for layer in draft.layers)
+    return replace(draft, layers=layers, remarks=tuple(remarks)), groups
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Context:
+    """What the rounding of a layer depends on beside it: `moments` of its edges' sources, if they are known."""
+
+    how: Quantization
+    target: TargetSpec
+    grid: Grid
+    reach: Reach
+    moments: tuple[Float64, ...]
+
+
+def _in_order(draft: Draft) -> Iterator[tuple[DraftLayer, ...]]:
+    """Layers after what feeds them; those of a loop together."""
+    by_name = {layer.name: layer for layer in draft.layers}
+    pairs = [(edge.source, layer.name) for layer in draft.layers for edge in layer.edges]
+    for members, _ in run_order(list(by_name), pairs):
+        yield tuple(by_name[name] for name in members)
 
 
 def _classes(draft: Draft, layer: DraftLayer, target: TargetSpec, how: Quantization) -> Int64:
@@ -86,55 +115,64 @@ def _classes(draft: Draft, layer: DraftLayer, target: TargetSpec, how: Quantizat
     return whole if classes is None or classes.max() >= how.populations else classes
 
 
-def _quantized(
-    layer: DraftLayer, target: TargetSpec, how: Quantization, reach: Reach, group: Int64
-) -> tuple[DraftLayer, Int64, list[Issue]]:
+def _quantized(layer: DraftLayer, at: _Context, group: Int64) -> tuple[DraftLayer, Int64, list[Issue]]:
     """A layer with unit and whole weights, the group of each of its channels, and remarks."""
-    grid = weight_grid(how.bits)
+    how, target, reach = at.how, at.target, at.reach
     by_row = how.per_channel and target.threshold_per == "neuron"
     rows = _channels(layer) if by_row else group.size
     least = smallest_scale(layer, target, how.steps, reach, rows=rows)
-    stated = _stated_grid(layer, grid, rows if by_row else 1, floor=float(least.max()))
+    stated = _stated_grid(layer, at.grid, rows if by_row else 1, floor=float(least.max()))
     if stated is not None:
-        return _with_integers(layer, stated, grid, how, reach, on_grid=True), group, []
+        return _with_integers(layer, stated, at, on_grid=True), group, []
     remarks = []
     if any(edge.grid is not None for edge in layer.edges):
         what = f"its weights lie on a grid that {target.name} cannot take over; they are rounded again"
         remarks.append(Issue(where=layer.name, what=what, hint="see: neuroprivacy trace", fatal=False))
-    unit, group = _unit(layer, grid, how, least, group, by_row=by_row)
-    done = _with_integers(layer, unit, grid, how, reach)
+    unit, group = _unit(layer, at, least, group, by_row=by_row)
+    done = _with_integers(layer, unit, at)
     if not by_row:
         # The units that fit the integers best: they only move threshold, bias and states.
         floor = group_max(least, group) if unit.size > 1 else least.max()
-        done = replace(done, lsb=np.maximum(_refit(done, how, reach, group), floor))
+        done = replace(done, lsb=np.maximum(_refit(done, at, group), floor))
     while any(_whole(edge).any() for edge in done.edges) and not widths_hold(done, target, how.steps, reach):
         # Rounding up many weights can break what their real values keep.
-        done = _with_integers(layer, done.lsb * 1.02, grid, how, reach)
+        done = _with_integers(layer, done.lsb * 1.02, at)
     if not any(_whole(edge).any() for edge in done.edges):
         what = f"every weight rounds to zero at the scale that {target.name}'s widths need"
         raise DoesNotFit.of([Issue(where=layer.name, what=what, hint="choose a target with wider thresholds")])
-    return done, group, remarks
+    return _corrected(done, at), group, remarks
 
 
-def _unit(
-    layer: DraftLayer, grid: Grid, how: Quantization, least: Float64, group: Int64, *, by_row: bool
-) -> tuple[Float64, Int64]:
+def _corrected(done: DraftLayer, at: _Context) -> DraftLayer:
+    """The rounded layer, its bias moved by the mean error of its sums on the samples, if there are any."""
+    calibration = at.how.calibration
+    if calibration is None or done.name in calibration.loops:
+        return done
+    channels = _channels(done)
+    bias = done.bias + calibration.mean_error(in_real_units(done), channels if done.size % channels == 0 else 1)
+    room = done.lsb.min() * (((1 << (at.target.bias_mantissa_bits - 1)) - 1) << at.target.bias_exponent_max)
+    room /= 1 << at.target.activation_shift
+    moved = replace(done, bias=np.where(np.abs(bias) <= room, bias, done.bias))
+    return moved if widths_hold(moved, at.target, at.how.steps, at.reach) else done
+
+
+def _unit(layer: DraftLayer, at: _Context, least: Float64, group: Int64, *, by_row: bool) -> tuple[Float64, Int64]:
     """The unit of the weights, (1,) or (output channels,), and the group of each channel.
 
     Channels that could be split and do not differ enough in the unit that they ask for stay together.
     """
-    rows = least.size
+    rows, grid = least.size, at.grid
     tables = [_table(edge, rows) for edge in layer.edges]
-    moments = [_usable(how, layer, i, rows) for i in range(len(layer.edges))]
+    moments = [_usable(at, layer, i, rows) for i in range(len(layer.edges))]
     if by_row or rows == 1:
         return np.maximum(best_unit(tables, moments, grid, by_row=rows > 1), least), group
     wanted = np.maximum(best_unit(tables, moments, grid, by_row=True), least)
     if group.max() == 0:
         size = float(np.sqrt(np.mean(np.concatenate([table.ravel() for table in tables]) ** 2)))
-        group = group_by_unit(wanted, size, most=how.populations)
+        group = group_by_unit(wanted, size, most=at.how.populations)
     if group.max() == 0:
         tables = [_table(edge, 1) for edge in layer.edges]
-        moments = [_usable(how, layer, i, 1) for i in range(len(layer.edges))]
+        moments = [_usable(at, layer, i, 1) for i in range(len(layer.edges))]
         return np.maximum(best_unit(tables, moments, grid, by_row=False), least.max()), group
     return group_max(wanted, group), group
 
@@ -154,13 +192,12 @@ def _table(edge: DraftEdge, rows: int) -> Float64:
     return edge.weight[np.newaxis]
 
 
-def _usable(how: Quantization, layer: DraftLayer, i: int, rows: int) -> Float64 | None:
+def _usable(at: _Context, layer: DraftLayer, i: int, rows: int) -> Float64 | None:
     """The moments of an edge, if there are any that fit its table."""
-    known = how.moments.get(layer.name)
-    if known is None:
+    if not at.moments:
         return None
     columns = _table(layer.edges[i], rows).shape[2]
-    return known[i] if known[i].shape[-1] == columns else None
+    return at.moments[i] if at.moments[i].shape[-1] == columns else None
 
 
 def _stated_grid(layer: DraftLayer, grid: Grid, rows: int, *, floor: float) -> Float64 | None:
@@ -183,17 +220,15 @@ def _stated_grid(layer: DraftLayer, grid: Grid, rows: int, *, floor: float) -> F
     return found if found.min() >= floor * (1 - 1e-9) else None
 
 
-def _with_integers(
-    layer: DraftLayer, unit: Float64, grid: Grid, how: Quantization, reach: Reach, *, on_grid: bool = False
-) -> DraftLayer:
+def _with_integers(layer: DraftLayer, unit: Float64, at: _Context, *, on_grid: bool = False) -> DraftLayer:
     """The layer with rounded weights."""
     edges = []
     for i, edge in enumerate(layer.edges):
         table = _table(edge, unit.size)
         scale = unit.reshape(table.shape[0], -1, 1) if unit.size > 1 else unit
-        moments = None if on_grid else _usable(how, layer, i, unit.size)
-        common = 0.0 if on_grid else _common(edge, reach)
-        whole = round_weights(table, scale, grid, moments, how.rounding, common=common)
+        moments = None if on_grid else _usable(at, layer, i, unit.size)
+        common = 0.0 if on_grid else _common(edge, at.reach)
+        whole = round_weights(table, scale, at.grid, moments, at.how.rounding, common=common)
         edges.append(replace(edge, whole=whole.reshape(edge.weight.shape)))
     return replace(layer, edges=tuple(edges), lsb=unit)
 
@@ -210,16 +245,16 @@ def _whole(edge: DraftEdge) -> Int64:
     return edge.whole
 
 
-def _refit(layer: DraftLayer, how: Quantization, reach: Reach, group: Int64) -> Float64:
+def _refit(layer: DraftLayer, at: _Context, group: Int64) -> Float64:
     """The units s with the least error of w - s·W for the integers W that were found: one for each group of rows."""
     unit, rows = layer.lsb, layer.lsb.size
     above, below = np.zeros(rows), np.zeros(rows)
     for i, edge in enumerate(layer.edges):
         real = _table(edge, rows)
         whole = _table(replace(edge, weight=_whole(edge).astype(np.float64)), rows)
-        moments = _usable(how, layer, i, rows)
+        moments = _usable(at, layer, i, rows)
         if moments is None:
-            weighted = whole + (_common(edge, reach) if how.rounding == "compensated" else 0.0) * whole.sum(
+            weighted = whole + (_common(edge, at.reach) if at.how.rounding == "compensated" else 0.0) * whole.sum(
                 -1, keepdims=True
             )
         else:

@@ -6,10 +6,13 @@ import nir
 import numpy as np
 import pytest
 
+from neuroprivacy.backend import Record
 from neuroprivacy.errors import ConfigurationError
+from neuroprivacy.graph import GraphInfo
 from neuroprivacy.graph.metadata import WEIGHT_SCALE
 from neuroprivacy.lower import LowerOptions, draft_of, lower
-from neuroprivacy.lower.calibrate import source_moments
+from neuroprivacy.lower.calibrate import Calibration, as_split
+from neuroprivacy.lower.float_run import run_float
 from neuroprivacy.lower.round_weights import (
     COMMON_OF_GRADED,
     COMMON_OF_SPIKES,
@@ -18,6 +21,9 @@ from neuroprivacy.lower.round_weights import (
     sum_error,
     weight_grid,
 )
+from neuroprivacy.lower.split_signed_input import split_signed_input
+from neuroprivacy.reference import run_reference
+from neuroprivacy.target import load_target
 
 
 def correlated(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
@@ -61,7 +67,13 @@ def test_moments_are_those_of_what_each_output_sees(maker) -> None:
     }  # fmt: skip
     draft, _ = draft_of(maker.chain((1, 4, 4), nodes, 3), options=LowerOptions())
     x = maker.spikes(3, 5, 16)
-    moments = source_moments(draft, {"input": x})
+    seen = Calibration(draft, {"input": x.astype(np.int64)})
+    moments = {}
+    for layer in draft.layers:
+        seen.begin([layer])
+        moments[layer.name] = seen.moments(layer)
+        seen.take([layer])
+        np.testing.assert_allclose(seen.mean_error(layer, len(layer.edges[0].weight)), 0, atol=1e-12)
     padded = np.pad(x.reshape(15, 4, 4), ((0, 0), (1, 1), (1, 1)))
     corners = [(2 * i, 2 * j) for i in range(3) for j in range(3)]
     patches = np.stack([padded[:, i : i + 2, j : j + 2].reshape(15, 4) for i, j in corners], 1)
@@ -81,6 +93,72 @@ def test_calibration_changes_weights_only_and_must_fit(maker, lowered) -> None:
     for wrong in ({}, {"input": x["input"][..., :5]}):
         with pytest.raises(ConfigurationError, match=r"calibration: input needs \(samples, steps, 30\) integers"):
             lowered(graph, calibration={**wrong, "other": x["input"]})
+
+
+def test_biases_bring_back_the_mean_of_the_sums(maker, lowered) -> None:
+    """At 2 bits: rates of the rounded network on the samples come near those of the real one, layer after layer."""
+    nodes = {}
+    for name, rows, columns in (("a", 40, 30), ("b", 40, 40), ("c", 40, 40)):
+        nodes[name] = nir.Linear(weight=maker.rng.normal(0.15, 0.5, size=(rows, columns)).astype(np.float32))
+        nodes[f"n{name}"] = maker.neurons(rows, theta=2.0)
+    graph = maker.chain(30, nodes, 40)
+    x = {"input": correlated(maker.rng, 1600, 30).astype(np.int64).reshape(40, 40, 30)}
+    real = run_float(draft_of(graph, options=LowerOptions())[0], x).spikes
+
+    def drift(**options: object) -> list[float]:
+        """Mean distance of the neurons' rates from the real ones, by layer."""
+        done = lowered(graph, weight_bits=2, populations=1, **options)
+        spikes = run_reference(done.program, x, record=Record(spikes=True)).layer_spikes or {}
+        return [
+            float(np.abs(spikes[name].mean((0, 1)) - real[name].mean((0, 1))).mean()) for name in ("na", "nb", "nc")
+        ]
+
+    before, after = drift(), drift(calibration=x)
+    assert all(b < 0.85 * a for a, b in zip(before, after, strict=True)), (before, after)
+    assert after[-1] < 0.65 * before[-1]
+
+
+def test_samples_of_a_signed_port_are_split_like_the_port(maker) -> None:
+    """On and off channels: the sums of the split network on them are those of the signed one."""
+    graph = maker.chain(
+        20, {"fc": nir.Linear(weight=maker.rng.normal(size=(10, 20))), "n": maker.neurons(10, theta=2.0)}, 10,
+        info=GraphInfo(coding="poisson-signed", steps=40),
+    )  # fmt: skip
+    x = {"input": correlated(maker.rng, 80, 20).astype(np.int64).reshape(2, 40, 20) * maker.rng.choice([-1, 1], 20)}
+    draft, _ = draft_of(graph, options=LowerOptions())
+    split = split_signed_input(draft, load_target("loihi2"))
+    assert split.inputs[0].size == 40
+    signed, apart = (
+        Calibration(each, given).moments(each.layers[0])[0][0]
+        for each, given in ((draft, x), (split, as_split(x, split)))
+    )
+    np.testing.assert_allclose(
+        signed, apart[:20, :20] + apart[20:, 20:] - apart[:20, 20:] - apart[20:, :20], atol=1e-12
+    )
+    assert (
+        lower(graph, target="loihi2", options=LowerOptions(weight_bits=3, calibration=x)).program.inputs[0].size == 40
+    )
+
+
+def test_layers_of_a_loop_are_calibrated_on_what_the_real_ones_send(maker, lowered) -> None:
+    """They keep their biases; the layer behind the loop is corrected."""
+    loop = maker.graph(
+        {"input": 12},
+        {
+            "fc": nir.Linear(weight=maker.rng.normal(0.2, 0.5, size=(16, 12))), "n": maker.neurons(16, theta=2.0),
+            "back": nir.Linear(weight=maker.rng.normal(0, 0.2, size=(16, 16))),
+            "out": nir.Linear(weight=maker.rng.normal(0.2, 0.5, size=(8, 16))), "m": maker.neurons(8, theta=2.0),
+        },
+        [("input", "fc"), ("fc", "n"), ("n", "back"), ("back", "n"), ("n", "out"), ("out", "m"), ("m", "output")],
+        {"output": 8},
+    )  # fmt: skip
+    x = {"input": maker.spikes(6, 30, 12)}
+    plain = lowered(loop, weight_bits=3, populations=1).program
+    tuned = lowered(loop, weight_bits=3, populations=1, calibration=x).program
+    assert not plain.layer("n").bias.any()
+    assert not tuned.layer("n").bias.any()
+    assert tuned.layer("m").bias.any()
+    assert (plain.layer("n").edges[0].map.weight != tuned.layer("n").edges[0].map.weight).any()
 
 
 def test_weights_on_a_stated_grid_are_taken_over(maker, lowered) -> None:
