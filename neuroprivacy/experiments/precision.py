@@ -43,8 +43,8 @@ NETWORKS: dict[str, Network | Rows] = {
     "fashion-mnist": Network(dataset="fashion-mnist", family="convnet", steps=8, epochs=6, quantized_epochs=2),
     "mnist-rows": Rows(dataset="mnist"),
     "cifar-10": Network(
-        dataset="cifar-10", family="vgg5", steps=6, ann_epochs=14, epochs=2, width=0.5, batch_norm=True, lr=3e-4,
-        quantized_lr=2e-4,
+        dataset="cifar-10", family="vgg5", steps=6, ann_epochs=14, epochs=6, quantized_epochs=3, width=0.5,
+        batch_norm=True, lr=5e-4, quantized_lr=3e-4,
     ),
 }  # fmt: skip
 TARGETS: dict[Reset, str] = {"hard": "loihi2", "soft": "loihi2-soft"}
