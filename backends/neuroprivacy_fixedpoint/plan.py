@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroprivacy.kernels.formats import Int64
-from neuroprivacy.program import Layer, Port, Program, run_order
+from neuroprivacy.program import Layer, Port, Program, fits_32_bits, largest_inputs, run_order
 from neuroprivacy_fixedpoint.columns import EDGE, EDGE_COLUMNS, LAYER, LAYER_COLUMNS
 from neuroprivacy_fixedpoint.constants import Constants
 from neuroprivacy_fixedpoint.layout import Layout, choose_layouts, fitting
 from neuroprivacy_fixedpoint.weights import Weights
-from neuroprivacy_fixedpoint.widths import largest_inputs, wide_layers
 
 #: Spikes and states of a layer begin at a multiple of this many values.
 _ALIGN = 64
@@ -98,7 +97,7 @@ def make_plan(program: Program, *, steps: int | None) -> Plan:
     spikes, width = _places([(node.name, node.size) for node in nodes])
     graded, graded_width = _places([(port.name, port.size) for port in program.inputs if port not in binary])
     states, neurons = _places([(layer.name, layer.size) for layer in order])
-    wide = wide_layers(program, [members for members, _ in ordered], steps)
+    wide = _wide_layers(program, [members for members, _ in ordered], steps)
     weights, constants = Weights(), Constants()
     u_init, v_init = np.zeros(neurons, np.int64), np.zeros(neurons, np.int64)
     rows: list[NDArray[np.int64]] = []
@@ -132,6 +131,18 @@ def make_plan(program: Program, *, steps: int | None) -> Plan:
         constants=_joined(constants.narrow, np.int32), wide_constants=_joined(constants.wide, np.int64),
         wide=wide, events=weights.events + 16, largest=max(layer.size for layer in order), work=weights.work,
     )  # fmt: skip
+
+
+def _wide_layers(program: Program, groups: list[tuple[str, ...]], steps: int | None) -> frozenset[str]:
+    """Layers that need more than weights of 8 bits and integers of 32; with one of a loop, all of it."""
+    needing = {layer.name for layer in program.layers if not _is_narrow(program, layer, steps)}
+    return frozenset(name for members in groups if needing & set(members) for name in members)
+
+
+def _is_narrow(program: Program, layer: Layer, steps: int | None) -> bool:
+    """Whether a layer's weights fit 8 bits and all else 32."""
+    weight = max(max(int(edge.map.weight.max()), -int(edge.map.weight.min()) - 1) for edge in layer.edges)
+    return weight <= 127 and fits_32_bits(program, layer, steps=steps)
 
 
 def _stages(groups: list[tuple[tuple[str, ...], bool, bool]]) -> tuple[tuple[int, int, bool, bool], ...]:

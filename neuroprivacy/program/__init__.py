@@ -8,6 +8,7 @@ from neuroprivacy.program.maps import ConvMap, DenseMap, LinearMap
 from neuroprivacy.program.network import Edge, Layer, Port, Program, check_program
 from neuroprivacy.program.order import run_order
 from neuroprivacy.program.unroll import unroll
+from neuroprivacy.program.widths import fits_32_bits, largest_inputs
 
 __all__ = [
     "ConvMap",
@@ -18,6 +19,8 @@ __all__ = [
     "Port",
     "Program",
     "check_program",
+    "fits_32_bits",
+    "largest_inputs",
     "load_program",
     "run_order",
     "save_program",
