@@ -1,0 +1,99 @@
+"""The backend: what it refuses, the folder that it writes, and a run of that folder's C on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from neuroprivacy.backend import Artifact, Inputs, Record, RunResult, read_out
+from neuroprivacy.counts import Observed, count
+from neuroprivacy.errors import Issue
+from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.program import Program, largest_inputs
+from neuroprivacy_c99.export import export
+from neuroprivacy_c99.host import HostRun, library_of, run_host
+from neuroprivacy_c99.packing import stored_bits
+
+#: Spikes and states of one chunk of samples take about so many bytes.
+CHUNK_BYTES = 64 * 2**20
+
+
+class C99Backend:
+    """Writes C; runs it here, compiled by the host's compiler."""
+
+    def check(self, program: Program) -> tuple[Issue, ...]:
+        """Weights and values must fit 32 bits, their places too."""
+        found: list[Issue] = []
+        largest = largest_inputs(program)
+        for layer in program.layers:
+            for edge in layer.edges:
+                where, weight = f"{layer.name} from {edge.source}", edge.map.weight
+                top = int(np.abs(weight).max())
+                value = largest.get(edge.source, 1)
+                for what, size in (("weight", top), ("an input value", value), ("weight times value", top * value)):
+                    if size >= 2**31:
+                        hint = "scale the input" if what != "weight" else "choose narrower weights"
+                        found.append(Issue(where=where, what=what, value=size, limit=2**31 - 1, hint=hint))
+                        break
+                else:
+                    bits = weight.size * stored_bits(weight)
+                    if bits >= 2**32:
+                        found.append(Issue(where=where, what="bits of all weights", value=bits, limit=2**32 - 1))
+        return tuple(found)
+
+    def build(self, program: Program, folder: Path) -> Artifact:
+        """Write the C sources, their test, and the Program."""
+        export(program, folder)
+        return Artifact(backend="c99", folder=folder, program=program)
+
+    def run(self, artifact: Artifact, spikes: Inputs, record: Record) -> RunResult:
+        """Compile the folder's C, if need be, and run every sample."""
+        program, folder = artifact.program, artifact.folder
+        inputs = {port.name: np.asarray(spikes[port.name]) for port in program.inputs}
+        samples, given = next(iter(inputs.values())).shape[:2]
+        steps, neurons = given + program.latency, sum(layer.size for layer in program.layers)
+        size = max(1, CHUNK_BYTES // (steps * neurons * (17 if record.states else 1) + 16 * neurons))
+        parts = [
+            run_host(program, folder, {n: x[first : first + size] for n, x in inputs.items()}, states=record.states)
+            for first in range(0, samples, size)
+        ]
+        version = library_of(folder)[1]
+        return _gather(program, parts, inputs, steps, record, version)
+
+
+def _gather(
+    program: Program, parts: list[HostRun], inputs: Inputs, steps: int, record: Record, version: str
+) -> RunResult:
+    """Join chunks and cut them into layers."""
+    spikes, u, v, extremes = (np.concatenate([getattr(p, n) for p in parts]) for n in ("spikes", "u", "v", "extremes"))
+    ends = np.cumsum([layer.size for layer in program.layers])
+    own = {layer.name: slice(int(end) - layer.size, int(end)) for layer, end in zip(program.layers, ends, strict=True)}
+    events: dict[str, Int64] = {p.name: (inputs[p.name] != 0).sum(axis=1) for p in program.inputs}
+    events |= {name: spikes[:, :, at].sum(axis=1, dtype=np.int64) for name, at in own.items()}
+    observed = {
+        name: Observed(
+            max_activation=extremes[:, i, 0],
+            max_current=extremes[:, i, 1],
+            max_membrane=extremes[:, i, 2],
+            wraps=extremes[:, i, 3],
+            saturations=extremes[:, i, 4],
+        )
+        for i, name in enumerate(own)
+    }
+    window = {
+        name: spikes[:, program.window(name, steps - program.latency), own[name]].copy() for name in program.outputs
+    }
+    first = program.outputs[0]
+    return RunResult(
+        backend="c99",
+        spikes=window,
+        readout=read_out(program, window[first], v[:, -1, own[first]]),
+        counts=count(program, events=events, steps=steps, observed=observed),
+        layer_spikes={name: spikes[:, :, at] for name, at in own.items()} if record.spikes else None,
+        final_u={name: u[:, -1, at] for name, at in own.items()} if record.final else None,
+        final_v={name: v[:, -1, at] for name, at in own.items()} if record.final else None,
+        states_u={name: u[:, :, at] for name, at in own.items()} if record.states else None,
+        states_v={name: v[:, :, at] for name, at in own.items()} if record.states else None,
+        versions={"cc": version},
+    )
