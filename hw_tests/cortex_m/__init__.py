@@ -1,0 +1,1 @@
+"""Cortex-M processors under QEMU, as a backend of the conformance kit."""

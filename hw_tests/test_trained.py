@@ -1,0 +1,44 @@
+"""Trained networks on the target: the reference's integers on every sample, and the accuracy that comes with them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from targets import Target
+from trained import NETWORKS, images, data_of, trained_program
+
+from neuroprivacy.backend import Backend, Record, build, check_inputs
+from neuroprivacy.reference import run_reference
+from neuroprivacy.simulate import encode_samples, simulate
+from neuroprivacy.verify import compare
+
+#: Samples that are compared spike by spike.
+SAMPLES = {"fixedpoint": 1000, "lava": 20, "c-host": 1000}
+ON_A_BOARD = 20
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_spike(name: str, backend: Backend, target: Target, tmp_path: Path) -> None:
+    program = trained_program(name)
+    refusals = [str(issue) for issue in backend.check(program) if issue.fatal]
+    if refusals:
+        assert target.bounded, refusals
+        pytest.skip(f"not run: {'; '.join(refusals)}")
+    inputs = check_inputs(program, encode_samples(program, images(name, SAMPLES.get(target.name, ON_A_BOARD))))
+    got = backend.run(backend.build(program, tmp_path), inputs, Record(spikes=True))
+    assert compare(run_reference(program, inputs, record=Record(spikes=True)), got) == ()
+
+
+@pytest.mark.only("c-host")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_accuracy_is_the_simulators(name: str, tmp_path: Path) -> None:
+    data = data_of(name)
+    if data is None:
+        pytest.skip("not run: the data set is not here; set NEUROPRIVACY_DATA")
+    program = trained_program(name)
+    done = {
+        each: simulate(build(program, backend=each, folder=tmp_path / each), samples=data.test_images)
+        for each in ("fixedpoint", "c99")
+    }
+    assert np.array_equal(done["c99"].readout, done["fixedpoint"].readout)
+    assert done["c99"].accuracy(data.test_labels) > 0.9

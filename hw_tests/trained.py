@@ -1,0 +1,42 @@
+"""Trained networks that are kept in models/, and samples for them."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from neuroprivacy.data import Dataset, load_dataset
+from neuroprivacy.graph.torch_export import to_nir
+from neuroprivacy.lower import lower
+from neuroprivacy.nets import load_checkpoint
+from neuroprivacy.program import Program
+
+MODELS = Path(__file__).parent / "models"
+#: Folder in models/ -> data set.
+NETWORKS = {"digits-convnet": "digits", "mnist-convnet": "mnist"}
+
+
+@cache
+def trained_program(name: str, target: str = "loihi2") -> Program:
+    """The integers of a trained network."""
+    return lower(to_nir(load_checkpoint(MODELS / name).spiking), target=target).program
+
+
+@cache
+def data_of(name: str) -> Dataset | None:
+    """The data set of a network; None where it is not here."""
+    if NETWORKS[name] == "digits":
+        return load_dataset("digits")
+    return load_dataset(NETWORKS[name]) if os.environ.get("NEUROPRIVACY_DATA") else None
+
+
+def images(name: str, count: int) -> np.ndarray:
+    """Test images, or drawn ones where the data set is not here: integers are compared all the same."""
+    data = data_of(name)
+    if data is not None:
+        return data.test_images[:count]
+    shape = trained_program(name).inputs[0].shape
+    return np.random.default_rng(0).random((count, *shape)).astype(np.float32)
