@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test check hw-test results clean
+.PHONY: demo test check hw-test bench results clean
 
 demo: $(READY)
 	$(BIN)/neuroprivacy demo --out runs/demo
@@ -23,6 +23,14 @@ check: $(READY)
 hw-test: $(READY)
 	$(BIN)/python -m pytest hw_tests --target fixedpoint
 	$(BIN)/python -m pytest hw_tests --target lava
+	$(BIN)/python -m pytest hw_tests --target c-host --allow-missing
+	for core in m0 m3 m4 m7 m33 m55; do $(BIN)/python -m pytest hw_tests --target cortex-$$core --allow-missing || exit 1; done
+	$(BIN)/python -m pytest hw_tests --target loihi2-hw --allow-missing
+
+# Remakes docs/performance.md: speed against peers, each in an environment of its own (made on the first call, about one
+# gigabyte each). Takes about fifteen minutes on two quiet cores.
+bench: $(READY)
+	$(BIN)/python benchmarks/run.py
 
 # Remakes docs/results.md; needs the data sets under NEUROPRIVACY_DATA. Takes about an hour on two cores, resumes.
 results: $(READY)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from targets import Target
-from trained import NETWORKS, images, data_of, trained_program
+from trained import NETWORKS, data_of, images, trained_program
 
 from neuroprivacy.backend import Backend, Record, build, check_inputs
 from neuroprivacy.reference import run_reference
@@ -13,7 +13,7 @@ from neuroprivacy.simulate import encode_samples, simulate
 from neuroprivacy.verify import compare
 
 #: Samples that are compared spike by spike.
-SAMPLES = {"fixedpoint": 1000, "lava": 20, "c-host": 1000}
+SAMPLES = {"fixedpoint": 100, "lava": 20, "c-host": 1000}
 ON_A_BOARD = 20
 
 

@@ -57,8 +57,8 @@ def program() -> Program:
 
 
 def test_our_backends_are_found_like_anybodys() -> None:
-    assert set(backend_names()) >= {"fixedpoint", "lava", "reference"}
-    for name in ("fixedpoint", "lava", "reference"):
+    assert set(backend_names()) >= {"c99", "fixedpoint", "lava", "reference"}
+    for name in ("c99", "fixedpoint", "lava", "reference"):
         assert isinstance(load_backend(name), Backend)
 
 

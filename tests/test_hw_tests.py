@@ -26,7 +26,7 @@ def written(folder: Path) -> tuple[str, dict[str, object]]:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "hw_tests: no target is given; choose one: pytest hw_tests --target {fixedpoint,lava}"),
+        ((), "hw_tests: no target is given; choose one: pytest hw_tests --target {fixedpoint,lava,c-host,"),
         (("--target", "loihi"), "hw_tests: 'loihi' is no target; choose one"),
     ],
 )
@@ -47,7 +47,7 @@ def test_results_are_written_with_versions(tmp_path: Path) -> None:
         "--results",
         str(tmp_path),
         "-k",
-        "random or every",
+        "(random or every) and not spike",
     )
     assert done.returncode == 0, done.stdout
     assert "target: fixedpoint (numba " in done.stdout
@@ -61,6 +61,26 @@ def test_results_are_written_with_versions(tmp_path: Path) -> None:
     outcomes = results["outcomes"]
     assert isinstance(outcomes, dict)
     assert outcomes["hw_tests/test_kit.py::test_random[3]"] == "passed"
+
+
+def test_what_is_no_chip_here_is_not_run(tmp_path: Path) -> None:
+    done = hw_tests("--target", "loihi2-hw", "--random", "1", "--results", str(tmp_path), "--allow-missing")
+    assert done.returncode == 0, done.stdout
+    assert "target: loihi2-hw (NOT RUN: loihi2-hw: Intel's hardware runtime" in done.stdout
+    assert "passed" not in done.stdout.splitlines()[-1]
+    assert hw_tests("--target", "loihi2-hw", "--results", str(tmp_path)).returncode == 1
+
+
+def test_the_c_on_this_host(tmp_path: Path) -> None:
+    done = hw_tests("--target", "c-host", "--random", "2", "--results", str(tmp_path), "-k", "random and not strict")
+    if "NOT RUN" in done.stdout or "no C compiler" in done.stderr:
+        pytest.skip("not run: there is no C compiler")
+    assert done.returncode == 0, done.stdout
+    name, results = written(tmp_path)
+    assert name.startswith("c-host/cc-")
+    tally = results["tally"]
+    assert isinstance(tally, dict)
+    assert tally["passed"] == 2
 
 
 def test_a_missing_lava_fails_with_the_remedies(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def compile_c(compiler: Compiler, arguments: list[str]) -> None:
         [*compiler.command, *arguments], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
     )
     if done.returncode != 0:
-        raise WorkerFailed(f"c99: {compiler.command[0]} failed: {done.stderr.strip()[-2000:]}")
+        raise WorkerFailed(f"c99: {compiler.command[0]} failed: {done.stderr.strip()[:2000]}")
 
 
 def shared_library(compiler: Compiler, source: Path, target: Path) -> None:

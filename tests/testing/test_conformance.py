@@ -148,7 +148,7 @@ def test_the_command_prints_json(odd: Odd, capsys: pytest.CaptureFixture[str]) -
 
 def test_the_command_names_the_backends_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--backend", "none"]) == 2
-    assert "none is called 'none'; installed are fixedpoint, lava, reference" in capsys.readouterr().err
+    assert "none is called 'none'; installed are c99, fixedpoint, lava, reference" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
