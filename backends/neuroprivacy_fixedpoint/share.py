@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.kernels.formats import Int64
 from neuroprivacy_fixedpoint.plan import Plan
 
 Calls = Sequence[Callable[[], None]]
@@ -120,25 +119,22 @@ class Share:
             scratch.lists, scratch.value, *(scratch.wide_sums if wide else scratch.sums),
         )  # fmt: skip
 
-    def fired_of(self, name: str, count: int) -> NDArray[np.uint8]:
-        """Spikes of a layer in this block, (samples, count, neurons)."""
+    def fired_of(self, name: str, count: int) -> NDArray[np.generic]:
+        """Spikes of a layer in this block, (samples, count, neurons); to be copied."""
         plan = self.plan
         at, layout = plan.spikes[name], plan.layouts[name]
-        rows = self.fired[:, plan.history : plan.history + count, at : at + layout.size]
-        return np.asarray(layout.outside(rows), np.uint8)
+        return layout.outside(self.fired[:, plan.history : plan.history + count, at : at + layout.size])
 
-    def states_of(self, name: str) -> tuple[Int64, Int64]:
-        """u and v of a layer, int64 (samples, neurons)."""
+    def states_of(self, name: str) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+        """u and v of a layer, (samples, neurons); to be copied."""
         plan = self.plan
         at, layout = plan.states[name], plan.layouts[name]
-        pair = self.wide_states if name in plan.wide else self.states
-        u, v = (layout.outside(each[:, at : at + layout.size]).astype(np.int64) for each in pair)
-        return u, v
+        u, v = self.wide_states if name in plan.wide else self.states
+        return layout.outside(u[:, at : at + layout.size]), layout.outside(v[:, at : at + layout.size])
 
-    def events_of(self, name: str) -> Int64:
-        """In how many steps each value of a port or layer was not zero, int64 (samples, values)."""
+    def events_of(self, name: str) -> NDArray[np.generic]:
+        """In how many steps each value of a port or layer was not zero, (samples, values); to be copied."""
         plan, layout = self.plan, self.plan.layouts[name]
         graded = name in plan.graded
         at = plan.graded[name] if graded else plan.spikes[name]
-        totals = (self.graded_totals if graded else self.totals)[:, at : at + layout.size]
-        return layout.outside(totals).astype(np.int64)
+        return layout.outside((self.graded_totals if graded else self.totals)[:, at : at + layout.size])
