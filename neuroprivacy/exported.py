@@ -12,12 +12,24 @@ from numpy.typing import NDArray
 from neuroprivacy.backend import Artifact, run
 from neuroprivacy.counts import Counts
 from neuroprivacy.data import Dataset, load_spikes
+from neuroprivacy.engines import Engine
 from neuroprivacy.errors import BadFile
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import load_program
 from neuroprivacy.progress import Progress, silent
+from neuroprivacy.sharding import simulate_sharded
 from neuroprivacy.simulate import simulate
 from neuroprivacy.storage import read_json, write_arrays
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shards:
+    """Running in shards; see `simulate_sharded`."""
+
+    folder: Path
+    engine: Engine
+    workers: int = 2
+    resume: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,10 +73,22 @@ def open_artifact(folder: Path) -> Artifact:
 
 
 def run_dataset(
-    artifact: Artifact, data: Dataset, *, samples: int | None = None, progress: Progress = silent
+    artifact: Artifact,
+    data: Dataset,
+    *,
+    samples: int | None = None,
+    shards: Shards | None = None,
+    progress: Progress = silent,
 ) -> Outcome:
-    """Encode and run the test split."""
-    done = simulate(artifact, samples=data.test_images[:samples], progress=progress)
+    """Encode and run the test split, here or in shards."""
+    images = data.test_images[:samples]
+    if shards is None:
+        done = simulate(artifact, samples=images, progress=progress)
+    else:
+        done = simulate_sharded(
+            artifact, samples=images, folder=shards.folder, engine=shards.engine, workers=shards.workers,
+            resume=shards.resume, progress=progress,
+        )  # fmt: skip
     return Outcome(
         readout=done.readout, prediction=done.prediction, spikes=None, labels=data.test_labels[:samples],
         counts=done.counts,
