@@ -10,10 +10,11 @@ from neuroprivacy.backend import Artifact, Inputs, Record, RunResult, read_out
 from neuroprivacy.counts import Observed, count
 from neuroprivacy.errors import Issue
 from neuroprivacy.kernels.formats import Int64
-from neuroprivacy.program import Program, largest_inputs
+from neuroprivacy.program import Edge, Program, largest_inputs
 from neuroprivacy_c99.export import export
 from neuroprivacy_c99.host import HostRun, library_of, run_host
 from neuroprivacy_c99.packing import stored_bits
+from neuroprivacy_c99.sources import LONGEST_RING
 
 #: Spikes and states of one chunk of samples take about so many bytes.
 CHUNK_BYTES = 64 * 2**20
@@ -23,23 +24,18 @@ class C99Backend:
     """Writes C; runs it here, compiled by the host's compiler."""
 
     def check(self, program: Program) -> tuple[Issue, ...]:
-        """Weights and values must fit 32 bits, their places too."""
+        """Weights, values and membranes must fit 32 bits, sums 62; delays one byte, places of weights 32 bits."""
+        rule, largest = program.target.rule, largest_inputs(program)
         found: list[Issue] = []
-        largest = largest_inputs(program)
+        if max(-rule.v_lowest - 1, rule.v_highest) >= 2**31:
+            width = program.target.membrane_bits
+            found.append(Issue(where=program.target.name, what="bits of a membrane", value=width, limit=32))
         for layer in program.layers:
+            bound = layer.activation_bound(largest) << rule.activation_shift
+            if bound >= 2**62:
+                found.append(Issue(where=layer.name, what="a synaptic sum", value=bound, limit=2**62 - 1))
             for edge in layer.edges:
-                where, weight = f"{layer.name} from {edge.source}", edge.map.weight
-                top = int(np.abs(weight).max())
-                value = largest.get(edge.source, 1)
-                for what, size in (("weight", top), ("an input value", value), ("weight times value", top * value)):
-                    if size >= 2**31:
-                        hint = "scale the input" if what != "weight" else "choose narrower weights"
-                        found.append(Issue(where=where, what=what, value=size, limit=2**31 - 1, hint=hint))
-                        break
-                else:
-                    bits = weight.size * stored_bits(weight)
-                    if bits >= 2**32:
-                        found.append(Issue(where=where, what="bits of all weights", value=bits, limit=2**32 - 1))
+                found += _edge_issues(f"{layer.name} from {edge.source}", edge, largest.get(edge.source, 1))
         return tuple(found)
 
     def build(self, program: Program, folder: Path) -> Artifact:
@@ -60,6 +56,22 @@ class C99Backend:
         ]
         version = library_of(folder)[1]
         return _gather(program, parts, inputs, steps, record, version)
+
+
+def _edge_issues(where: str, edge: Edge, value: int) -> list[Issue]:
+    """What of an edge C cannot do, if its source's largest value is `value`."""
+    found: list[Issue] = []
+    if edge.delay >= LONGEST_RING:
+        found.append(Issue(where=where, what="delay", value=edge.delay, limit=LONGEST_RING - 1))
+    top = int(np.abs(edge.map.weight).max())
+    for what, size in (("weight", top), ("an input value", value), ("weight times value", top * value)):
+        if size >= 2**31:
+            hint = "scale the input" if what != "weight" else "choose narrower weights"
+            return [*found, Issue(where=where, what=what, value=size, limit=2**31 - 1, hint=hint)]
+    bits = edge.map.weight.size * stored_bits(edge.map.weight)
+    if bits >= 2**32:
+        found.append(Issue(where=where, what="bits of all weights", value=bits, limit=2**32 - 1))
+    return found
 
 
 def _gather(

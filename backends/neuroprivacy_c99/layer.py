@@ -9,8 +9,8 @@ import numpy as np
 from neuroprivacy.kernels.dynamics import DECAY_ONE
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import ConvMap, DenseMap, Edge, Layer, Program, fits_32_bits, largest_inputs
-from neuroprivacy_c99.packing import Constant, weight_constant
-from neuroprivacy_c99.sources import Source
+from neuroprivacy_c99.packing import BYTES, Constant, weight_constant
+from neuroprivacy_c99.sources import Source, smallest_type
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,6 +35,14 @@ class LayerCode:
 
 
 SUM_TYPES = {"s": "int16_t", "m": "int32_t", "l": "int64_t"}
+#: Strides, dilations and steps between pools beyond this lead out of every input alike.
+_FAR = 2**24
+
+
+def membrane_type(program: Program) -> str:
+    """The type that keeps a membrane: int16_t where the target's saturate within it."""
+    rule = program.target.rule
+    return "int16_t" if smallest_type(min(rule.v_lowest, -1), rule.v_highest).endswith(("8_t", "16_t")) else "int32_t"
 
 
 def emit_layer(program: Program, number: int, sources: dict[str, Source]) -> LayerCode:
@@ -141,7 +149,8 @@ def _conv(code: LayerCode, linear: ConvMap, weight: str, source: Source) -> list
         f"int32_t right = (int32_t)(from % {width}u);",
     ]
     for axis, (index, place_of) in enumerate((("y", "down"), ("x", "right"))):
-        size, stride, windows = linear.pool[axis], linear.pool_stride[axis], linear.pooled_shape[axis + 1]
+        size, windows = linear.pool[axis], linear.pooled_shape[axis + 1]
+        stride = min(linear.pool_stride[axis], _FAR)
         first = f"({place_of} < {size} ? 0 : ({place_of} - {size}) / {stride} + 1)"
         lines.append(
             "    " * axis + f"for (int32_t {index} = {first}; {index} <= {place_of} / {stride} && {index} < {windows}; "
@@ -152,7 +161,8 @@ def _conv(code: LayerCode, linear: ConvMap, weight: str, source: Source) -> list
 
 def _loop(index: str, place: str, target: str, kernel: int, linear: ConvMap, axis: int, size: int) -> list[str]:
     """Over the kernel's positions along one axis that reach an output."""
-    stride, padding, dilation = linear.stride[axis], linear.padding[axis], linear.dilation[axis]
+    stride, dilation = (min(steps[axis], _FAR) for steps in (linear.stride, linear.dilation))
+    padding = linear.padding[axis]
     far = f"{place} + {padding} - {index} * {dilation}"
     lines = [f"for (int32_t {index} = 0; {index} < {kernel}; {index}++) {{", f"    int32_t {target} = {far};"]
     if stride == 1:
@@ -168,6 +178,7 @@ def _loop(index: str, place: str, target: str, kernel: int, linear: ConvMap, axi
 def _neurons(code: LayerCode, program: Program, layer: Layer, number: int, own: Source) -> list[str]:
     """The statements of the neurons."""
     rule, id = program.target.rule, own.id
+    state = membrane_type(program)
     wide = not fits_32_bits(program, layer)
     kind, decayed = ("int64_t", "decayed_wide") if wide else ("int32_t", "decayed")
     arrives = layer.activation_bound(largest_inputs(program)) << rule.activation_shift
@@ -176,7 +187,7 @@ def _neurons(code: LayerCode, program: Program, layer: Layer, number: int, own: 
     lines = [f"{kind} current = ({kind})sums.{code.sums}[n] * {1 << rule.activation_shift};"]
     if of_u.any():
         code.helpers.add(decayed)
-        code.states.append((f"static {kind} u_{id}[{layer.size}];", layer.size * (8 if wide else 4)))
+        code.states.append((f"static {kind} u_{id}[{layer.size}];", layer.size * BYTES[kind]))
         code.reset.append(_filled(take, "u", layer.u_init, layer.size, kind))
         lines.append(f"current += {decayed}(u_{id}[n], {take('kept_u', of_u)});")
     if rule.keeps_current and (of_u.any() or arrives >= rule.u_half):
@@ -186,8 +197,8 @@ def _neurons(code: LayerCode, program: Program, layer: Layer, number: int, own: 
         ]
     if of_u.any():
         lines.append(f"u_{id}[n] = current;")
-    code.states.append((f"static int32_t v_{id}[{layer.size}];", 4 * layer.size))
-    code.reset.append(_filled(take, "v", layer.v_init, layer.size, "int32_t"))
+    code.states.append((f"static {state} v_{id}[{layer.size}];", BYTES[state] * layer.size))
+    code.reset.append(_filled(take, "v", layer.v_init, layer.size, state))
     before = f"v_{id}[n]"
     if layer.dv.any():
         code.helpers.add(decayed)
@@ -212,7 +223,7 @@ def _neurons(code: LayerCode, program: Program, layer: Layer, number: int, own: 
             "    fired[n >> 3] = (uint8_t)(fired[n >> 3] | (1u << (n & 7u)));",
             "}",
         ]
-    lines.append(f"v_{id}[n] = {'(int32_t)' if wide else ''}membrane;")
+    lines.append(f"v_{id}[n] = {'' if kind == state else f'({state})'}membrane;")
     if not take.by_channel:
         return [
             *start,

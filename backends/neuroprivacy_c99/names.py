@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+#: Letters of an identifier beyond what it begins with; C promises to tell 63 apart. Chosen.
+_LONGEST = 40
+
 
 def identifiers(names: Iterable[str]) -> dict[str, str]:
     """Name -> what identifiers of it end in: letters, digits and underscores, no two alike.
@@ -15,7 +18,7 @@ def identifiers(names: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     taken: set[str] = set()
     for name in names:
-        plain = re.sub(r"_+", "_", re.sub(r"[^0-9A-Za-z]", "_", name)).strip("_").lower() or "layer"
+        plain = re.sub(r"_+", "_", re.sub(r"[^0-9A-Za-z]", "_", name)).strip("_").lower()[:_LONGEST] or "layer"
         chosen, number = plain, 2
         while chosen in taken:
             chosen, number = f"{plain}_{number}", number + 1

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from neuroprivacy.program import Layer, Port, Program
 from neuroprivacy_c99.layer import SUM_TYPES, LayerCode, emit_layer
 from neuroprivacy_c99.names import identifiers
-from neuroprivacy_c99.packing import Constant, unpacker
+from neuroprivacy_c99.packing import BYTES, Constant, unpacker
 from neuroprivacy_c99.sources import Source, input_type, sources_of
 
 #: What files, functions and macros are called by.
 NAME = "network"
-_BYTES = {"int16_t": 2, "int32_t": 4, "int64_t": 8}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +41,7 @@ def emit(program: Program) -> Emitted:
     for layer, code in zip(program.layers, codes, strict=True):
         largest[code.sums] = max(largest.get(code.sums, 0), layer.size)
     counted = program.layer(program.outputs[0]) if program.readout == "spike_count" else None
-    ram = [("sums of one layer", max(size * _BYTES[SUM_TYPES[m]] for m, size in largest.items()))]
+    ram = [("sums of one layer", max(size * BYTES[SUM_TYPES[m]] for m, size in largest.items()))]
     ram += [(f"steps of {name}", source.ram_bytes) for name, source in _kept(program, sources).items()]
     for layer, code in zip(program.layers, codes, strict=True):
         ram.append((f"states of {layer.name}", sum(size for _, size in code.states)))

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from neuroprivacy.kernels.formats import Int64
 
 _PER_LINE = 24
+#: Integer types of C -> bytes.
+BYTES = {"uint8_t": 1, "int8_t": 1, "uint16_t": 2, "int16_t": 2, "int32_t": 4, "int64_t": 8}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,7 @@ class Constant:
     @property
     def size_bytes(self) -> int:
         """Bytes in flash."""
-        return self.values.size * {"uint8_t": 1, "int8_t": 1, "int16_t": 2, "int32_t": 4, "int64_t": 8}[self.type]
+        return self.values.size * BYTES[self.type]
 
     def text(self) -> str:
         """Its definition."""

@@ -9,6 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neuroprivacy.program import Layer, Port, Program
+from neuroprivacy_c99.packing import BYTES
+
+#: Steps that a ring can keep: its position is one byte.
+LONGEST_RING = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +43,7 @@ class Source:
     @property
     def ram_bytes(self) -> int:
         """Bytes of the ring and of its position."""
-        each = {"uint8_t": 1, "int8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4}[self.type]
-        return self.steps * self.width * each + (1 if self.steps > 1 else 0)
+        return self.steps * self.width * BYTES[self.type] + (1 if self.steps > 1 else 0)
 
     def at(self, delay: int) -> str:
         """The C expression of the step `delay` ago."""

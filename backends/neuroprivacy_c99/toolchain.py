@@ -68,6 +68,12 @@ def host_compiler() -> Compiler:
     return found
 
 
+def alone(compiler: Compiler) -> tuple[str, ...]:
+    """Flags with which an object calls no library: else loops that clear become calls of memset."""
+    loops = "-fno-builtin" if "clang" in compiler.version else "-fno-tree-loop-distribute-patterns"
+    return ("-ffreestanding", loops)
+
+
 def compile_c(compiler: Compiler, arguments: list[str]) -> None:
     """Call a compiler.
 

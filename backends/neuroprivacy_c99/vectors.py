@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
-from neuroprivacy.backend import Record
+from neuroprivacy.backend import Artifact, Record, load_backend
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Program
-from neuroprivacy.reference import run_reference
 from neuroprivacy_c99.packing import Constant
 from neuroprivacy_c99.sources import input_type
 
@@ -69,7 +70,9 @@ def test_source(program: Program) -> str:
     steps = max(1, min(STEPS, program.max_steps or STEPS, _MOST // width))
     samples = max(1, min(SAMPLES, _MOST // (width * steps)))
     inputs = draw_inputs(program, samples=samples, steps=steps, seed=SEED)
-    result = run_reference(program, inputs, record=Record(spikes=True))
+    # The definition is a backend like any: found by its name.
+    artifact = Artifact(backend="reference", folder=Path(), program=program)
+    result = load_backend("reference").run(artifact, inputs, Record(spikes=True))
     fired = np.concatenate([(result.layer_spikes or {})[name] for name in program.outputs], axis=2)
     joined = np.concatenate([inputs[port.name] for port in program.inputs], axis=2)
     arrays = [
