@@ -40,6 +40,8 @@ class Session:
 
 #: Test -> how it ended; pytest's hook for it is given no place to keep this.
 OUTCOMES: dict[str, str] = {}
+#: What tests measured, in bytes.
+MEASURED: dict[str, object] = {}
 SESSION = pytest.StashKey[Session]()
 
 
@@ -119,6 +121,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         OUTCOMES.setdefault(report.nodeid, "not run")
     elif report.when == "call":
         OUTCOMES.setdefault(report.nodeid, "passed")
+        MEASURED.update(report.user_properties)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -138,6 +141,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
             "first_seed": known.seed,
             "exit_status": int(exitstatus),
             "tally": tally,
+            "measured_bytes": MEASURED,
             "outcomes": OUTCOMES,
         },
     )

@@ -48,6 +48,10 @@ TARGETS = {
 }
 
 
+#: Targets that run emitted C.
+C_TARGETS = tuple(name for name in TARGETS if name == "c-host" or name.startswith("cortex-"))
+
+
 def backend_of(target: Target) -> Backend:
     """What runs a target's Programs.
 

@@ -1,5 +1,6 @@
 """Trained networks on the target: the reference's integers on every sample, and the accuracy that comes with them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +19,20 @@ ON_A_BOARD = 20
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_spike(name: str, backend: Backend, target: Target, tmp_path: Path) -> None:
+def test_every_spike(
+    name: str, backend: Backend, target: Target, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     program = trained_program(name)
     refusals = [str(issue) for issue in backend.check(program) if issue.fatal]
     if refusals:
         assert target.bounded, refusals
         pytest.skip(f"not run: {'; '.join(refusals)}")
     inputs = check_inputs(program, encode_samples(program, images(name, SAMPLES.get(target.name, ON_A_BOARD))))
-    got = backend.run(backend.build(program, tmp_path), inputs, Record(spikes=True))
-    assert compare(run_reference(program, inputs, record=Record(spikes=True)), got) == ()
+    record = Record(spikes=True, final=True)
+    got = backend.run(backend.build(program, tmp_path), inputs, record)
+    assert compare(run_reference(program, inputs, record=record), got) == ()
+    if target.name.startswith("cortex-"):
+        record_property(f"{name} stack_used", backend.stack_bytes)
 
 
 @pytest.mark.only("c-host")

@@ -19,8 +19,9 @@ from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Program
 from neuroprivacy_c99 import C99Backend
 from neuroprivacy_c99.export import export
+from neuroprivacy_c99.layer import membrane_type
 from neuroprivacy_c99.network import Emitted, emit
-from neuroprivacy_c99.packing import Constant
+from neuroprivacy_c99.packing import BYTES, Constant
 from neuroprivacy_c99.sources import input_type
 from neuroprivacy_c99.toolchain import STRICT, Compiler, compile_c, find_compiler
 
@@ -141,8 +142,9 @@ def _samples(program: Program, emitted: Emitted, joined: Int64) -> str:
     samples, given = joined.shape[:2]
     firing = [emitted.sources[layer.name] for layer in program.layers if layer.fires]
     spikes = " ".join(f"write_bytes('s', {source.at(0)}, {source.width}u);" for source in firing)
+    width = BYTES[membrane_type(program)]
     membranes = " ".join(
-        f"write_bytes('v', v_{emitted.sources[layer.name].id}, {4 * layer.size}u);" for layer in program.layers
+        f"write_bytes('v', v_{emitted.sources[layer.name].id}, {width * layer.size}u);" for layer in program.layers
     )
     array = Constant(name="samples", type=input_type(program), values=joined.reshape(-1)).text()
     return (
@@ -165,11 +167,11 @@ def _read(
             for layer in firing:
                 packed = np.frombuffer(bytes.fromhex(next(texts)), np.uint8)
                 fired[layer.name][s, t] = np.unpackbits(packed, bitorder="little", count=layer.size)
-    words = iter(lines["v"])
+    words, kind = iter(lines["v"]), f"<i{BYTES[membrane_type(program)]}"
     v: dict[str, list[Int64]] = {layer.name: [] for layer in program.layers}
     for _ in range(samples):
         for layer in program.layers:
-            v[layer.name].append(np.frombuffer(bytes.fromhex(next(words)), "<i4").astype(np.int64))
+            v[layer.name].append(np.frombuffer(bytes.fromhex(next(words)), kind).astype(np.int64))
     readout = np.stack([np.frombuffer(bytes.fromhex(text), "<i4") for text in lines["r"]]).astype(np.int64)
     return fired, {name: np.stack(each) for name, each in v.items()}, readout
 
