@@ -8,7 +8,7 @@ import numpy as np
 
 from neuroprivacy.backend import Artifact, Inputs, Record, RunResult, read_out
 from neuroprivacy.counts import Observed, count
-from neuroprivacy.errors import Issue
+from neuroprivacy.errors import Issue, WorkerFailed
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Edge, Program, largest_inputs
 from neuroprivacy_c99.export import export
@@ -97,10 +97,13 @@ def _gather(
         name: spikes[:, program.window(name, steps - program.latency), own[name]].copy() for name in program.outputs
     }
     first = program.outputs[0]
+    readout = read_out(program, window[first], v[:, -1, own[first]])
+    if not np.array_equal(readout, np.concatenate([part.readout for part in parts])):
+        raise WorkerFailed("c99: network_readout does not give what the spikes and membranes say; report this, please")
     return RunResult(
         backend="c99",
         spikes=window,
-        readout=read_out(program, window[first], v[:, -1, own[first]]),
+        readout=readout,
         counts=count(program, events=events, steps=steps, observed=observed),
         layer_spikes={name: spikes[:, :, at] for name, at in own.items()} if record.spikes else None,
         final_u={name: u[:, -1, at] for name, at in own.items()} if record.final else None,

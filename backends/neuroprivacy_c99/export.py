@@ -55,7 +55,7 @@ Deploy `network.h` and `network.c`: C99 with <stdint.h> alone; no heap, no libra
 
     network_reset();                             /* before every sample */
     network_step(input, spikes);                 /* {inputs} values in, {outputs} spikes out; one call per step */
-    network_readout(readout);                    /* {classes} values */
+    network_readout(readout);                    /* {classes} values, complete after {late} silent steps */
 
 After the last input step call `network_step` {latency} more times with zeros: every layer costs its step, as on the
 target. `network_host.c` is for tests on a host, `program/` is the same network for neuroprivacy.
@@ -94,7 +94,7 @@ def export(program: Program, folder: Path) -> Emitted:
             target=program.target.name, layers=len(program.layers), neurons=sum(x.size for x in program.layers),
             latency=program.latency, readout=program.readout.replace("_", " "), digest=program.content_hash,
             inputs=sum(port.size for port in program.inputs), outputs=sum(sizes[name] for name in program.outputs),
-            classes=program.layer(program.outputs[0]).size,
+            late=program.window(program.outputs[0], 1).start, classes=program.layer(program.outputs[0]).size,
             flash=_rows(emitted.flash), flash_total=sum(size for _, size in emitted.flash),
             ram=_rows(emitted.ram), ram_total=sum(size for _, size in emitted.ram),
         ),

@@ -57,8 +57,8 @@ void host_run(const network_input *input, int64_t given, int64_t steps, int64_t 
 {copies}
         spikes += {neurons};
         if (rows > 1) {{ u += {neurons}; v += {neurons}; }}
+        if (t + 1 == given + (int64_t)NETWORK_READOUT_LATENCY) {{ network_readout(readout); }}
     }}
-    network_readout(readout);
 }}
 """
 

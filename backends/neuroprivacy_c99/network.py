@@ -81,6 +81,8 @@ _HEADER = """/* A spiking network in integers, for {target}. Written by neuropri
 #define NETWORK_OUTPUTS {outputs}u
 #define NETWORK_CLASSES {classes}u
 #define NETWORK_LATENCY {latency}u
+/* The readout is complete after so many calls beyond the last input step. */
+#define NETWORK_READOUT_LATENCY {late}u
 
 typedef {type} network_input;
 
@@ -111,7 +113,7 @@ def _header(program: Program) -> str:
         else f"Spikes of {_comment(first.name)} since step {late + 1}, counted"
     )
     return _HEADER.format(
-        target=_comment(program.target.name), digest=program.content_hash[:16], latency=program.latency,
+        target=_comment(program.target.name), digest=program.content_hash[:16], latency=program.latency, late=late,
         inputs=sum(port.size for port in program.inputs), outputs=sum(sizes[name] for name in program.outputs),
         classes=first.size, type=input_type(program), ports=ports, layers=outputs, readout=readout,
     )  # fmt: skip

@@ -40,9 +40,9 @@ int main(void)
         for (uint32_t t = 0; t < STEPS + NETWORK_LATENCY; t++) {
             network_step(t < STEPS ? samples + (s * STEPS + t) * NETWORK_INPUTS : silence, fired);
             WRITE_SPIKES
+            if (t + 1u == STEPS + NETWORK_READOUT_LATENCY) { network_readout(readout); }
         }
         WRITE_MEMBRANES
-        network_readout(readout);
         write_bytes('r', readout, sizeof readout);
     }
     uint32_t used = board_stack_used();

@@ -92,7 +92,7 @@ class CortexM:
             final_v=v if record.final else None,
             versions=self.versions(),
         )
-        if not program.latencies and not np.array_equal(readout, result.readout):
+        if not np.array_equal(readout, result.readout):
             raise WorkerFailed(f"{self.name}: network_readout differs from the spikes and membranes")
         return result
 
