@@ -40,7 +40,7 @@ class Session:
 
 #: Test -> how it ended; pytest's hook for it is given no place to keep this.
 OUTCOMES: dict[str, str] = {}
-#: What tests measured, in bytes.
+#: What tests measured: bytes, and images that were right.
 MEASURED: dict[str, object] = {}
 SESSION = pytest.StashKey[Session]()
 
@@ -141,7 +141,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
             "first_seed": known.seed,
             "exit_status": int(exitstatus),
             "tally": tally,
-            "measured_bytes": MEASURED,
+            "measured": MEASURED,
             "outcomes": OUTCOMES,
         },
     )

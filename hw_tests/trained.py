@@ -33,10 +33,13 @@ def data_of(name: str) -> Dataset | None:
     return load_dataset(NETWORKS[name]) if os.environ.get("NEUROPRIVACY_DATA") else None
 
 
-def images(name: str, count: int) -> np.ndarray:
-    """Test images, or drawn ones where the data set is not here: integers are compared all the same."""
+def images(name: str, count: int) -> np.ndarray | None:
+    """The first test images; None where the data set is not here."""
     data = data_of(name)
-    if data is not None:
-        return data.test_images[:count]
+    return None if data is None else data.test_images[:count]
+
+
+def drawn_images(name: str, count: int) -> np.ndarray:
+    """Images of noise: integers are compared all the same."""
     shape = trained_program(name).inputs[0].shape
     return np.random.default_rng(0).random((count, *shape)).astype(np.float32)

@@ -70,7 +70,8 @@ def _is_read(program: Program, layer: Layer) -> bool:
 _HEADER = """/* A spiking network in integers, for {target}. Written by neuroprivacy; content hash {digest}.
  *
  * One step is one call. Latency: the outputs of input step t come with the call of step t + NETWORK_LATENCY; after the
- * last input go on with {latency} calls of zeros. The network has one state: it is not reentrant.
+ * last input go on with {latency} calls of zeros; the readout is complete after NETWORK_READOUT_LATENCY of them. The
+ * network has one state: it is not reentrant.
  */
 #ifndef NETWORK_H
 #define NETWORK_H
@@ -81,7 +82,6 @@ _HEADER = """/* A spiking network in integers, for {target}. Written by neuropri
 #define NETWORK_OUTPUTS {outputs}u
 #define NETWORK_CLASSES {classes}u
 #define NETWORK_LATENCY {latency}u
-/* The readout is complete after so many calls beyond the last input step. */
 #define NETWORK_READOUT_LATENCY {late}u
 
 typedef {type} network_input;

@@ -44,7 +44,7 @@ def read_object(path: Path) -> ObjectFile:
     order, wide = "<" if data[5] == 1 else ">", data[4] == 2
     try:
         return _read(data, order, wide)
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, ValueError, OverflowError) as error:
         raise BadFile(path, f"is a damaged object file ({error})") from error
 
 
