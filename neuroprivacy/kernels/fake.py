@@ -74,13 +74,17 @@ def blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     All are cut in the memory order of the first; those that are written to must come from `like` of it. On a GPU there
     is one block.
     """
-    first = tensors[0]
-    order = _order(first)
-    flat = [each.permute(0, *order).flatten(1) if order else each.unsqueeze(1) for each in tensors]
+    first, flat = tensors[0], flattened(*tensors)
     size = flat[0].shape[1]
     width = max(_LEAST_WIDTH, _BLOCK // max(len(first), 1)) if first.device.type == "cpu" else max(size, 1)
     for begin in range(0, size, width):
         yield tuple(each[:, begin : begin + width] for each in flat)
+
+
+def flattened(*tensors: Tensor) -> list[Tensor]:
+    """(T, neurons) forms of (T, ...) tensors in the memory order of the first; views of those that come from `like`."""
+    order = _order(tensors[0])
+    return [each.permute(0, *order).flatten(1) if order else each.unsqueeze(1) for each in tensors]
 
 
 def _order(tensor: Tensor) -> list[int]:

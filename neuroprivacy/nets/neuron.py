@@ -5,7 +5,8 @@
     v[t]  := 0 where s (hard)   or   v[t] - θ where s (soft)
 
 The whole scan over time is one autograd function: forward keeps the membrane before the reset, backward walks it in
-reverse. Both take blocks of neurons through all steps while they lie in the cache. Source of the gradient: Wu et al.
+reverse. Both take blocks of neurons through all steps while they lie in the cache; on the CPU in single precision they
+are compiled (`compiled_scan`), which the torch form here defines. Source of the gradient: Wu et al.
 2018 (STBP); Kim et al. 2022, Eq. 4.
 """
 
@@ -20,7 +21,9 @@ from torch import Tensor, nn
 from neuroprivacy.errors import ConfigurationError
 from neuroprivacy.kernels import split_bias
 from neuroprivacy.kernels.dynamics import DECAY_ONE, Reset
-from neuroprivacy.kernels.fake import IntegerNeuron, blocks, integer_scan, like
+from neuroprivacy.kernels.fake import IntegerNeuron, blocks, flattened, integer_scan, like
+from neuroprivacy.nets import compiled_scan
+from neuroprivacy.nets.compiled_scan import is_compiled
 from neuroprivacy.nets.surrogate import Surrogate
 from neuroprivacy.target import TargetSpec
 
@@ -34,6 +37,10 @@ class _Scan(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         """Spikes and the membrane before each reset, both (T, ...)."""
         before, spikes = like(current), like(current)
+        if is_compiled(current, surrogate):
+            arrays = [each.numpy() for each in flattened(current, before, spikes)]
+            compiled_scan.forward(*arrays, theta=float(threshold), beta=beta, soft=soft)
+            return spikes, before
         for arrived, reached, fired in blocks(current, before, spikes):
             v = torch.zeros_like(arrived[0])
             for t in range(len(arrived)):
@@ -59,6 +66,13 @@ class _Scan(torch.autograd.Function):
         before, threshold = ctx.saved_tensors
         beta, soft, surrogate, detach_reset = ctx.constants
         grad_current = like(before)
+        if is_compiled(before, surrogate) and grad_spikes.dtype == before.dtype:
+            arrays = [each.numpy() for each in flattened(before, grad_spikes, grad_current)]
+            found = compiled_scan.backward(
+                *arrays, theta=float(threshold), beta=beta, soft=soft, detached=detach_reset, surrogate=surrogate,
+                wants_theta=ctx.needs_input_grad[1],
+            )  # fmt: skip
+            return grad_current, torch.full_like(threshold, found), None, None, None, None
         grad_threshold = torch.zeros_like(threshold)
         for v, given, gradient in blocks(before, grad_spikes, grad_current):
             fired = (v > threshold).to(v.dtype)

@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 
 from neuroprivacy.nets import SpikingNeuron, Surrogate
+from neuroprivacy.nets import neuron as neuron_module
+from neuroprivacy.nets.compiled_scan import is_compiled
 from neuroprivacy.nets.neuron import scan
+from neuroprivacy.nets.surrogate import surrogate_names
 
 CURRENTS = torch.randn(60, 4, 9, generator=torch.Generator().manual_seed(1)) * 0.6 + 0.2
 THRESHOLD = 0.8
@@ -136,3 +139,42 @@ def test_a_learnt_threshold_gets_its_gradient_and_a_fixed_one_is_a_buffer() -> N
     fixed = SpikingNeuron(threshold=THRESHOLD)
     assert not list(fixed.parameters())
     assert list(fixed.state_dict()) == ["threshold"]
+
+
+@pytest.mark.parametrize("detach", [True, False])
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+@pytest.mark.parametrize("name", surrogate_names())
+def test_the_compiled_scan_gives_what_torch_gives(
+    name: str, reset: str, detach: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More neurons than a tile and than a thread's least share; another memory order; a scale; the threshold too."""
+    generator = torch.Generator().manual_seed(3)
+    current = torch.randn(7, 2, 3, 70, 100, generator=generator) * 0.6 + 0.2
+    given = torch.randn(7, 2, 70, 100, 3, generator=generator).permute(0, 1, 4, 2, 3)
+    found = []
+    for compiled in (True, False):
+        if not compiled:
+            monkeypatch.setattr(neuron_module, "is_compiled", lambda *_: False)
+        x = current.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3).requires_grad_()
+        threshold = torch.tensor(THRESHOLD, requires_grad=True)
+        spikes = scan(
+            x, threshold=threshold, beta=0.9, reset=reset, surrogate=Surrogate(name=name, scale=1.7),
+            detach_reset=detach,
+        )  # fmt: skip
+        spikes.backward(given)
+        found.append((spikes, x.grad, threshold.grad))
+    (spikes, of_x, of_theta), (wanted, wanted_x, wanted_theta) = found
+    assert torch.equal(spikes, wanted)
+    # Through its own resets a surrogate of 42 multiplies rounding errors step after step.
+    steep = name == "spike_rate_escape" and not detach
+    torch.testing.assert_close(of_x, wanted_x, rtol=1e-2 if steep else 1e-4, atol=1e-5)
+    torch.testing.assert_close(of_theta, wanted_theta, rtol=1e-2 if steep else 1e-3, atol=1e-2)
+
+
+def test_other_types_and_surrogates_take_torchs_form() -> None:
+    x = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
+    SpikingNeuron()(x).sum().backward()
+    assert x.grad is not None
+    assert not is_compiled(x, Surrogate())
+    assert not is_compiled(x.float(), Surrogate(name="snntorch:SFS"))
+    assert is_compiled(x.float(), Surrogate())
