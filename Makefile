@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test check hw-test results clean
+.PHONY: demo test check hw-test bench results clean
 
 demo: $(READY)
 	$(BIN)/neuroprivacy demo --out runs/demo
@@ -23,6 +23,11 @@ check: $(READY)
 hw-test: $(READY)
 	$(BIN)/python -m pytest hw_tests --target fixedpoint
 	$(BIN)/python -m pytest hw_tests --target lava
+
+# Remakes docs/performance.md: speed against other simulators, each in an environment of its own, which is made on the
+# first call (about one gigabyte each). Wants a quiet machine. Resumes; `BENCH=--quick` tries it, not into docs/.
+bench: $(READY)
+	$(BIN)/python -m benchmarks $(BENCH)
 
 # Remakes docs/results.md; needs the data sets under NEUROPRIVACY_DATA. Takes about an hour on two cores, resumes.
 results: $(READY)

@@ -69,23 +69,27 @@ def _measure(options: argparse.Namespace, runs: Path) -> None:
         path = runs / "results" / f"{item.key}.json"
         chosen = tuple(key for key in item.competitors if key in wanted)
         kept = json.loads(path.read_text()) if path.exists() else None
-        if not chosen or (kept is not None and not options.fresh and _has(kept, chosen, effort.rounds)):
+        named = options.competitors is not None
+        if not chosen or (kept and not options.fresh and _has(kept, chosen, effort.rounds, failures=not named)):
             continue
         started = time.monotonic()
         result = measure(item, chosen, Prepared(item.workload, runs / "workloads", effort), effort, _tell)
         result |= _about(item, effort.rounds, effort.seconds, begun)
         for row in result["rows"].values():
             row["run"] = begun
-        if kept is not None and not options.fresh:
+        if kept is not None:
             result["rows"] = {**kept["rows"], **result["rows"]}
         result["took_s"] = time.monotonic() - started
         path.write_text(json.dumps(result, indent=1))
 
 
-def _has(kept: dict[str, Any], chosen: tuple[str, ...], rounds: int) -> bool:
-    """Whether a result holds all of these, as many rounds of each."""
-    rows = kept["rows"]
-    return all(key in rows and ("error" in rows[key] or len(rows[key]["seconds"]) >= rounds) for key in chosen)
+def _has(kept: dict[str, Any], chosen: tuple[str, ...], rounds: int, *, failures: bool) -> bool:
+    """Whether a result holds all of these, as many rounds of each, or if `failures` the reason why there are none."""
+
+    def holds(row: dict[str, Any]) -> bool:
+        return failures if "error" in row else len(row["seconds"]) >= rounds
+
+    return all(key in kept["rows"] and holds(kept["rows"][key]) for key in chosen)
 
 
 def _about(item: Item, rounds: int, seconds: float, begun: str) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Competitor:
         except (environments.EnvironmentMissing, NeuroPrivacyError, OSError) as error:
             raise Unavailable(str(error)) from error
         number = str(threads)
-        counted = {name: number for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "NEUROPRIVACY_THREADS")}
+        counted = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "NEUROPRIVACY_THREADS"), number)
         return [*command, script], {**variables, **counted, "OMP_WAIT_POLICY": "PASSIVE"}
 
 

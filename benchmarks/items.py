@@ -50,6 +50,7 @@ class Item:
             "key": self.key, "group": self.group, "workload": self.workload.name, "batch": self.batch,
             "steps": self.workload.steps, "threads": self.threads, "training": self.training, "axis": self.axis,
             "value": self.value, "competitors": list(self.competitors), "tolerance": self.workload.tolerance,
+            "macs": sum(layer.macs for layer in self.workload.layers),
         }  # fmt: skip
 
 
@@ -74,9 +75,7 @@ class Effort:
     values: int = 0
 
 
-FULL = Effort(
-    rounds=7, seconds=0.5, calls=8, rate_samples={"W1": 128, "W2": 8}, exact={"W1": (4, 32), "W2": (1, 8)}
-)
+FULL = Effort(rounds=7, seconds=0.5, calls=8, rate_samples={"W1": 128, "W2": 8}, exact={"W1": (4, 32), "W2": (1, 8)})
 QUICK = Effort(
     rounds=3, seconds=0.05, calls=2, rate_samples={"W1": 64, "W2": 2}, exact={"W1": (2, 32), "W2": (1, 3)}, values=3
 )

@@ -1,21 +1,26 @@
-"""One item, measured: every competitor is prepared, checked and warmed up once, then they take turns, round by round."""
+"""One item, measured: every competitor is prepared, checked and warmed up once; then they take turns."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
+import tempfile
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from benchmarks.competitors import COMPETITORS, Competitor, Unavailable
 from benchmarks.items import Effort, Item
-from benchmarks.prepared import Prepared
+from benchmarks.prepared import Prepared, load_arrays
 from benchmarks.worker import Worker
+from neuroprivacy.backend import Record, build, run
 from neuroprivacy.errors import WorkerFailed
+from neuroprivacy.program import load_program
 
 _TIMEOUT_S = 900.0
-#: The simulators whose rates are of a run that goes on from sample to sample.
+#: Whose state goes on from sample to sample: what is compared are all spikes since the start, as integers.
 _CONTINUED = {"lava"}
 Tell = Callable[[str], None]
 
@@ -50,10 +55,18 @@ def measure(item: Item, chosen: tuple[str, ...], prepared: Prepared, effort: Eff
                     row["seconds"].append(answer["seconds"] * row.get("extrapolated", {}).get("factor", 1))
                     row["calls"] = row.get("calls", 0) + answer["calls"]
                     row["peak_bytes"] = answer["peak_bytes"]
+        for key in _CONTINUED & workers.keys():
+            with _failing(key, rows, workers, tell):
+                told = workers[key].ask({"do": "fired"}, timeout_s=_TIMEOUT_S)
+                rows[key]["carried"] = _carried(told, prepared, _inputs(COMPETITORS[key], item, prepared))
+                rows[key]["rates"] = rows[key]["carried"]["rates"]
     finally:
         for worker in workers.values():
             worker.close()
-    return {"item": item.describe(), "load_before": load, "expected_rates": expected, "rows": rows}
+    return {
+        "item": item.describe(), "load_before": load, "expected_rates": expected, "rate_samples": prepared.samples,
+        "rows": rows,
+    }  # fmt: skip
 
 
 class _failing(contextlib.AbstractContextManager[None]):
@@ -92,22 +105,55 @@ def _begin(
     options = dict(competitor.options)
     if competitor.program is not None:
         options["program"] = str(prepared.folder / competitor.program)
-    request = {
-        "do": "prepare", "folder": str(prepared.folder), "inputs": str(prepared.inputs(item, short)),
+    request: dict[str, Any] = {
+        "do": "prepare", "folder": str(prepared.folder), "inputs": str(_inputs(competitor, item, prepared)),
         "batch": item.batch, "threads": item.threads, "training": item.training, "options": options,
     }  # fmt: skip
     row["versions"] = worker.ask(request, timeout_s=_TIMEOUT_S)["versions"]
     if competitor.kind == "bound":
         row.update(worker.ask({"do": "work"}, timeout_s=_TIMEOUT_S))
     worker.ask({"do": "run", "seconds": 0}, timeout_s=_TIMEOUT_S)
+    if competitor.key in _CONTINUED:
+        return
     rates = worker.ask({"do": "rates", "samples": prepared.samples}, timeout_s=_TIMEOUT_S)["rates"]
     if rates:
         row["rates"] = rates
-        row["continued"] = competitor.key in _CONTINUED
         row["rates_differ"] = max(abs(rates[name] - expected[name]) for name in expected)
     if competitor.kind == "ours" and not item.training and item.workload.name in effort.exact:
         samples, few = effort.exact[item.workload.name]
         row["exact"] = worker.ask({"do": "exact", "samples": samples, "steps": few}, timeout_s=_TIMEOUT_S)
+
+
+def _inputs(competitor: Competitor, item: Item, prepared: Prepared) -> Path:
+    """The samples that a competitor is given: of fewer steps, if its time is extrapolated."""
+    steps = item.workload.steps
+    return prepared.inputs(item, competitor.short_steps.get(item.workload.name, steps))
+
+
+def _carried(told: dict[str, Any], prepared: Prepared, inputs: Path) -> dict[str, Any]:
+    """All spikes since the start against those of our backend on the same Program and one long sample.
+
+    A pool is a process of its own in Lava and costs one more step; the Program is given the same delay.
+    """
+    program = load_program(prepared.folder / "loihi2")
+    pooled = {shape.name for shape in prepared.workload.layers if shape.pool}
+    layers = tuple(
+        replace(layer, edges=tuple(replace(edge, delay=edge.delay + 1) for edge in layer.edges))
+        if layer.name in pooled
+        else layer
+        for layer in program.layers
+    )
+    program = replace(program, layers=layers, latency=program.latency + len(pooled))
+    spikes = load_arrays(inputs)["spikes"]
+    steps = int(told["steps"])
+    long = spikes.reshape(1, -1, *spikes.shape[2:])[:, :steps]
+    with tempfile.TemporaryDirectory(prefix="neuroprivacy-bench-") as folder:
+        artifact = build(program, backend="fixedpoint", folder=Path(folder))
+        found = run(artifact, spikes=long, record=Record(spikes=True)).layer_spikes
+    assert found is not None
+    ours = {name: int(array[:, :steps].sum()) for name, array in found.items()}
+    rates = {name: count / (steps * program.sizes[name]) for name, count in told["fired"].items()}
+    return {"equal": ours == told["fired"], "steps": steps, "spikes": sum(ours.values()), "rates": rates}
 
 
 def _plain(message: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.items import Effort, Item
 from benchmarks.programs import make_program
@@ -32,9 +34,9 @@ class Prepared:
         if not mark.exists() or json.loads(mark.read_text())["samples"] != self.samples:
             self._write(mark)
         self.weights = Weights(
-            arrays=_load(self.folder / "weights.npz"),
+            arrays=load_arrays(self.folder / "weights.npz"),
             rates=json.loads(mark.read_text())["rates"],
-            events=_load(self.folder / "events.npz"),
+            events=load_arrays(self.folder / "events.npz"),
         )
 
     def _write(self, mark: Path) -> None:
@@ -44,12 +46,12 @@ class Prepared:
         for target in _TARGETS:
             program = make_program(self.workload, weights, target=target)
             save_program(program, self.folder / target)
-        arrays = {}
+        arrays: dict[str, NDArray[Any]] = {}
         for layer in program.layers:
             arrays[f"{layer.name}.weight"] = layer.edges[0].map.weight.astype(np.int32)
             arrays[f"{layer.name}.threshold"] = layer.threshold
             arrays[f"{layer.name}.dv"] = layer.dv
-        np.savez(self.folder / "program_arrays.npz", **arrays)
+        np.savez(self.folder / "program_arrays.npz", **arrays)  # type: ignore[arg-type]
         mark.write_text(json.dumps({**json.loads(mark.read_text()), "samples": self.samples}, indent=1))
 
     def inputs(self, item: Item, steps: int) -> Path:
@@ -64,9 +66,10 @@ class Prepared:
 
     def rates(self, inputs: Path) -> dict[str, float]:
         """Rates of the float network on the samples on which they are compared."""
-        return rates_of(self.workload, self.weights, _load(inputs)["spikes"][: self.samples])
+        return rates_of(self.workload, self.weights, load_arrays(inputs)["spikes"][: self.samples])
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of a file."""
     with np.load(path, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}

@@ -124,12 +124,15 @@ W2 = convnet("W2")
 WORKLOADS = {"W1": W1, "W2": W2}
 
 
-def linear(layer: LayerShape, weight: Tensor, x: Tensor) -> Tensor:
-    """Currents of a layer, x (n, *in_shape) -> (n, *out_shape)."""
-    x = functional.avg_pool2d(x, 2) if layer.pool else x
+def currents(layer: LayerShape, weight: Tensor, x: Tensor) -> Tensor:
+    """Currents of a layer, x (T, samples, *in_shape) -> (T, samples, *out_shape)."""
+    flat = x.flatten(0, 1)
+    flat = functional.avg_pool2d(flat, 2) if layer.pool else flat
     if layer.kind == "conv":
-        return functional.conv2d(x, weight, padding=1)
-    return functional.linear(x.flatten(1), weight)
+        found = functional.conv2d(flat, weight, padding=1)
+    else:
+        found = functional.linear(flat.flatten(1), weight)
+    return found.reshape(*x.shape[:2], *layer.out_shape)
 
 
 def fire(current: Tensor) -> Tensor:
@@ -181,7 +184,7 @@ def make_weights(workload: Workload, *, samples: int, seed: int = SEED) -> Weigh
         drawn = generator.standard_normal(layer.weight_shape, np.float32) + (_SHIFT if workload.rate > _OFTEN else 0)
         unit = torch.from_numpy(drawn)
         unit /= math.sqrt(math.prod(layer.weight_shape[1:]))
-        current = linear(layer, unit, x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        current = currents(layer, unit, x)
         few = current.flatten(2)[..., generator.permutation(math.prod(layer.out_shape))[:_NEURONS]]
         low, high = 0.0, 1e3
         for _ in range(_HALVINGS):
@@ -198,7 +201,7 @@ def rates_of(workload: Workload, weights: Weights, spikes: NDArray[np.uint8]) ->
     x, rates = torch.from_numpy(spikes).float().transpose(0, 1), {}
     for layer in workload.layers:
         weight = torch.from_numpy(weights.arrays[layer.name])
-        x = fire(linear(layer, weight, x.flatten(0, 1)).unflatten(0, x.shape[:2]))
+        x = fire(currents(layer, weight, x))
         rates[layer.name] = float(x.mean())
     return rates
 

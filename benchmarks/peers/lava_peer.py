@@ -1,7 +1,8 @@
 """lava-nc: stock bit-accurate `LIF` behind its own `Dense` and `Conv` processes; pools are `Sparse`.
 
-The same eight-bit weights and thresholds as our Program for loihi2 (read from `program_arrays.npz`). Weights are passed
-as W << 1 with weight_exp = -1: the only way in which Lava keeps all eight bits of a signed weight. Compiling and
+The same eight-bit weights and thresholds as our Program for loihi2 (read from `program_arrays.npz`). Weights of
+`Dense` are passed as W << 1 with weight_exp = -1: the only way in which Lava keeps all eight bits of a signed weight.
+Every pool costs one more step. Compiling and
 starting come before the first timed run; one call is one `run` of T steps; the input is laid out beforehand and moves
 on from call to call; states are not reset between samples. Python 3.10. One sample at a time.
 """
@@ -53,7 +54,6 @@ class Lava(Simulator):
         self.scratch = tempfile.TemporaryDirectory(prefix="neuroprivacy-bench-lava-")
         arrays = load(task.folder / "program_arrays.npz")
         images = len(task.layers[0]["in_shape"]) == 3
-        self.pools = 0
         spikes = task.spikes.reshape(-1, *task.spikes.shape[2:]).astype(np.int32)
         # Images are (rows, columns, channels) in Lava.
         data = np.moveaxis(spikes, 0, -1) if not images else spikes.transpose(2, 3, 1, 0)
@@ -74,10 +74,11 @@ class Lava(Simulator):
             before = self._pool(layer, before)
         bits = {} if spikes else {"num_message_bits": 4}
         if layer["kind"] == "conv":
-            kernel = (weight << 1).transpose(0, 2, 3, 1)[:, ::-1, ::-1]  # Lava turns its kernels
+            # Lava turns its kernels. It takes their weights as they are, and no exponent.
+            kernel = weight.transpose(0, 2, 3, 1)[:, ::-1, ::-1]
             rows, columns = layer["pooled_shape"][1:]
             shape = (rows, columns, layer["in_shape"][0])
-            made = Conv(weight=kernel.copy(), input_shape=shape, padding=(1, 1), **_EXACT, **bits)
+            made = Conv(weight=kernel.copy(), input_shape=shape, padding=(1, 1), **bits)
             neurons = made.output_shape
         else:
             if len(layer["in_shape"]) == 3:
@@ -96,7 +97,6 @@ class Lava(Simulator):
 
     def _pool(self, layer: dict[str, Any], before: Any) -> Any:
         """Sums over 2 x 2, as a sparse matrix: Lava has no pool; a convolution would touch every pair of channels."""
-        self.pools += 1
         channels, rows, columns = layer["in_shape"]
         place = np.arange(rows * columns * channels).reshape(rows, columns, channels)
         to = np.arange(rows * columns * channels // 4).reshape(rows // 2, columns // 2, channels)
@@ -112,14 +112,19 @@ class Lava(Simulator):
         return None
 
     def rates(self, spikes: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-        """Of all steps so far, and of so many more calls that there are at least 8, or 1000 steps."""
-        for _ in range(min(8, 1000 // self.task.steps) if self.pools == 0 else 1):
-            self.call(None)
-        rates = {}
-        for layer in self.task.layers:
-            told = json.loads((Path(self.scratch.name) / layer["name"]).read_text())
-            rates[layer["name"]] = told["fired"] / (told["steps"] * told["neurons"])
-        return rates
+        """Not on these samples: see `fired`."""
+        return {}
+
+    def fired(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Spikes of every layer in all steps so far, and how many steps these are."""
+        told = {
+            layer["name"]: json.loads((Path(self.scratch.name) / layer["name"]).read_text())
+            for layer in self.task.layers
+        }
+        return {
+            "fired": {name: each["fired"] for name, each in told.items()},
+            "steps": next(iter(told.values()))["steps"],
+        }
 
 
 if __name__ == "__main__":

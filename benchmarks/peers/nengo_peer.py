@@ -5,7 +5,7 @@ Built once. The simulator is reset between samples, outside the time that is tak
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import nengo
 import numpy as np
@@ -20,7 +20,7 @@ _DT_S = 1e-3
 class Leaky(NeuronType):
     """v = decay v + J; spike if v > 1; then v = 0. A spike is 1, not 1/dt."""
 
-    state = {"voltage": Choice([0.0])}
+    state: ClassVar = {"voltage": Choice([0.0])}
     spiking = True
     decay = NumberParam("decay")
 
@@ -28,8 +28,9 @@ class Leaky(NeuronType):
         super().__init__()
         self.decay = decay
 
-    def gain_bias(self, max_rates: Any, intercepts: Any) -> tuple[np.ndarray, np.ndarray]:
-        return np.ones_like(max_rates), np.zeros_like(max_rates)
+    def max_rates_intercepts(self, gain: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Asked for by the builder and used for nothing here: gains are 1 and biases 0."""
+        return np.ones_like(gain), np.zeros_like(bias)
 
     def step(self, dt: float, J: np.ndarray, output: np.ndarray, voltage: np.ndarray) -> None:
         voltage *= self.decay

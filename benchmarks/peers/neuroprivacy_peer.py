@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from serving import Simulator, Task, serve
 
+
 class Inference(Simulator):
     """A Program on the fixed-point backend."""
 

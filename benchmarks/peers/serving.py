@@ -6,12 +6,13 @@
     any other word                        a method of the simulator by that name
 
 The folder holds workload.json and weights.npz; `inputs` is an npz of `spikes`, uint8 (samples, T, *shape), and
-`labels`. Every call of `run` is given samples that the call before did not see. Needs numpy only; a waiting script computes nothing. When
-standard input closes the script ends.
+`labels`. Every call of `run` is given samples that the call before did not see. Needs numpy only; a waiting script
+computes nothing. When standard input closes the script ends.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -135,10 +136,8 @@ def _memory(field: str) -> int:
 
 def _forget_peak() -> None:
     """Let the peak of the resident memory begin anew."""
-    try:
+    with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
 
 
 def serve(kind: type[Simulator], *, end: Any = None) -> None:

@@ -1,4 +1,4 @@
-"""SpikingJelly: multi-step layers and `LIFNode(step_mode="m", backend="torch")`; fires at v >= 1."""
+"""SpikingJelly: multi-step layers and `LIFNode(step_mode="m")`, in 2.0 plain torch on a CPU; fires at v >= 1."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Network(nn.Module):
         self.neurons = nn.ModuleList(
             neuron.LIFNode(
                 tau=1 / (1 - task.workload["decay"]), decay_input=False, v_threshold=task.workload["threshold"],
-                v_reset=0.0, step_mode="m", backend="torch",
+                v_reset=0.0, step_mode="m",
             )
             for _ in task.layers
         )  # fmt: skip

@@ -33,9 +33,7 @@ class Network(nn.Module):
     def __init__(self, task: Task) -> None:
         super().__init__()
         self.linears = linears_of(task)
-        self.neurons = nn.ModuleList(
-            Neurons(task.workload["decay"], task.workload["threshold"]) for _ in task.layers
-        )
+        self.neurons = nn.ModuleList(Neurons(task.workload["decay"], task.workload["threshold"]) for _ in task.layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         for linear, neurons in zip(self.linears, self.neurons, strict=True):
