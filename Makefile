@@ -32,6 +32,11 @@ hw-test: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
 
+# Remakes docs/performance.md: speed against other simulators, each in an environment of its own, which is made on the
+# first call (about one gigabyte each). Wants a quiet machine. Resumes; `BENCH=--quick` tries it, not into docs/.
+bench: $(READY)
+	$(BIN)/python -m benchmarks $(BENCH)
+
 # Remakes docs/results.md; needs the data sets under NEUROPRIVACY_DATA. Takes about an hour on two cores, resumes.
 results: $(READY)
 	$(BIN)/python -m neuroprivacy.experiments.results --runs runs/results --out docs/results.md

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,16 @@ def prepare(peer: str) -> Path:
     wanted = PEERS[peer]
     if "missing" in wanted:
         raise EnvironmentMissing(wanted["missing"])
-    folder = folder_of(peer)
+    return make(peer, wanted)
+
+
+def make(name: str, wanted: Mapping[str, Any]) -> Path:
+    """The Python of an environment with these pins, made if need be: `python`, `requirements`, `alone`.
+
+    Raises:
+        EnvironmentMissing: there is no such Python, or pip fails.
+    """
+    folder = folder_of(name, wanted)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not (folder / _MARK).exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -51,12 +60,12 @@ def prepare(peer: str) -> Path:
     return python
 
 
-def folder_of(peer: str) -> Path:
-    """Where a peer's environment lies."""
-    pins = {key: PEERS[peer][key] for key in ("python", "requirements", "alone")}
+def folder_of(name: str, wanted: Mapping[str, Any]) -> Path:
+    """Where an environment with these pins lies."""
+    pins = {key: wanted[key] for key in ("python", "requirements", "alone")}
     digest = hashlib.sha256(json.dumps(pins, sort_keys=True).encode()).hexdigest()[:12]
     cache = os.environ.get(CACHE_VARIABLE)
-    return (Path(cache) if cache else Path("~/.cache/neuroprivacy").expanduser()) / "interop" / f"{peer}-{digest}"
+    return (Path(cache) if cache else Path("~/.cache/neuroprivacy").expanduser()) / "interop" / f"{name}-{digest}"
 
 
 def find_python(version: str) -> Path:

@@ -1,0 +1,1 @@
+"""Speed against other simulators, in one run, as ratios: `make bench`, or `python -m benchmarks --help`."""

@@ -1,0 +1,122 @@
+"""This library: a Program on the fixed-point backend, or a SpikingNet in training.
+
+`options`: `program` (the folder of a saved Program), and `entry`: "run" times `neuroprivacy.run`, which checks its
+input; "backend" times `Backend.run` alone on input that was checked before. The plan of a Program is made in the first
+call and kept by the backend.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from serving import Simulator, Task, serve
+
+
+class Inference(Simulator):
+    """A Program on the fixed-point backend."""
+
+    packages = ("neuroprivacy", "numba", "numpy")
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        from neuroprivacy.backend import build, load_backend
+        from neuroprivacy.program import load_program
+
+        self.program = load_program(Path(task.options["program"]))
+        self.scratch = tempfile.TemporaryDirectory(prefix="neuroprivacy-bench-")
+        self.artifact = build(self.program, backend="fixedpoint", folder=Path(self.scratch.name))
+        self.backend = load_backend("fixedpoint")
+        self.checked = task.options.get("entry") == "backend"
+
+    def convert(self, spikes: np.ndarray, labels: np.ndarray) -> Any:
+        from neuroprivacy.backend import check_inputs
+
+        return check_inputs(self.program, spikes) if self.checked else spikes
+
+    def call(self, batch: Any) -> object:
+        from neuroprivacy.backend import Record, run
+
+        if self.checked:
+            return self.backend.run(self.artifact, batch, Record())
+        return run(self.artifact, spikes=batch)
+
+    def rates(self, spikes: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        """Spikes by the counts of the run, over the steps of the input."""
+        from neuroprivacy.backend import run
+
+        counts = run(self.artifact, spikes=spikes).counts
+        return {
+            layer.name: float(counts.layers[layer.name].spikes.sum()) / (len(spikes) * self.task.steps * layer.size)
+            for layer in self.program.layers
+        }
+
+    def exact(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Compare every integer of a few samples and steps with the reference."""
+        from neuroprivacy.backend import Record, check_inputs, run
+        from neuroprivacy.reference import run_reference
+
+        spikes = self.task.spikes[: request["samples"], : request["steps"]]
+        record = Record(spikes=True, final=True)
+        ours = run(self.artifact, spikes=spikes, record=record)
+        theirs = run_reference(self.program, check_inputs(self.program, spikes), record=record)
+        pairs = [(ours.readout, theirs.readout)]
+        for field in ("layer_spikes", "final_u", "final_v"):
+            one, other = getattr(ours, field), getattr(theirs, field)
+            pairs += [(one[name], other[name]) for name in other]
+        equal = all(np.array_equal(a, b) for a, b in pairs) and ours.counts.totals() == theirs.counts.totals()
+        fired = sum(int(array.sum()) for array in theirs.layer_spikes.values())
+        return {"equal": equal, "samples": len(spikes), "steps": spikes.shape[1], "spikes": fired}
+
+
+def _training(task: Task) -> Simulator:
+    """SpikingNet's own forward over the layers of the workload."""
+    from collections import OrderedDict
+
+    from torch import nn
+    from torch_serving import TorchSimulator, linears_of
+
+    from neuroprivacy.nets.families import ModelSpec
+    from neuroprivacy.nets.spiking import SpikingNet, SpikingSpec
+
+    class Network(nn.Module):
+        def __init__(self, task: Task) -> None:
+            super().__init__()
+            model = ModelSpec(family="mlp", input_shape=(1,), classes=1, hidden=(1,), dropout=0.0)
+            spec = SpikingSpec(
+                model=model, beta=task.workload["decay"], coding="poisson", steps=task.steps, readout="spike_count"
+            )
+            self.net = SpikingNet(spec)
+            surrogate = next(iter(self.net.neurons().values())).surrogate
+            modules: OrderedDict[str, nn.Module] = OrderedDict()
+            for layer, linear in zip(task.layers, linears_of(task), strict=True):
+                for i, module in enumerate(linear):
+                    modules[f"{layer['name']}_{i}"] = module
+                modules[f"{layer['name']}_neurons"] = type(next(iter(self.net.neurons().values())))(
+                    beta=task.workload["decay"], reset="hard", surrogate=surrogate
+                )
+            self.net.layers = nn.Sequential(modules)
+            self.neurons = list(self.net.neurons().values())
+
+        def forward(self, x: Any) -> Any:
+            return self.net(x).readout
+
+    class Training(TorchSimulator):
+        network = Network
+
+    return Training(task)
+
+
+class Either(Simulator):
+    """Inference or training, as asked for."""
+
+    packages = (*Inference.packages, "torch")
+
+    def __new__(cls, task: Task) -> Any:
+        return _training(task) if task.training else Inference(task)
+
+
+if __name__ == "__main__":
+    serve(Either)
