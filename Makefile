@@ -27,11 +27,6 @@ hw-test: $(READY)
 	for core in m0 m3 m4 m7 m33 m55; do $(BIN)/python -m pytest hw_tests --target cortex-$$core --allow-missing || exit 1; done
 	$(BIN)/python -m pytest hw_tests --target loihi2-hw --allow-missing
 
-# Remakes docs/performance.md: speed against peers, each in an environment of its own (made on the first call, about one
-# gigabyte each). Takes about fifteen minutes on two quiet cores.
-bench: $(READY)
-	$(BIN)/python benchmarks/run.py
-
 # Remakes docs/performance.md: speed against other simulators, each in an environment of its own, which is made on the
 # first call (about one gigabyte each). Wants a quiet machine. Resumes; `BENCH=--quick` tries it, not into docs/.
 bench: $(READY)
