@@ -97,7 +97,7 @@ class Backend(Protocol):
         """Write whatever is needed to run `program` into `folder`."""
 
     def run(self, artifact: Artifact, spikes: Inputs, record: Record) -> RunResult:
-        """Run all samples of `spikes` (port name -> integers (samples, T, *shape))."""
+        """Run all samples of `spikes`: port name -> integers of any type, (samples, T, values of the port)."""
 
 
 def read_out(program: Program, window: NDArray[np.uint8], final_v: Int64) -> Int64:
@@ -158,7 +158,7 @@ def run(artifact: Artifact, *, spikes: Inputs | NDArray[Any], record: Record = R
     Raises:
         ConfigurationError: ports, shapes, types or values of `spikes` do not fit the Program.
     """
-    checked = check_inputs(artifact.program, spikes)
+    checked = check_inputs(artifact.program, spikes, as_given=True)
     return _running(artifact.backend).run(artifact, checked, record)
 
 
@@ -168,8 +168,15 @@ def _running(name: str) -> Backend:
     return load_backend(name)
 
 
-def check_inputs(program: Program, spikes: Inputs | NDArray[Any]) -> dict[str, Int64]:
-    """Input arrays by port, as int64 (samples, T, neurons of the port), checked against the Program.
+def check_inputs(
+    program: Program, spikes: Inputs | NDArray[Any], *, as_given: bool = False
+) -> dict[str, NDArray[np.int64]]:
+    """Input arrays by port, (samples, T, neurons of the port), checked against the Program.
+
+    Args:
+        program: that they are for.
+        spikes: arrays by port, or one for the only port.
+        as_given: leave integers in their own type, which spares copies; else they become int64.
 
     Raises:
         ConfigurationError: with where, what, value and limit.
@@ -192,12 +199,12 @@ def check_inputs(program: Program, spikes: Inputs | NDArray[Any]) -> dict[str, I
             raise ConfigurationError(
                 f"{port.name}: shape {array.shape} is not (samples, steps, {', '.join(map(str, port.shape))})"
             )
-        flat = array.reshape(*array.shape[:2], port.size).astype(np.int64)
+        flat = array.reshape(*array.shape[:2], port.size)
         if flat.size and (flat.min() < port.low or flat.max() > port.high):
             raise ConfigurationError(
                 f"{port.name}: values {flat.min()} ... {flat.max()} leave {port.low} ... {port.high}"
             )
-        checked[port.name] = flat
+        checked[port.name] = flat if as_given else flat.astype(np.int64)
     shapes = {array.shape[:2] for array in checked.values()}
     if len(shapes) != 1:
         raise ConfigurationError(f"input: ports differ in samples or steps: {sorted(shapes)}")

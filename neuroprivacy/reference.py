@@ -90,9 +90,10 @@ def run_reference(program: Program, spikes: Inputs, *, record: Record = Record()
 
     Args:
         program: what to run.
-        spikes: port name -> int64 (samples, T, size), as `check_inputs` returns them.
+        spikes: port name -> integers (samples, T, size), as `check_inputs` returns them.
         record: what to keep besides the results.
     """
+    spikes = {name: np.asarray(values, np.int64) for name, values in spikes.items()}
     samples, given = next(iter(spikes.values())).shape[:2]
     steps = given + program.latency
     machine = Interpreter(program, samples)

@@ -156,12 +156,17 @@ def _add_rows(weights, bases, first, end, offset, length, target, into):  # type
         for j in range(size):
             into[to + j] += weights[b0 + j] + weights[b1 + j] + weights[b2 + j] + weights[b3 + j]
         k += four
-    if k + np.uint64(2) <= last:
+    left = last - k
+    if left == np.uint64(3):
+        b0, b1 = np.uint64(bases[k] + offset), np.uint64(bases[k + one] + offset)
+        b2 = np.uint64(bases[k + np.uint64(2)] + offset)
+        for j in range(size):
+            into[to + j] += weights[b0 + j] + weights[b1 + j] + weights[b2 + j]
+    elif left == np.uint64(2):
         b0, b1 = np.uint64(bases[k] + offset), np.uint64(bases[k + one] + offset)
         for j in range(size):
             into[to + j] += weights[b0 + j] + weights[b1 + j]
-        k += np.uint64(2)
-    if k < last:
+    elif left == one:
         b0 = np.uint64(bases[k] + offset)
         for j in range(size):
             into[to + j] += weights[b0 + j]
@@ -192,26 +197,17 @@ def _add_conv(edge, weights, index, starts, bases, low, high, columns_out, chann
 
     Where columns are neither strided, dilated nor grouped, the outputs of one kernel row lie side by side.
     """
-    width = edge[_POOLED_WIDTH]
+    height, width = edge[_POOLED_HEIGHT], edge[_POOLED_WIDTH]
     kernel_rows, kernel_columns = edge[_KERNEL_ROWS], edge[_KERNEL_COLUMNS]
     group_in, group_out = edge[_GROUP_IN], edge[_GROUP_OUT]
     stride, dilation = edge[_STRIDE_COLUMNS], edge[_DILATION_COLUMNS]
     side_by_side = stride == 1 and dilation == 1 and group_out == channels
     of_channel = kernel_rows * kernel_columns * group_out
-    for p in range(edge[_POOLED_HEIGHT] * width):
-        first, end = starts[p], starts[p + 1]
-        if first == end:
+    for k in range(starts[height * width]):
+        bases[k] = index[k] * of_channel
+    for y in range(height):
+        if starts[y * width] == starts[(y + 1) * width]:
             continue
-        y = p // width
-        left = p - y * width + edge[_PAD_COLUMNS]
-        if side_by_side:
-            column = left - kernel_columns + 1
-            skipped = max(0, -column)
-            length = (min(kernel_columns, columns_out - column) - skipped) * group_out
-            if length <= 0:
-                continue
-            for k in range(first, end):
-                bases[k] = index[k] * of_channel
         for i in range(kernel_rows):
             down = y + edge[_PAD_ROWS] - i * edge[_DILATION_ROWS]
             if down < low * edge[_STRIDE_ROWS]:
@@ -221,21 +217,30 @@ def _add_conv(edge, weights, index, starts, bases, low, high, columns_out, chann
                 continue
             line = ((row - low) * columns_out) * channels
             kernel = edge[_WEIGHTS] + i * kernel_columns * group_out
-            if side_by_side:
-                target = line + (column + skipped) * channels
-                _add_rows(weights, bases, first, end, kernel + skipped * group_out, length, target, into)
-                continue
-            for j in range(kernel_columns):
-                aside = left - (kernel_columns - 1 - j) * dilation
-                column = aside // stride
-                if aside < 0 or column >= columns_out or column * stride != aside:
+            for x in range(width):
+                first, end = starts[y * width + x], starts[y * width + x + 1]
+                if first == end:
                     continue
-                for k in range(first, end):
-                    w = weights[kernel + index[k] * of_channel + j * group_out :][:group_out]
-                    target = line + column * channels + index[k] // group_in * group_out
-                    a = into[target : target + group_out]
-                    for o in range(group_out):
-                        a[o] += w[o]
+                left = x + edge[_PAD_COLUMNS]
+                if side_by_side:
+                    column = left - kernel_columns + 1
+                    skipped = max(0, -column)
+                    length = (min(kernel_columns, columns_out - column) - skipped) * group_out
+                    if length > 0:
+                        target = line + (column + skipped) * channels
+                        _add_rows(weights, bases, first, end, kernel + skipped * group_out, length, target, into)
+                    continue
+                for j in range(kernel_columns):
+                    aside = left - (kernel_columns - 1 - j) * dilation
+                    column = aside // stride
+                    if aside < 0 or column >= columns_out or column * stride != aside:
+                        continue
+                    for k in range(first, end):
+                        w = weights[kernel + bases[k] + j * group_out :][:group_out]
+                        target = line + column * channels + index[k] // group_in * group_out
+                        a = into[target : target + group_out]
+                        for o in range(group_out):
+                            a[o] += w[o]
 
 
 @njit(cache=True, nogil=True)
