@@ -35,17 +35,17 @@ _METHOD = """## How it is measured
   Converting them is not timed.
 - A time is the median over rounds of the mean of a turn, with the smallest and largest in brackets. A ratio is one of
   medians; in brackets, the smallest and largest ratio of a round.
-- Rates: mean rates of all layers on {samples}; "differs by" is the largest difference of a layer from the float network
-  computed apart. Tolerance {tolerance:g}; beyond it the row says so. "Equal": spikes of all layers, u, v, readout and
-  counts are the reference's, on some samples. Lava's state goes on from sample to sample; its spikes of every layer
-  are compared, as counts, with our backend on one long sample.
+- Rates: mean rates of all layers on {samples}; "differs by" is the largest difference of a
+  layer from the float network computed apart. Tolerance {tolerance:g}; beyond it the row says so. "Equal": spikes of
+  all layers, u, v, readout and counts are the reference's, on some samples. Lava's state goes on from sample to
+  sample; its spikes of every layer are compared, as counts, with our backend on one long sample.
 - Lava: stock `LIF` behind `Dense` and `Conv`, pools as `Sparse`; compiling and starting are not timed. On W2 only 2
   steps are timed and multiplied. Nengo and Lava compute one sample at a time and are timed at batch 1 only.
 - Training: forward, cross-entropy on summed spikes, backward; no optimizer step. Each framework's default surrogate
   gradient. Memory: the largest resident size over all calls, less that before the first call (`VmHWM`, Linux).
 - Bounds: "event row adds" adds the weight rows of the events that the float network has, from ready-made lists, and
   does nothing else. The fp32 bound is the time of all products of the dense network at the speed of 1536 x 1536 x 1536.
-- 2 threads unless a table says otherwise; batch 1 of W1 is too small for more than one.
+- 2 threads unless a table says otherwise. A simulator may use fewer where more do not pay.
 """
 
 
@@ -79,7 +79,10 @@ def _page(results: dict[str, Any], drawn: bool) -> Iterator[str]:
     yield from _scaling(results, drawn)
     first = next(iter(results.values()))
     tolerances = {result["item"]["tolerance"] for result in results.values()}
-    samples = " and ".join(sorted({f"{r['rate_samples']} samples ({r['item']['group']})" for r in results.values()}))
+    counts = {
+        f"{r['rate_samples']} samples ({'W2' if r['item']['workload'] == 'W2' else 'W1'})" for r in results.values()
+    }
+    samples = " and ".join(sorted(counts))
     yield _METHOD.format(
         rounds=first["rounds"], turn=first["turn_seconds"], samples=samples, tolerance=max(tolerances)
     )  # fmt: skip
@@ -146,6 +149,8 @@ def _training(result: dict[str, Any]) -> Iterator[str]:
 
 def _scaling(results: dict[str, Any], drawn: bool) -> Iterator[str]:
     """The study of cost: a plot, and one small table per axis."""
+    if not any(result["item"]["axis"] for result in results.values()):
+        return
     yield "## How cost grows\n"
     yield (
         "W1's network with one thing varied: the rate of input and all layers (above 30 % with a positive mean of the "

@@ -30,6 +30,7 @@ def draw(results: dict[str, Any], path: Path) -> bool:
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
 
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_SETTINGS}):
         figure = Figure(figsize=(8.2, 5.4), layout="constrained")
@@ -47,7 +48,9 @@ def draw(results: dict[str, Any], path: Path) -> bool:
             panel.set_xscale("log")
             panel.set_yscale("log")
             panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-            panel.minorticks_off()
+            panel.xaxis.set_minor_locator(NullLocator())
+            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.yaxis.set_minor_locator(NullLocator())
             panel.yaxis.set_major_formatter("{x:g}")
             panel.set_xlabel(title)
         for panel in axes[:, 0]:
