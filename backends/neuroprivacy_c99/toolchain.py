@@ -78,11 +78,14 @@ def compile_c(compiler: Compiler, arguments: list[str]) -> None:
     """Call a compiler.
 
     Raises:
-        WorkerFailed: it does not end well, with what it said.
+        WorkerFailed: it does not end well, with what it said, or not in time.
     """
-    done = subprocess.run(
-        [*compiler.command, *arguments], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-    )
+    try:
+        done = subprocess.run(
+            [*compiler.command, *arguments], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise WorkerFailed(f"c99: {compiler.command[0]} did not end within {_TIMEOUT_S} s") from error
     if done.returncode != 0:
         raise WorkerFailed(f"c99: {compiler.command[0]} failed: {done.stderr.strip()[:2000]}")
 

@@ -217,3 +217,12 @@ def test_what_a_compiler_says_is_handed_on(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(WorkerFailed, match="it is tired"):
         run(artifact, spikes=case.spikes)
     assert list((tmp_path / "out" / "host").iterdir()) == []
+
+
+def test_a_compiler_that_does_not_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "cc"
+    fake.write_text("#!/bin/sh\nexec sleep 60\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(toolchain, "_TIMEOUT_S", 0.2)
+    with pytest.raises(WorkerFailed, match=r"did not end within 0.2 s"):
+        toolchain.compile_c(toolchain.Compiler(command=(str(fake),), version="fake"), [])
