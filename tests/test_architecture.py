@@ -15,7 +15,7 @@ CORE, BACKENDS = ROOT / "neuroprivacy", ROOT / "backends"
 #: `graph/torch` are the files graph/torch*.py, which lead from torch modules to graphs and back.
 ORDER = (
     ("errors",),
-    ("storage", "progress", "provenance"),
+    ("storage", "progress", "provenance", "engines"),
     ("kernels",),
     ("target",),
     ("program", "data"),
@@ -25,7 +25,8 @@ ORDER = (
     ("graph/torch", "train", "backend"),
     ("synthesis", "conversion", "reference", "verify"),
     ("encryption", "simulate", "testing", "trace"),
-    ("energy", "attacks", "report", "exported"),
+    ("energy", "attacks", "report", "sharding"),
+    ("exported",),
     ("experiments",),
     ("doctor",),
     ("cli",),
