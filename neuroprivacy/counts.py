@@ -34,6 +34,11 @@ class Observed:
     wraps: Int64
     saturations: Int64
 
+    @classmethod
+    def of_columns(cls, seen: Int64) -> Observed:
+        """From (samples, 5): a column for each attribute, in their order."""
+        return cls(**dict(zip(cls.__dataclass_fields__, seen.T, strict=True)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LayerCounts:

@@ -83,16 +83,7 @@ def _gather(
     own = {layer.name: slice(int(end) - layer.size, int(end)) for layer, end in zip(program.layers, ends, strict=True)}
     events: dict[str, Int64] = {p.name: (inputs[p.name] != 0).sum(axis=1) for p in program.inputs}
     events |= {name: spikes[:, :, at].sum(axis=1, dtype=np.int64) for name, at in own.items()}
-    observed = {
-        name: Observed(
-            max_activation=extremes[:, i, 0],
-            max_current=extremes[:, i, 1],
-            max_membrane=extremes[:, i, 2],
-            wraps=extremes[:, i, 3],
-            saturations=extremes[:, i, 4],
-        )
-        for i, name in enumerate(own)
-    }
+    observed = {name: Observed.of_columns(extremes[:, i]) for i, name in enumerate(own)}
     window = {
         name: spikes[:, program.window(name, steps - program.latency), own[name]].copy() for name in program.outputs
     }

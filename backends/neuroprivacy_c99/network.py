@@ -10,9 +10,6 @@ from neuroprivacy_c99.names import identifiers
 from neuroprivacy_c99.packing import BYTES, Constant, unpacker
 from neuroprivacy_c99.sources import Source, input_type, sources_of
 
-#: What files, functions and macros are called by.
-NAME = "network"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emitted:

@@ -12,7 +12,7 @@ import numpy as np
 from neuroprivacy.backend import Artifact, Inputs, Record, RunResult, read_out
 from neuroprivacy.counts import count
 from neuroprivacy.errors import Issue
-from neuroprivacy.program import ConvMap, Program, save_program
+from neuroprivacy.program import ConvMap, Program, largest_inputs, save_program
 from neuroprivacy_fixedpoint.engine import run_program
 
 #: Weights, values and places in the weight buffer are 32-bit integers in the kernels.
@@ -25,7 +25,7 @@ class FixedPointBackend:
     def check(self, program: Program) -> tuple[Issue, ...]:
         """Weights, input values summed over a pooling window, and the number of weights must fit 32 bits."""
         found: list[Issue] = []
-        largest = {port.name: max(abs(port.low), abs(port.high)) for port in program.inputs}
+        largest = largest_inputs(program)
         weights = 0
         for layer in program.layers:
             for edge in layer.edges:

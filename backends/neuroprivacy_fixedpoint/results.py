@@ -24,7 +24,6 @@ class Results:
     """
 
     def __init__(self, program: Program, plan: Plan, samples: int, steps: int, record: Record) -> None:
-        self.record = record
         sizes = program.sizes
         names = [layer.name for layer in program.layers]
         shown = names if record.spikes else list(program.outputs)
@@ -59,13 +58,4 @@ class Results:
 
     def observed(self) -> dict[str, Observed]:
         """Extremes and overflows by layer."""
-        return {
-            name: Observed(
-                max_activation=seen[:, 0],
-                max_current=seen[:, 1],
-                max_membrane=seen[:, 2],
-                wraps=seen[:, 3],
-                saturations=seen[:, 4],
-            )
-            for name, seen in self.seen.items()
-        }
+        return {name: Observed.of_columns(seen) for name, seen in self.seen.items()}

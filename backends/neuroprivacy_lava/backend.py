@@ -10,7 +10,7 @@ from neuroprivacy.backend import Artifact, Inputs, Record, RunResult, read_out
 from neuroprivacy.counts import count
 from neuroprivacy.errors import Issue, WorkerFailed
 from neuroprivacy.kernels.formats import Int64
-from neuroprivacy.program import Program
+from neuroprivacy.program import Program, largest_inputs
 from neuroprivacy_lava.export import export
 from neuroprivacy_lava.worker_process import WorkerProcess
 
@@ -35,7 +35,7 @@ class LavaBackend:
                 ),
             )
         found = []
-        largest = {p.name: max(abs(p.low), abs(p.high)) for p in program.inputs}
+        largest = largest_inputs(program)
         for layer in program.layers:
             bound = layer.activation_bound(largest)
             if bound >= MAX_ACTIVATION:

@@ -21,7 +21,6 @@ from neuroprivacy.kernels import conv_patches
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.lower.draft import Draft, DraftEdge, DraftLayer, Float64
 from neuroprivacy.lower.float_run import FloatRun, advance_neurons, delayed_source, layer_input, start_layer
-from neuroprivacy.program import run_order
 
 #: Above so many columns only the diagonal is kept.
 MAX_COLUMNS = 4608
@@ -44,9 +43,7 @@ class Calibration:
         """
         self.inputs = inputs
         self.samples, self.steps = next(iter(inputs.values())).shape[:2]
-        pairs = [(edge.source, layer.name) for layer in draft.layers for edge in layer.edges]
-        order = run_order([layer.name for layer in draft.layers], pairs)
-        self.loops = {name for members, loop in order if loop for name in members}
+        self.loops = {layer.name for members, loop in draft.groups() if loop for layer in members}
         self._sizes = {layer.name: layer.size for layer in draft.layers}
         # Layer -> spikes as bits, (samples, steps, bytes).
         self._real: dict[str, Bits] = {}

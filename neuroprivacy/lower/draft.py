@@ -19,7 +19,7 @@ from neuroprivacy.kernels import conv_apply, conv_output_shape, sum_pool
 from neuroprivacy.kernels.dynamics import Reset
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.kernels.linear import Pair
-from neuroprivacy.program import Port
+from neuroprivacy.program import Port, run_order
 from neuroprivacy.program.network import Readout
 
 Float64 = NDArray[np.float64]
@@ -216,3 +216,10 @@ class Draft:
     signed_split: bool = False
     populations: Mapping[str, Mapping[str, Int64]] = field(default_factory=dict)
     remarks: tuple[Issue, ...] = ()
+
+    def groups(self) -> tuple[tuple[tuple[DraftLayer, ...], bool], ...]:
+        """Layers after what feeds them, those of a loop together; and whether they form a loop."""
+        by_name = {layer.name: layer for layer in self.layers}
+        pairs = [(edge.source, layer.name) for layer in self.layers for edge in layer.edges]
+        ordered = run_order(list(by_name), pairs)
+        return tuple((tuple(by_name[name] for name in members), loop) for members, loop in ordered)

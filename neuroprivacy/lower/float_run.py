@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroprivacy.lower.draft import Draft, DraftEdge, DraftLayer, Float64
-from neuroprivacy.program import run_order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,11 +38,8 @@ def run_float(draft: Draft, inputs: Mapping[str, NDArray[np.int64]]) -> FloatRun
         inputs: port name -> (samples, steps, values), in the integers of the port.
     """
     run = FloatRun()
-    pairs = [(edge.source, layer.name) for layer in draft.layers for edge in layer.edges]
-    by_name = {layer.name: layer for layer in draft.layers}
     samples, steps = next(iter(inputs.values())).shape[:2]
-    for members, cyclic in run_order(list(by_name), pairs):
-        layers = [by_name[name] for name in members]
+    for layers, cyclic in draft.groups():
         for layer in layers:
             start_layer(run, layer, samples, steps)
         for begin in range(steps) if cyclic else (0,):

@@ -8,7 +8,6 @@ they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,7 +29,6 @@ from neuroprivacy.lower.round_weights import (
 )
 from neuroprivacy.lower.scale_limits import SPIKES, Reach, smallest_scale, widths_hold
 from neuroprivacy.lower.split_populations import channels_of
-from neuroprivacy.program import run_order
 from neuroprivacy.target import TargetSpec
 
 #: How far a weight may lie from its grid, in units of it, to count as lying on it.
@@ -67,7 +65,7 @@ def quantize(draft: Draft, target: TargetSpec, how: Quantization) -> tuple[Draft
     reach = {port.name: (port.low, port.high) for port in draft.inputs}
     done: dict[str, DraftLayer] = {}
     remarks, groups = list(draft.remarks), {}
-    for members in _in_order(draft):
+    for members, _ in draft.groups():
         if how.calibration is not None:
             how.calibration.begin(members)
         for layer in members:
@@ -95,14 +93,6 @@ class _Context:
     grid: Grid
     reach: Reach
     moments: tuple[Float64, ...]
-
-
-def _in_order(draft: Draft) -> Iterator[tuple[DraftLayer, ...]]:
-    """Layers after what feeds them; those of a loop together."""
-    by_name = {layer.name: layer for layer in draft.layers}
-    pairs = [(edge.source, layer.name) for layer in draft.layers for edge in layer.edges]
-    for members, _ in run_order(list(by_name), pairs):
-        yield tuple(by_name[name] for name in members)
 
 
 def _classes(draft: Draft, layer: DraftLayer, target: TargetSpec, how: Quantization) -> Int64:

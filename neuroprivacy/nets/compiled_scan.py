@@ -6,6 +6,7 @@ rounding). Sources of the surrogates: `surrogate`. Numba compiles it once per ma
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -169,3 +170,7 @@ def _in_parts(part: Callable[[int, int], float], neurons: int) -> float:
 @cache
 def _pool(size: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(size, thread_name_prefix="neuroprivacy-scan")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has none of its parent's threads
