@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from neuroprivacy.nets.neuron import scan
 from neuroprivacy.nets.quantized import WeightBits, quantized_layer
+from neuroprivacy.nets.scan import scan
 from neuroprivacy.nets.surrogate import Surrogate
 
 #: Decays that 12 bits hold: what a chip can compute is best trained.

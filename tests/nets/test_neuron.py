@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from neuroprivacy.nets import SpikingNeuron, Surrogate
-from neuroprivacy.nets import neuron as neuron_module
+from neuroprivacy.nets import scan as scan_module
 from neuroprivacy.nets.compiled_scan import is_compiled
-from neuroprivacy.nets.neuron import scan
+from neuroprivacy.nets.scan import scan
 from neuroprivacy.nets.surrogate import surrogate_names
 
 CURRENTS = torch.randn(60, 4, 9, generator=torch.Generator().manual_seed(1)) * 0.6 + 0.2
@@ -154,7 +154,7 @@ def test_the_compiled_scan_gives_what_torch_gives(
     found = []
     for compiled in (True, False):
         if not compiled:
-            monkeypatch.setattr(neuron_module, "is_compiled", lambda *_: False)
+            monkeypatch.setattr(scan_module, "is_compiled", lambda *_: False)
         x = current.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3).requires_grad_()
         threshold = torch.tensor(THRESHOLD, requires_grad=True)
         spikes = scan(
@@ -178,3 +178,44 @@ def test_other_types_and_surrogates_take_torchs_form() -> None:
     assert not is_compiled(x, Surrogate())
     assert not is_compiled(x.float(), Surrogate(name="snntorch:SFS"))
     assert is_compiled(x.float(), Surrogate())
+
+
+@pytest.mark.parametrize("name", ["privatesnn", "snntorch:atan"])
+@pytest.mark.parametrize("learn", [False, True])
+def test_torch_func_gives_the_gradients_of_each_sample(name: str, learn: bool) -> None:
+    generator = torch.Generator().manual_seed(4)
+    current = torch.rand(6, 3, 5, generator=generator) + 0.3
+
+    def loss(factor: torch.Tensor, threshold: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+        spikes = scan(
+            given * factor, threshold=threshold, beta=0.9, reset="soft", surrogate=Surrogate(name=name),
+            detach_reset=False,
+        )  # fmt: skip
+        return (spikes * torch.arange(5.0)).sum()
+
+    of = (0, 1) if learn else 0
+    factor, threshold = torch.tensor(1.1), torch.tensor(THRESHOLD)
+    found = torch.func.vmap(torch.func.grad(loss, argnums=of), in_dims=(None, None, 1))(factor, threshold, current)
+    for i in range(3):
+        given = [each.clone().requires_grad_() for each in (factor, threshold)]
+        wanted = torch.autograd.grad(loss(*given, current[:, i]), given)
+        got = [each[i] for each in found] if learn else [found[i]]
+        torch.testing.assert_close(got, list(wanted)[: len(got)], rtol=1e-4, atol=1e-5)
+        assert wanted[0] != 0
+
+
+def test_a_threshold_for_each_sample_can_be_mapped() -> None:
+    current, thresholds = torch.rand(6, 5), torch.tensor([0.5, 0.9])
+
+    def spikes(threshold: torch.Tensor) -> torch.Tensor:
+        return scan(current, threshold=threshold, beta=0.9, reset="hard", surrogate=Surrogate())
+
+    found = torch.func.vmap(spikes)(thresholds)
+    assert torch.equal(found, torch.stack([spikes(each) for each in thresholds]))
+
+
+def test_a_spike_has_no_second_derivative() -> None:
+    current = torch.rand(6, 5, requires_grad=True)
+    (first,) = torch.autograd.grad(SpikingNeuron()(current).sum() ** 2, current, create_graph=True)
+    with pytest.raises(NotImplementedError, match="no derivative of its own"):
+        first.sum().backward()
