@@ -33,7 +33,8 @@ class IntegerForm:
     def scan(self, current: Tensor, neuron: SpikingNeuron) -> Tensor:
         """Spikes for a current (T, batch, ...), as `lower` will have the chip compute them."""
         unit, target = float(self.unit), self.target
-        constant = 0.0 if self.bias is None else self.bias
+        # The bias goes by its own way, in `whole`: its gradient is that of the current that it is part of.
+        constant = 0.0 if self.bias is None else self.bias.detach()
         whole = IntegerNeuron(
             rule=target.rule,
             threshold=int(float(neuron.threshold) / unit * (1 + 1e-9)) + (target.threshold_test == ">="),

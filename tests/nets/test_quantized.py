@@ -12,8 +12,11 @@ from neuroprivacy.graph import load_nir, save_nir
 from neuroprivacy.graph.torch_export import to_nir
 from neuroprivacy.lower import LowerOptions, lower
 from neuroprivacy.nets import SpikingNet, SpikingSpec, load_checkpoint, model_spec, recorded_spikes, save_checkpoint
+from neuroprivacy.nets.neuron import IntegerForm, SpikingNeuron
+from neuroprivacy.nets.surrogate import Surrogate
 from neuroprivacy.reference import run_reference
 from neuroprivacy.simulate import encode_samples
+from neuroprivacy.target import load_target
 
 
 def network(*, bits: object, target: str, bias: bool = False, beta: float = 1.0, coding: str = "direct") -> SpikingNet:
@@ -49,6 +52,21 @@ def test_spikes_of_training_are_those_of_the_program(bits: object, target: str, 
     for name, spikes in trained.items():
         assert spikes.mean() > 0.005
         np.testing.assert_array_equal(spikes, got[name][:, depth[name] : depth[name] + 10])
+
+
+def test_biases_are_trained_as_the_current_is_that_they_are_part_of() -> None:
+    generator = torch.Generator().manual_seed(1)
+    given, weight = torch.randint(-3, 4, (9, 4, 6), generator=generator) / 4, torch.arange(6.0)
+    bias = torch.linspace(-0.25, 0.5, 6).requires_grad_()
+    current = (given + bias).requires_grad_()
+    current.retain_grad()
+    form = IntegerForm(target=load_target("loihi2"), unit=torch.tensor(0.25, dtype=torch.float64), bias=bias)
+    neuron = SpikingNeuron(threshold=1.0, reset="soft", surrogate=Surrogate(name="atan"))
+    (neuron(current, integers=form) * weight).sum().backward()
+    assert bias.grad is not None
+    assert current.grad is not None
+    torch.testing.assert_close(bias.grad, current.grad.sum((0, 1)))
+    assert bias.grad.abs().max() > 1
 
 
 @pytest.mark.parametrize("bits", [8, 4])
