@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from typing import Any, Literal
 
 import torch
@@ -20,6 +21,7 @@ from neuroprivacy.kernels.dynamics import Reset
 from neuroprivacy.nets.families import ModelSpec, SignedInput, build_ann
 from neuroprivacy.nets.neuron import IntegerForm, SpikingNeuron
 from neuroprivacy.nets.quantized import WeightBits, check_weight_bits, fit_scale, quantized_layer, weight_unit
+from neuroprivacy.nets.recompute import is_too_much, recomputed
 from neuroprivacy.nets.surrogate import Surrogate
 from neuroprivacy.program.network import Readout
 from neuroprivacy.target import load_target
@@ -101,6 +103,9 @@ class SpikingNet(nn.Module):
     Attributes:
         spec: what it is.
         layers: the ANN's modules by name, activations replaced by `SpikingNeuron`.
+        recompute: whether training keeps only the spikes of each layer, a byte each, and computes what lies between
+            them a second time for the gradient: the same numbers, about a third slower, in a fraction of the memory.
+            None: where a pass would keep more than 4 GiB, or half of a GPU's memory.
     """
 
     def __init__(self, spec: SpikingSpec) -> None:
@@ -120,6 +125,7 @@ class SpikingNet(nn.Module):
         if spec.readout == "spike_count":
             layers["outact"] = SpikingNeuron(beta=spec.beta, reset=spec.reset, surrogate=surrogate)
         self.layers = nn.Sequential(layers)
+        self.recompute: bool | None = None
 
     def neurons(self) -> dict[str, SpikingNeuron]:
         """Spiking layers by name, in order."""
@@ -129,6 +135,7 @@ class SpikingNet(nn.Module):
         """A network with the same weights that runs for another number of steps."""
         net = SpikingNet(replace(self.spec, steps=steps))
         net.load_state_dict(self.state_dict())
+        net.recompute = self.recompute
         return net.to(next(self.parameters()).device)
 
     def quantized(self, bits: WeightBits, *, state_target: str | None = None) -> SpikingNet:
@@ -139,6 +146,7 @@ class SpikingNet(nn.Module):
             state_target: the target whose integer neurons it computes; None for real ones.
         """
         net = SpikingNet(replace(self.spec, weight_bits=bits, state_target=state_target))
+        net.recompute = self.recompute
         net.load_state_dict(self.state_dict(), strict=False)  # all but the scales, which are fitted to these weights
         for module in net.modules():
             if hasattr(module, "quant_weight"):
@@ -157,18 +165,43 @@ class SpikingNet(nn.Module):
         """
         schedule = schedule or self.spec.schedule
         kept: dict[str, Tensor] = {}
-        unit, bias = self._input_unit(), None
+        unit, spikes = self._input_unit(), False
         if schedule == "chip":
             latency = self._latency()
             x = x.expand(self.spec.steps, *x.shape[1:]) if len(x) == 1 else x
             x = torch.cat([x, x.new_zeros(latency, *x.shape[1:])])
+        again = torch.is_grad_enabled() and self._recomputes(x)
+        sizes = [*_neurons(self.spec.model), self.spec.model.classes]
+        for part, values in zip(self._parts(), sizes, strict=False):
+            compute = partial(self._compute, part, unit, schedule)
+            name, last = part[-1]
+            fires = isinstance(last, SpikingNeuron)
+            modules = [module for _, module in part]
+            if again and fires:
+                x = recomputed(compute, x, modules=modules, spikes=spikes, values=values * self.spec.steps)
+            else:
+                x = compute(x)
+            unit, spikes = torch.ones((), dtype=torch.float64), fires
+            if record and fires:
+                kept[name] = x
+        return SpikingOutput(readout=self._read(x, schedule), spikes=kept)
+
+    def _parts(self) -> list[list[tuple[str, nn.Module]]]:
+        """The layers by name, cut behind each that spikes."""
+        parts: list[list[tuple[str, nn.Module]]] = [[]]
         for name, module in self.layers.named_children():
+            if parts[-1] and isinstance(parts[-1][-1][1], SpikingNeuron):
+                parts.append([])
+            parts[-1].append((name, module))
+        return parts
+
+    def _compute(self, part: list[tuple[str, nn.Module]], unit: Tensor, schedule: Schedule, x: Tensor) -> Tensor:
+        """One part, (T or 1, batch, ...); `unit` is what one integer of its input is worth."""
+        bias = None
+        for _, module in part:
             if isinstance(module, SpikingNeuron):
                 whole = x.expand(self.spec.steps, *x.shape[1:]) if len(x) == 1 else x
                 x = module(whole, integers=self._integers(unit, bias))
-                unit, bias = torch.ones((), dtype=torch.float64), None
-                if record:
-                    kept[name] = x
             elif isinstance(module, nn.Dropout):
                 # One mask per forward, shared over time (Kim et al. 2022, published code).
                 x = x * module(torch.ones_like(x[0]))
@@ -177,7 +210,14 @@ class SpikingNet(nn.Module):
             else:
                 x = module(x.flatten(0, 1)).unflatten(0, (len(x), -1))
                 unit, bias = unit * _unit_of(module), _bias_of(module)
-        return SpikingOutput(readout=self._read(x, schedule), spikes=kept)
+        return x
+
+    def _recomputes(self, x: Tensor) -> bool:
+        """Whether parts are computed a second time for their gradient: as asked for, or where memory wants it."""
+        if self.recompute is not None:
+            return self.recompute
+        values = sum(_neurons(self.spec.model)) * max(self.spec.steps, len(x)) * x.shape[1]
+        return is_too_much(8 * values, x.device)  # membranes and spikes are kept, in single precision
 
     def _input_unit(self) -> Tensor:
         """What one integer of the input is worth."""
@@ -205,6 +245,19 @@ class SpikingNet(nn.Module):
         for current in x:
             v = self.spec.beta * v + current
         return v
+
+
+@cache
+def _neurons(model: ModelSpec) -> tuple[int, ...]:
+    """Neurons of each hidden layer; computed on shapes alone."""
+    sizes, value = [], torch.zeros(1, *model.input_shape, device="meta")
+    with torch.device("meta"):
+        layers = build_ann(model).eval()
+    for module in layers:
+        value = module(value)
+        if isinstance(module, nn.ReLU):
+            sizes.append(value.numel())
+    return tuple(sizes)
 
 
 def _unit_of(module: nn.Module) -> Tensor:
