@@ -9,13 +9,40 @@ that is still in flight when the run ends has been paid for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Program
+
+Value = TypeVar("Value")
+
+
+class Late(Mapping[str, Value]):
+    """Values by name, each made when it is first asked for."""
+
+    def __init__(self, names: Sequence[str], make: Callable[[str], Value]) -> None:
+        self._names, self._make = names, make
+        self._made: dict[str, Value] = {}
+
+    def __getitem__(self, name: str) -> Value:
+        if name not in self._made:
+            if name not in self._names:
+                raise KeyError(name)
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,8 +91,8 @@ class Counts:
     """Counts of a run: per layer, and non-zero values per input port, int64 (samples,)."""
 
     steps: int
-    inputs: dict[str, Int64]
-    layers: dict[str, LayerCounts]
+    inputs: Mapping[str, Int64]
+    layers: Mapping[str, LayerCounts]
 
     def totals(self) -> dict[str, dict[str, int | None]]:
         """Sums (maxima for extremes) over samples, as plain numbers."""
@@ -91,6 +118,7 @@ def count(
     events: Mapping[str, Int64],
     steps: int,
     observed: Mapping[str, Observed] | None = None,
+    late: bool = False,
 ) -> Counts:
     """Counts of a run.
 
@@ -99,21 +127,26 @@ def count(
         events: port or layer name -> how many steps each of its values was non-zero, int64 (samples, neurons).
         steps: computed steps, T + latency.
         observed: layer name -> what the backend saw, if it can.
+        late: count when the counts are asked for, which a short run may never be; `events` and `observed` are kept
+            until then.
     """
-    samples = next(iter(events.values())).shape[0]
-    layers: dict[str, LayerCounts] = {}
-    for layer in program.layers:
+
+    def of_layer(name: str) -> LayerCounts:
+        """Of one layer."""
+        layer = program.layer(name)
         per_edge = tuple(np.asarray(events[edge.source] @ edge.map.fan_out(), np.int64) for edge in layer.edges)
-        layers[layer.name] = LayerCounts(
-            spikes=events[layer.name].sum(axis=1),
-            operations=sum(per_edge, start=np.zeros(samples, np.int64)),
+        spikes = events[name].sum(axis=1)
+        return LayerCounts(
+            spikes=spikes,
+            operations=sum(per_edge, start=np.zeros(len(spikes), np.int64)),
             edge_operations=per_edge,
-            updates=np.full(samples, layer.size * steps, np.int64),
-            observed=observed[layer.name] if observed is not None else None,
+            updates=np.full(len(spikes), layer.size * steps, np.int64),
+            observed=observed[name] if observed is not None else None,
         )
-    return Counts(
-        steps=steps, inputs={port.name: events[port.name].sum(axis=1) for port in program.inputs}, layers=layers
-    )
+
+    inputs = Late([port.name for port in program.inputs], lambda name: events[name].sum(axis=1))
+    layers = Late([layer.name for layer in program.layers], of_layer)
+    return Counts(steps=steps, inputs=inputs if late else dict(inputs), layers=layers if late else dict(layers))
 
 
 def join_counts(parts: list[Counts]) -> Counts:

@@ -1,9 +1,13 @@
 """Counts against the unrolled matrices, event by event."""
 
+import pickle
+
 import numpy as np
 import pytest
 
 from neuroprivacy.backend import Record
+from neuroprivacy.counts import Late, count
+from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import ConvMap, Port, Program
 from neuroprivacy.reference import run_reference
 from neuroprivacy.testing import random_case
@@ -115,3 +119,26 @@ def test_a_spike_in_flight_is_paid_for() -> None:
     )
     result = run_reference(program, {"input": np.ones((1, 2, 1), np.int64)})
     assert result.counts.layers["b"].operations.tolist() == [4]
+
+
+def test_counts_that_are_made_late_are_the_same_and_travel() -> None:
+    case = random_case(3, target="loihi2", steps=10, max_neurons=12)
+    run = run_reference(case.program, case.spikes, record=Record(spikes=True))
+    assert run.layer_spikes is not None
+    events = {name: (array != 0).sum(axis=1) for name, array in {**case.spikes, **run.layer_spikes}.items()}
+    asked: list[str] = []
+
+    def of(name: str) -> Int64:
+        asked.append(name)
+        return events[name]
+
+    late = count(case.program, events=Late(list(events), of), steps=run.counts.steps, late=True)
+    assert asked == []
+    now = count(case.program, events=events, steps=run.counts.steps)
+    assert late.totals() == now.totals()
+    assert sorted(set(asked)) == sorted(asked)  # each was made once
+    there = pickle.loads(pickle.dumps(late))
+    assert there.totals() == now.totals()
+    assert there.inputs["input"].tolist() == now.inputs["input"].tolist()
+    with pytest.raises(KeyError, match="nowhere"):
+        late.layers["nowhere"]

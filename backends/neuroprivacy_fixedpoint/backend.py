@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from neuroprivacy.backend import Artifact, Inputs, Record, RunResult, read_out
-from neuroprivacy.counts import count
+from neuroprivacy.counts import Late, count
 from neuroprivacy.errors import Issue
 from neuroprivacy.program import ConvMap, Program, largest_inputs, save_program
 from neuroprivacy_fixedpoint.engine import run_program
 
 #: Weights, values and places in the weight buffer are 32-bit integers in the kernels.
 LARGEST = 2**31 - 1
+#: Counts of a run with at most so many bytes of totals are made when they are asked for.
+KEPT_BYTES = 2**20
 
 
 class FixedPointBackend:
@@ -59,7 +61,13 @@ class FixedPointBackend:
             backend="fixedpoint",
             spikes=window,
             readout=read_out(program, window[first], results.v[first]),
-            counts=count(program, events=results.events, steps=given + program.latency, observed=results.observed()),
+            counts=count(
+                program,
+                events=Late(tuple(program.sizes), results.events),
+                steps=given + program.latency,
+                observed=Late(tuple(results.plan.numbers), results.observed),
+                late=results.totals.nbytes <= KEPT_BYTES,
+            ),
             layer_spikes=results.spikes if record.spikes else None,
             final_u=results.u if record.final else None,
             final_v=results.v if record.final else None,

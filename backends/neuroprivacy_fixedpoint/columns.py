@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 #: Of an edge. `SOURCE` is an offset into the graded inputs (GRADED = 1) or the spikes (0); `REACH` is how many events
-#: of one position can meet in one neuron; `LARGEST` is the largest |weight|.
+#: of one position can meet in one neuron; `LARGEST` is the largest |weight|; `ROW` is the length of a dense weight row.
 EDGE_COLUMNS = (
-    "KIND", "GRADED", "SOURCE", "SOURCE_SIZE", "DELAY", "WEIGHTS", "LARGEST", "REACH",
+    "KIND", "GRADED", "SOURCE", "SOURCE_SIZE", "DELAY", "WEIGHTS", "LARGEST", "REACH", "ROW",
     "CHANNELS", "HEIGHT", "WIDTH", "POOLED", "POOLED_HEIGHT", "POOLED_WIDTH", "GROUP_IN", "GROUP_OUT",
     "KERNEL_ROWS", "KERNEL_COLUMNS", "STRIDE_ROWS", "STRIDE_COLUMNS", "PAD_ROWS", "PAD_COLUMNS",
     "DILATION_ROWS", "DILATION_COLUMNS", "POOL_ROWS", "POOL_COLUMNS", "POOL_STRIDE_ROWS", "POOL_STRIDE_COLUMNS",
@@ -22,5 +22,7 @@ LAYER_COLUMNS = (
 EDGE = {name: i for i, name in enumerate(EDGE_COLUMNS)}
 LAYER = {name: i for i, name in enumerate(LAYER_COLUMNS)}
 DENSE, CONV = 0, 1
+#: Dense weight rows are as long as a multiple of this: a whole number of vectors.
+ROW_STEP = 32
 #: Neurons of one block: their constants stay in the first cache.
 BLOCK = 512

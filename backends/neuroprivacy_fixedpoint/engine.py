@@ -52,9 +52,7 @@ def run_program(program: Program, inputs: Mapping[str, NDArray[Any]], record: Re
     steps = given + program.latency
     plan = plan_of(program, steps)
     results = Results(program, plan, samples, steps, record)
-    work, number = plan.work * steps * samples, threads()
-    if number == 1 or work < _WORK_FOR_THREADS:
-        number = 1
+    number = threads() if plan.work * steps * samples >= _WORK_FOR_THREADS else 1
     parts = number if samples < number and plan.work >= _WORK_FOR_PARTS else 1
     of_sample = (steps + plan.history) * (plan.width + 4 * plan.graded_width)
     size = 1 if parts > 1 else min(max(1, SHARE_BYTES // of_sample), -(-samples // number))

@@ -9,8 +9,12 @@ the sums of this step are proved to fit; integers of the neurons are 32 or 64 bi
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from neuroprivacy_fixedpoint.columns import BLOCK, CONV, EDGE, LAYER
@@ -18,7 +22,7 @@ from neuroprivacy_fixedpoint.columns import BLOCK, CONV, EDGE, LAYER
 _KIND, _GRADED, _SOURCE, _SOURCE_SIZE, _DELAY = (
     EDGE[n] for n in ("KIND", "GRADED", "SOURCE", "SOURCE_SIZE", "DELAY")
 )  # fmt: skip
-_WEIGHTS, _LARGEST, _REACH = (EDGE[n] for n in ("WEIGHTS", "LARGEST", "REACH"))
+_WEIGHTS, _LARGEST, _REACH, _ROW = (EDGE[n] for n in ("WEIGHTS", "LARGEST", "REACH", "ROW"))
 _CHANNELS, _HEIGHT, _WIDTH = EDGE["CHANNELS"], EDGE["HEIGHT"], EDGE["WIDTH"]
 _POOLED, _POOLED_HEIGHT, _POOLED_WIDTH = EDGE["POOLED"], EDGE["POOLED_HEIGHT"], EDGE["POOLED_WIDTH"]
 _GROUP_IN, _GROUP_OUT = EDGE["GROUP_IN"], EDGE["GROUP_OUT"]
@@ -55,23 +59,37 @@ def _byte_tables() -> tuple[NDArray[np.int32], NDArray[np.int64]]:
 _PLACES, _COUNTS = _byte_tables()
 
 
+@intrinsic
+def _put_eight(typing, index, at, places, row, offset):  # type: ignore[no-untyped-def]
+    """index[at : at + 8] = places[row] + offset, int32: one vector operation, which the compiler makes none of."""
+
+    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+        """Arrays are handed over by their memory alone: nothing is checked."""
+        to, of = (context.make_array(signature.args[i])(context, builder, given[i]).data for i in (0, 2))
+        eight = ir.VectorType(ir.IntType(32), 8)
+        nothing = ir.Constant(eight, ir.Undefined)
+        source = builder.gep(of, [builder.mul(given[3], ir.Constant(given[3].type, 8))])
+        target = builder.gep(to, [given[1]])
+        values = builder.load(builder.bitcast(source, eight.as_pointer()), align=4)
+        one = builder.insert_element(nothing, given[4], ir.Constant(ir.IntType(32), 0))
+        everywhere = builder.shuffle_vector(one, nothing, ir.Constant(eight, [0] * 8))
+        builder.store(builder.add(values, everywhere), builder.bitcast(target, eight.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(index, at, places, row, offset), generate
+
+
 @njit(cache=True, nogil=True)
-def _list_words(words, first, count, filled, index, found):  # type: ignore[no-untyped-def]
+def _list_words(words, first, count, index, found):  # type: ignore[no-untyped-def]
     """Append the places of ones among 8 * count bytes, each 0 or 1; returns how many are listed then.
 
-    Two passes without branches: which words hold any (`filled` is scratch), then eight places of each are written and
-    as many kept as there are. Unsigned numbers spare the test for indices that count from the end.
+    Without branches: eight places are written for every word, and as many kept as there are. Unsigned numbers spare the
+    test for indices that count from the end.
     """
-    begin, end = np.uint64(found), np.uint64(0)
+    begin = np.uint64(found)
     for w in range(np.uint64(count)):
-        filled[end] = w
-        end = end + np.uint64(words[np.uint64(first) + w] != np.uint64(0))
-    for i in range(end):
-        word = np.uint64(filled[i])
-        mask = (words[np.uint64(first) + word] * _GATHER) >> _TOP
-        at = np.int32(word * np.uint64(8))
-        for k in range(np.uint64(8)):
-            index[begin + k] = np.int32(at + _PLACES[mask, k])
+        mask = (words[np.uint64(first) + w] * _GATHER) >> _TOP
+        _put_eight(index, begin, _PLACES, mask, np.int32(w * np.uint64(8)))  # type: ignore[call-arg]
         begin = begin + np.uint64(_COUNTS[mask])
     return np.int64(begin)
 
@@ -122,7 +140,7 @@ def _pool(edge, source, pooled):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _list_positions(edge, source, words, first, filled, index, starts):  # type: ignore[no-untyped-def]
+def _list_positions(edge, source, words, first, index, starts):  # type: ignore[no-untyped-def]
     """Events of a convolution's source by position: which channels, `starts` (positions + 1); returns the most of one.
 
     `source` and `words` are the same bytes; words are read where positions begin on one (`first` is the word then).
@@ -134,7 +152,7 @@ def _list_positions(edge, source, words, first, filled, index, starts):  # type:
         starts[p] = found
         before = found
         if channels % 8 == 0 and not edge[_POOLED]:
-            found = _list_words(words, first + p * (channels // 8), channels // 8, filled, index, found)
+            found = _list_words(words, first + p * (channels // 8), channels // 8, index, found)
         else:
             found = _list_units(source, p * channels, channels, index, found)
         most = max(most, found - before)
@@ -173,18 +191,19 @@ def _add_rows(weights, bases, first, end, offset, length, target, into):  # type
 
 
 @njit(cache=True, nogil=True)
-def _add_dense(weights, base, size, low, high, index, found, bases, into):  # type: ignore[no-untyped-def]
-    """Add the part low ... high - 1 of one weight row per event."""
+def _add_dense(edge, weights, size, low, high, index, found, bases, into):  # type: ignore[no-untyped-def]
+    """Add the part low ... high - 1 of one weight row per event; of whole rows also the zeros behind them."""
+    row = edge[_ROW]
     for k in range(found):
-        bases[k] = index[k] * size
-    _add_rows(weights, bases, 0, found, base + low, high - low, 0, into)
+        bases[k] = index[k] * row
+    _add_rows(weights, bases, 0, found, edge[_WEIGHTS] + low, row if high - low == size else high - low, 0, into)
 
 
 @njit(cache=True, nogil=True)
-def _add_dense_values(weights, base, size, low, high, index, value, found, into):  # type: ignore[no-untyped-def]
+def _add_dense_values(edge, weights, low, high, index, value, found, into):  # type: ignore[no-untyped-def]
     """The same for events with values."""
     for k in range(found):
-        first = base + index[k] * size + low
+        first = edge[_WEIGHTS] + index[k] * edge[_ROW] + low
         row = weights[first : first + high - low]
         x = value[k]
         for j in range(high - low):
@@ -283,8 +302,7 @@ def _add_units(edge, layer, weights, low, high, index, starts, found, bases, int
         _add_conv(edge, weights, index, starts, bases, low, high, layer[_L_COLUMNS], layer[_L_CHANNELS], into)
     else:
         line = layer[_L_COLUMNS] * layer[_L_CHANNELS]
-        size = line * layer[_L_ROWS]
-        _add_dense(weights, edge[_WEIGHTS], size, low * line, high * line, index, found, bases, into)
+        _add_dense(edge, weights, line * layer[_L_ROWS], low * line, high * line, index, found, bases, into)
 
 
 @njit(cache=True, nogil=True)
@@ -294,8 +312,7 @@ def _add_values(edge, layer, weights, low, high, index, value, found, into):  # 
         _add_conv_values(edge, weights, index, value, found, low, high, layer[_L_COLUMNS], layer[_L_CHANNELS], into)
     else:
         line = layer[_L_COLUMNS] * layer[_L_CHANNELS]
-        size = line * layer[_L_ROWS]
-        _add_dense_values(weights, edge[_WEIGHTS], size, low * line, high * line, index, value, found, into)
+        _add_dense_values(edge, weights, low * line, high * line, index, value, found, into)
 
 
 @njit(cache=True, nogil=True)
@@ -330,11 +347,11 @@ def _sum_step(  # type: ignore[no-untyped-def]
             source8 = fired[past, edge[_SOURCE] : edge[_SOURCE] + edge[_SOURCE_SIZE]]
             if edge[_POOLED]:
                 _pool(edge, source8, value)
-                most = _list_positions(edge, value, words[past], 0, bases, index, starts)
+                most = _list_positions(edge, value, words[past], 0, index, starts)
             else:
-                most = _list_positions(edge, source8, words[past], edge[_SOURCE] // 8, bases, index, starts)
+                most = _list_positions(edge, source8, words[past], edge[_SOURCE] // 8, index, starts)
         else:
-            found = _list_words(words[past], edge[_SOURCE] // 8, (edge[_SOURCE_SIZE] + 7) // 8, bases, index, 0)
+            found = _list_words(words[past], edge[_SOURCE] // 8, (edge[_SOURCE_SIZE] + 7) // 8, index, 0)
             most = found
         if single and not short:
             # No sum of this step can leave 16 bits if so many events, at most, of the largest weight reach one neuron.
@@ -358,83 +375,82 @@ def _decayed(x, keeps, kind):  # type: ignore[no-untyped-def]
     return kept if x >= 0 else kind(-kept)
 
 
+def _neuron_kernel(keeps: bool, leaks: bool) -> Any:
+    """Neurons that keep a current or not, and whose membrane leaks or not: constants to the compiler."""
+
+    @njit(nogil=True)
+    def neurons(sums, u, v, constants, layer, begin, fired, seen):  # type: ignore[no-untyped-def]
+        """One step of neurons begin ... begin + sums.size - 1 of a layer.
+
+        Args:
+            sums: synaptic sums.
+            u, v: state of these neurons, 32 or 64 bits; written.
+            constants: the least v that fires, bias, what u keeps and what v keeps; the layer knows where its own lie.
+            fired: uint8, written.
+            seen: extremes and overflows (5); written.
+        """
+        kind = v.dtype.type
+        shift = layer[_SHIFT]
+        half, lowest, highest = kind(layer[_HALF]), kind(layer[_LOWEST]), kind(layer[_HIGHEST])
+        soft, strict = kind(-layer[_SOFT]), kind(layer[_STRICT])
+        top_a, low_a = kind(seen[0]), kind(-seen[0])
+        top_u, low_u = kind(seen[1]), kind(-seen[1])
+        top_v, low_v = kind(seen[2]), kind(-seen[2])
+        wraps = saturations = np.int64(0)
+        for first in range(0, sums.size, BLOCK):
+            size = min(BLOCK, sums.size - first)
+            at = begin + first
+            # Offset and step of each constant: a step of 0 repeats one block for all neurons.
+            theta = constants[layer[_CONSTANTS] + at * layer[_CONSTANTS + 1] :][:size]
+            bias = constants[layer[_CONSTANTS + 2] + at * layer[_CONSTANTS + 3] :][:size]
+            of_u = constants[layer[_CONSTANTS + 4] + at * layer[_CONSTANTS + 5] :][:size]
+            of_v = constants[layer[_CONSTANTS + 6] + at * layer[_CONSTANTS + 7] :][:size]
+            a, uu, vv, out = sums[first:][:size], u[first:][:size], v[first:][:size], fired[first:][:size]
+            wrapped = saturated = np.int32(0)
+            for j in range(size):
+                arrived = kind(a[j])
+                top_a, low_a = max(top_a, arrived), min(low_a, arrived)
+                held = kind(arrived << shift)
+                if keeps:
+                    current = kind(held + _decayed(uu[j], of_u[j], kind))
+                    held = current
+                    if half != 0:
+                        held = kind(current - 2 * half) if current > half else current
+                        held = kind(current + 2 * half) if current <= -half else held
+                        wrapped += held != current
+                    uu[j] = held
+                    top_u, low_u = max(top_u, held), min(low_u, held)
+                kept = _decayed(vv[j], of_v[j], kind) if leaks else vv[j]
+                free = kind(kind(kept + held) + bias[j])
+                m = kind(min(max(free, lowest), highest))
+                saturated += m != free
+                top_v, low_v = max(top_v, m), min(low_v, m)
+                fires = m >= theta[j]
+                vv[j] = kind(kind(kind(m - theta[j]) + strict) & soft) if fires else m
+                out[j] = fires
+            wraps += np.int64(wrapped)
+            saturations += np.int64(saturated)
+        seen[0] = max(np.int64(top_a), -np.int64(low_a))
+        seen[2] = max(np.int64(top_v), -np.int64(low_v))
+        seen[1] = max(np.int64(top_u), -np.int64(low_u)) if keeps else seen[0] << shift
+        seen[3] += wraps
+        seen[4] += saturations
+
+    return neurons
+
+
+_with_current, _leaking, _adding = (_neuron_kernel(*which) for which in ((True, True), (False, True), (False, False)))
+
+
 @njit(cache=True, nogil=True)
 def _neurons(sums, u, v, constants, layer, begin, fired, seen):  # type: ignore[no-untyped-def]
-    """One step of neurons begin ... begin + sums.size - 1 of a layer.
-
-    Args:
-        sums: synaptic sums.
-        u, v: state of these neurons, 32 or 64 bits; written.
-        constants: the least v that fires, bias, what u keeps and what v keeps; the layer knows where its own lie.
-        fired: uint8, written.
-        seen: extremes and overflows (5); written.
-    """
-    kind = v.dtype.type
-    shift = layer[_SHIFT]
-    half, lowest, highest = kind(layer[_HALF]), kind(layer[_LOWEST]), kind(layer[_HIGHEST])
-    soft, strict = kind(-layer[_SOFT]), kind(layer[_STRICT])
-    top_a, low_a = kind(seen[0]), kind(-seen[0])
-    top_u, low_u = kind(seen[1]), kind(-seen[1])
-    top_v, low_v = kind(seen[2]), kind(-seen[2])
-    wraps = saturations = np.int64(0)
-    for first in range(0, sums.size, BLOCK):
-        size = min(BLOCK, sums.size - first)
-        at = begin + first
-        # Offset and step of each constant: a step of 0 repeats one block for all neurons.
-        theta = constants[layer[_CONSTANTS] + at * layer[_CONSTANTS + 1] :][:size]
-        bias = constants[layer[_CONSTANTS + 2] + at * layer[_CONSTANTS + 3] :][:size]
-        of_u = constants[layer[_CONSTANTS + 4] + at * layer[_CONSTANTS + 5] :][:size]
-        of_v = constants[layer[_CONSTANTS + 6] + at * layer[_CONSTANTS + 7] :][:size]
-        a, uu, vv, out = sums[first:][:size], u[first:][:size], v[first:][:size], fired[first:][:size]
-        wrapped = saturated = np.int32(0)
-        if layer[_KEEPS]:
-            for j in range(size):
-                arrived = kind(a[j])
-                top_a, low_a = max(top_a, arrived), min(low_a, arrived)
-                current = kind(kind(arrived << shift) + _decayed(uu[j], of_u[j], kind))
-                held = current
-                if half != 0:
-                    held = kind(current - 2 * half) if current > half else current
-                    held = kind(current + 2 * half) if current <= -half else held
-                    wrapped += held != current
-                uu[j] = held
-                top_u, low_u = max(top_u, held), min(low_u, held)
-                free = kind(kind(_decayed(vv[j], of_v[j], kind) + held) + bias[j])
-                m = kind(min(max(free, lowest), highest))
-                saturated += m != free
-                top_v, low_v = max(top_v, m), min(low_v, m)
-                fires = m >= theta[j]
-                vv[j] = kind(kind(kind(m - theta[j]) + strict) & soft) if fires else m
-                out[j] = fires
-        elif layer[_LEAKS]:
-            for j in range(size):
-                arrived = kind(a[j])
-                top_a, low_a = max(top_a, arrived), min(low_a, arrived)
-                free = kind(kind(_decayed(vv[j], of_v[j], kind) + kind(arrived << shift)) + bias[j])
-                m = kind(min(max(free, lowest), highest))
-                saturated += m != free
-                top_v, low_v = max(top_v, m), min(low_v, m)
-                fires = m >= theta[j]
-                vv[j] = kind(kind(kind(m - theta[j]) + strict) & soft) if fires else m
-                out[j] = fires
-        else:
-            for j in range(size):
-                arrived = kind(a[j])
-                top_a, low_a = max(top_a, arrived), min(low_a, arrived)
-                free = kind(kind(vv[j] + kind(arrived << shift)) + bias[j])
-                m = kind(min(max(free, lowest), highest))
-                saturated += m != free
-                top_v, low_v = max(top_v, m), min(low_v, m)
-                fires = m >= theta[j]
-                vv[j] = kind(kind(kind(m - theta[j]) + strict) & soft) if fires else m
-                out[j] = fires
-        wraps += np.int64(wrapped)
-        saturations += np.int64(saturated)
-    seen[0] = max(np.int64(top_a), -np.int64(low_a))
-    seen[2] = max(np.int64(top_v), -np.int64(low_v))
-    seen[1] = max(np.int64(top_u), -np.int64(low_u)) if layer[_KEEPS] else seen[0] << shift
-    seen[3] += wraps
-    seen[4] += saturations
+    """One step of neurons of whichever kind."""
+    if layer[_KEEPS]:
+        _with_current(sums, u, v, constants, layer, begin, fired, seen)
+    elif layer[_LEAKS]:
+        _leaking(sums, u, v, constants, layer, begin, fired, seen)
+    else:
+        _adding(sums, u, v, constants, layer, begin, fired, seen)
 
 
 @njit(cache=True, nogil=True)

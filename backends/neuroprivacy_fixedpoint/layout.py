@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from neuroprivacy.program import ConvMap, DenseMap, Edge, Layer, Port, Program, 
 Grid = tuple[int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
     """The order of one port's or layer's values.
 
@@ -23,12 +24,12 @@ class Layout:
 
     grid: Grid
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of values."""
         return math.prod(self.grid)
 
-    @property
+    @cached_property
     def plain(self) -> bool:
         """Whether channels-last is C order."""
         return self.grid[0] == 1 or self.grid[1] * self.grid[2] == 1

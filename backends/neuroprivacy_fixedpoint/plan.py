@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Layer, Port, Program, fits_32_bits, largest_inputs, run_order
-from neuroprivacy_fixedpoint.columns import EDGE, EDGE_COLUMNS, LAYER, LAYER_COLUMNS
+from neuroprivacy_fixedpoint.columns import EDGE, EDGE_COLUMNS, LAYER, LAYER_COLUMNS, ROW_STEP
 from neuroprivacy_fixedpoint.constants import Constants
 from neuroprivacy_fixedpoint.layout import Layout, choose_layouts, fitting
 from neuroprivacy_fixedpoint.weights import Weights
@@ -28,7 +29,7 @@ class Plan:
     """A Program for the kernels.
 
     Attributes:
-        order: the layers in the order of the rows of `layers`.
+        order: the layers in the order of the rows of `layers`; `numbers` names their places.
         stages: (first layer, end, whether they form a loop, whether they need wide integers).
         layouts: port or layer name -> order of its values.
         spikes: name -> where its bytes lie in a row of spikes; `width` bytes in all.
@@ -68,6 +69,11 @@ class Plan:
     largest: int
     work: int
     idle: deque[Any] = field(default_factory=lambda: deque(maxlen=8))
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """Layer name -> its place in the order."""
+        return {layer.name: i for i, layer in enumerate(self.order)}
 
 
 _PLANS: WeakKeyDictionary[Program, dict[bool, Plan]] = WeakKeyDictionary()
@@ -129,7 +135,7 @@ def make_plan(program: Program, *, steps: int | None) -> Plan:
         layers=np.stack(rows), edges=np.stack(edge_rows),
         weights=_joined(weights.narrow, np.int8), wide_weights=_joined(weights.wide, np.int32),
         constants=_joined(constants.narrow, np.int32), wide_constants=_joined(constants.wide, np.int64),
-        wide=wide, events=weights.events + 16, largest=max(layer.size for layer in order), work=weights.work,
+        wide=wide, events=weights.events + 16, largest=max(layer.size for layer in order) + ROW_STEP, work=weights.work,
     )  # fmt: skip
 
 

@@ -17,26 +17,27 @@ class Results:
 
     Attributes:
         spikes: layer name -> uint8 (samples, steps, neurons): recorded layers and outputs.
-        events: port or layer name -> int64 (samples, values).
-        seen: layer name -> int64 (samples, 5).
+        totals: int32 (samples, bytes of a row): in how many steps each was not zero; likewise `graded_totals`.
+        seen: int64 (samples, layers, 5).
         u, v: layer name -> int64 (samples, neurons), after the last step.
         states_u, states_v: layer name -> int64 (samples, steps, neurons).
     """
 
     def __init__(self, program: Program, plan: Plan, samples: int, steps: int, record: Record) -> None:
+        self.plan = plan
         sizes = program.sizes
         names = [layer.name for layer in program.layers]
-        shown = names if record.spikes else list(program.outputs)
+        shown = names if record.spikes else program.outputs
         self.spikes = {n: np.empty((samples, steps, sizes[n]), np.uint8) for n in shown}
-        self.events: dict[str, Int64] = {n: np.empty((samples, size), np.int64) for n, size in sizes.items()}
-        self.seen: dict[str, Int64] = {n: np.empty((samples, 5), np.int64) for n in names}
-        ended = names if record.final else [program.outputs[0]]
+        self.totals = np.empty((samples, plan.width), np.int32)
+        self.graded_totals = np.empty((samples, plan.graded_width), np.int32)
+        self.seen = np.empty((samples, len(names), 5), np.int64)
+        ended = names if record.final else program.outputs[:1]
         self.u: dict[str, Int64] = {n: np.empty((samples, sizes[n]), np.int64) for n in ended}
         self.v: dict[str, Int64] = {n: np.empty((samples, sizes[n]), np.int64) for n in ended}
         kept = names if record.states else []
         self.states_u: dict[str, Int64] = {n: np.empty((samples, steps, sizes[n]), np.int64) for n in kept}
         self.states_v: dict[str, Int64] = {n: np.empty((samples, steps, sizes[n]), np.int64) for n in kept}
-        self._numbers = {layer.name: i for i, layer in enumerate(plan.order)}
 
     def add_block(self, share: Share, here: slice, step: int, count: int) -> None:
         """Take what a block of steps gave; states are kept where a block is one step."""
@@ -47,15 +48,24 @@ class Results:
 
     def add_end(self, share: Share, here: slice) -> None:
         """Take what samples gave in all."""
-        for name, events in self.events.items():
-            events[here] = share.events_of(name)
-        seen = share.seen
-        joined = np.concatenate([seen[..., :3].max(axis=0), seen[..., 3:].sum(axis=0)], axis=-1)
-        for name, number in self._numbers.items():
-            self.seen[name][here] = joined[:, number]
+        self.totals[here], self.graded_totals[here] = share.totals, share.graded_totals
+        if share.parts == 1:
+            self.seen[here] = share.seen[0]
+        else:
+            self.seen[here, :, :3] = share.seen[..., :3].max(axis=0)
+            self.seen[here, :, 3:] = share.seen[..., 3:].sum(axis=0)
         for name in self.u:
             self.u[name][here], self.v[name][here] = share.states_of(name)
 
-    def observed(self) -> dict[str, Observed]:
-        """Extremes and overflows by layer."""
-        return {name: Observed.of_columns(seen) for name, seen in self.seen.items()}
+    def events(self, name: str) -> Int64:
+        """In how many steps each value of a port or layer was not zero, (samples, values)."""
+        plan, layout = self.plan, self.plan.layouts[name]
+        graded = name in plan.graded
+        at = plan.graded[name] if graded else plan.spikes[name]
+        return layout.outside((self.graded_totals if graded else self.totals)[:, at : at + layout.size]).astype(
+            np.int64
+        )
+
+    def observed(self, name: str) -> Observed:
+        """Extremes and overflows of a layer."""
+        return Observed.of_columns(self.seen[:, self.plan.numbers[name]])

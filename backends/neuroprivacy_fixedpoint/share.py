@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,9 @@ class Share:
     """
 
     def __init__(self, plan: Plan, samples: int, rows: int, parts: int) -> None:
+        from neuroprivacy_fixedpoint import kernels  # not before there is something to run: it loads what is compiled
+
+        self._kernels = kernels
         self.plan, self.samples, self.rows, self.parts = plan, samples, rows, parts
         self.fired = np.zeros((samples, plan.history + rows, plan.width), np.uint8)
         self.graded = np.zeros((samples, plan.history + rows, plan.graded_width), np.int32)
@@ -80,44 +84,51 @@ class Share:
 
     def compute(self, count: int, together: Callable[[Calls], None]) -> None:
         """Compute a block of so many rows; `together` runs one call for each part of a layer at the same time."""
-        from neuroprivacy_fixedpoint.kernels import count_events
-
         begin = self.plan.history
         end = begin + count
-        for first, last, loop, wide in self._stages():
+        for first, last, loop, wide in self.stages:
             if loop:
                 for row in range(begin, end):
-                    self._advance(first, last, wide, (0, 1), (row, row + 1))
+                    self._advance(first, last, wide, 0, 1, row, row + 1)
             elif self.parts == 1:
-                self._advance(first, last, wide, (0, 1), (begin, end))
+                self._advance(first, last, wide, 0, 1, begin, end)
             else:
-                together([self._call(first, last, wide, (p, self.parts), (begin, end)) for p in range(self.parts)])
-        count_events(self.fired, begin, end, self.totals)
+                parts = [
+                    partial(self._advance, first, last, wide, p, self.parts, begin, end) for p in range(self.parts)
+                ]
+                together(parts)
+        self._kernels.count_events(self.fired, begin, end, self.totals)
         if self.plan.graded:
-            count_events(self.graded, begin, end, self.graded_totals)
+            self._kernels.count_events(self.graded, begin, end, self.graded_totals)
 
-    def _stages(self) -> Sequence[tuple[int, int, bool, bool]]:
+    @cached_property
+    def stages(self) -> Sequence[tuple[int, int, bool, bool]]:
         """The plan's, joined to one call where one thread computes them all and there is nothing to tell apart."""
         stages = self.plan.stages
         if self.parts > 1 or any(loop for _, _, loop, _ in stages) or len({wide for *_, wide in stages}) > 1:
             return stages
         return ((0, len(self.plan.order), False, stages[0][3]),)
 
-    def _call(
-        self, first: int, last: int, wide: bool, part: tuple[int, int], rows: tuple[int, int]
-    ) -> Callable[[], None]:
-        return lambda: self._advance(first, last, wide, part, rows)
+    def _advance(self, first: int, last: int, wide: bool, part: int, parts: int, begin: int, end: int) -> None:
+        self._kernels.advance(first, last, part, parts, begin, end, *self._arrays[wide][part])
 
-    def _advance(self, first: int, last: int, wide: bool, part: tuple[int, int], rows: tuple[int, int]) -> None:
-        from neuroprivacy_fixedpoint.kernels import advance
-
-        plan, scratch = self.plan, self.scratch[part[0]]
-        advance(  # type: ignore[call-arg]
-            first, last, *part, *rows, plan.layers, plan.edges,
-            *((plan.wide_weights, plan.wide_constants) if wide else (plan.weights, plan.constants)),
-            self.fired, self.graded, *(self.wide_states if wide else self.states), self.seen[part[0]],
-            scratch.lists, scratch.value, *(scratch.wide_sums if wide else scratch.sums),
+    @cached_property
+    def _arrays(self) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+        """What each part hands to the kernel, narrow and wide."""
+        plan = self.plan
+        both = (
+            (plan.weights, plan.constants, self.states, [each.sums for each in self.scratch]),
+            (plan.wide_weights, plan.wide_constants, self.wide_states, [each.wide_sums for each in self.scratch]),
+        )
+        narrow, wide = (
+            [
+                (plan.layers, plan.edges, weights, constants, self.fired, self.graded, *states, self.seen[part],
+                 self.scratch[part].lists, self.scratch[part].value, *sums[part])
+                for part in range(self.parts)
+            ]
+            for weights, constants, states, sums in both
         )  # fmt: skip
+        return narrow, wide
 
     def fired_of(self, name: str, count: int) -> NDArray[np.generic]:
         """Spikes of a layer in this block, (samples, count, neurons); to be copied."""
@@ -131,10 +142,3 @@ class Share:
         at, layout = plan.states[name], plan.layouts[name]
         u, v = self.wide_states if name in plan.wide else self.states
         return layout.outside(u[:, at : at + layout.size]), layout.outside(v[:, at : at + layout.size])
-
-    def events_of(self, name: str) -> NDArray[np.generic]:
-        """In how many steps each value of a port or layer was not zero, (samples, values); to be copied."""
-        plan, layout = self.plan, self.plan.layouts[name]
-        graded = name in plan.graded
-        at = plan.graded[name] if graded else plan.spikes[name]
-        return layout.outside((self.graded_totals if graded else self.totals)[:, at : at + layout.size])

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroprivacy.program import ConvMap, DenseMap, Edge
-from neuroprivacy_fixedpoint.columns import CONV, DENSE, EDGE
+from neuroprivacy_fixedpoint.columns import CONV, DENSE, EDGE, ROW_STEP
 from neuroprivacy_fixedpoint.layout import Layout
 
 
@@ -33,7 +33,7 @@ class Weights:
         self.events = max(self.events, edge.map.in_size)
         self.work += int(edge.map.fan_out().sum())
         if isinstance(edge.map, DenseMap):
-            row[EDGE["KIND"]], row[EDGE["REACH"]] = DENSE, 1
+            row[EDGE["KIND"]], row[EDGE["REACH"]], row[EDGE["ROW"]] = DENSE, 1, packed.shape[1]
             return
         _describe_conv(row, edge.map)
         channels, rows, columns = edge.map.pooled_shape
@@ -42,9 +42,10 @@ class Weights:
 
 
 def _pack_dense(linear: DenseMap, source: Layout, target: Layout) -> NDArray[np.generic]:
-    """(sources, targets), both channels-last: what one event adds lies side by side."""
+    """(sources, targets), both channels-last: what one event adds lies side by side, and zeros up to whole vectors."""
     by_target = target.inside(linear.weight.T)
-    return source.inside(by_target.T).T
+    packed = source.inside(by_target.T).T
+    return np.pad(packed, ((0, 0), (0, -packed.shape[1] % ROW_STEP)))
 
 
 def _pack_conv(linear: ConvMap) -> NDArray[np.generic]:

@@ -171,14 +171,14 @@ class SpikingNet(nn.Module):
             x = x.expand(self.spec.steps, *x.shape[1:]) if len(x) == 1 else x
             x = torch.cat([x, x.new_zeros(latency, *x.shape[1:])])
         again = torch.is_grad_enabled() and self._recomputes(x)
-        sizes = [*_neurons(self.spec.model), self.spec.model.classes]
-        for part, values in zip(self._parts(), sizes, strict=False):
+        sizes = (*_neurons(self.spec.model), self.spec.model.classes)
+        for number, part in enumerate(self._parts()):
             compute = partial(self._compute, part, unit, schedule)
             name, last = part[-1]
             fires = isinstance(last, SpikingNeuron)
             modules = [module for _, module in part]
             if again and fires:
-                x = recomputed(compute, x, modules=modules, spikes=spikes, values=values * self.spec.steps)
+                x = recomputed(compute, x, modules=modules, spikes=spikes, values=sizes[number] * self.spec.steps)
             else:
                 x = compute(x)
             unit, spikes = torch.ones((), dtype=torch.float64), fires
