@@ -202,12 +202,21 @@ def _add_dense(edge, weights, size, low, high, index, found, bases, into):  # ty
 @njit(cache=True, nogil=True)
 def _add_dense_values(edge, weights, low, high, index, value, found, into):  # type: ignore[no-untyped-def]
     """The same for events with values."""
-    for k in range(found):
-        first = edge[_WEIGHTS] + index[k] * edge[_ROW] + low
-        row = weights[first : first + high - low]
-        x = value[k]
-        for j in range(high - low):
-            into[j] += row[j] * x
+    one, size, events = np.uint64(1), np.uint64(high - low), np.uint64(found)
+    two, three, four = np.uint64(2), np.uint64(3), np.uint64(4)
+    k, base, row = np.uint64(0), edge[_WEIGHTS] + low, edge[_ROW]
+    while k + four <= events:
+        b0, b1 = np.uint64(base + index[k] * row), np.uint64(base + index[k + one] * row)
+        b2, b3 = np.uint64(base + index[k + two] * row), np.uint64(base + index[k + three] * row)
+        x0, x1, x2, x3 = value[k], value[k + one], value[k + two], value[k + three]
+        for j in range(size):
+            into[j] += weights[b0 + j] * x0 + weights[b1 + j] * x1 + weights[b2 + j] * x2 + weights[b3 + j] * x3
+        k += four
+    while k < events:
+        b0, x0 = np.uint64(base + index[k] * row), value[k]
+        for j in range(size):
+            into[j] += weights[b0 + j] * x0
+        k += one
 
 
 @njit(cache=True, nogil=True)
