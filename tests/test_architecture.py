@@ -25,7 +25,7 @@ ORDER = (
     ("graph/torch", "train", "backend"),
     ("synthesis", "conversion", "reference", "verify"),
     ("encryption", "simulate", "testing", "trace"),
-    ("energy", "attacks", "report", "sharding"),
+    ("energy", "attacks", "report", "sharding", "quantized_start"),
     ("exported",),
     ("experiments",),
     ("doctor",),
@@ -43,7 +43,17 @@ ONLY = {
     "storage": {"errors"},
     "errors": set(),
 }
-TORCH = ("nets", "train", "synthesis", "conversion", "encryption", "attacks", "graph/torch", "kernels/fake")
+TORCH = (
+    "nets",
+    "train",
+    "synthesis",
+    "conversion",
+    "encryption",
+    "attacks",
+    "graph/torch",
+    "kernels/fake",
+    "quantized_start",
+)
 NAMELESS = {"utils", "util", "common", "helpers", "helper", "misc"}
 
 

@@ -7,15 +7,29 @@ from pathlib import Path
 import click
 
 from neuroprivacy.cli import options
-from neuroprivacy.cli.lowering import WeightBits
+from neuroprivacy.cli.lowering import WeightBits as WidthParameter
 from neuroprivacy.cli.output import percent, progress_bars, show
 
 
 @click.command("quantize")
 @click.argument("snn", type=options.FILE)
 @click.option("--dataset", required=True, help="Whose training split it is trained on.")
-@click.option("--weight-bits", type=WeightBits(), required=True, help="2 ... 8 or ternary.")
+@click.option("--weight-bits", type=WidthParameter(), required=True, help="2 ... 8 or ternary.")
 @options.target
+@click.option(
+    "--populations",
+    type=options.COUNT,
+    default=4,
+    show_default=True,
+    help="Most populations that a layer may become, each with a scale of its own; export with as many.",
+)
+@click.option(
+    "--calibration-samples",
+    type=click.IntRange(min=0),
+    default=500,
+    show_default=True,
+    help="Training images that choose the integers that training begins with; 0 rounds each layer by itself.",
+)
 @options.out("runs/quantized")
 @click.option("--epochs", type=options.COUNT, default=1, show_default=True)
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), default=5e-4, show_default=True)
@@ -27,14 +41,17 @@ from neuroprivacy.cli.output import percent, progress_bars, show
 @options.resume
 @options.as_json
 def command(
-    snn: Path, dataset: str, weight_bits: int | str, target: str, out: Path, epochs: int, lr: float, batch_size: int,
-    data_root: Path | None, seed: int, threads: int, device: str, resume: bool, as_json: bool,
+    snn: Path, dataset: str, weight_bits: int | str, target: str, populations: int, calibration_samples: int,
+    out: Path, epochs: int, lr: float, batch_size: int, data_root: Path | None, seed: int, threads: int, device: str,
+    resume: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Train SNN on with rounded weights and the target's integer neurons: what is trained is what is deployed."""
     from neuroprivacy.data import load_dataset
     from neuroprivacy.errors import ConfigurationError
     from neuroprivacy.nets import SpikingNet, check_device, load_checkpoint, save_checkpoint
+    from neuroprivacy.nets.quantized import WeightBits
     from neuroprivacy.provenance import provenance
+    from neuroprivacy.quantized_start import quantized_start
     from neuroprivacy.train import FitSettings, accuracy, train
     from neuroprivacy.train.fit import discard_state
 
@@ -45,7 +62,13 @@ def command(
         raise ConfigurationError(
             "model: training on integers takes networks of our families; lower this one with --calibration instead"
         )
-    start = trained.quantized(weight_bits, state_target=target)  # type: ignore[arg-type]
+    bits: WeightBits = weight_bits  # type: ignore[assignment]
+    if calibration_samples:
+        start = quantized_start(
+            trained, bits=bits, target=target, populations=populations, samples=data.train_images[:calibration_samples]
+        )
+    else:
+        start = trained.quantized(bits, state_target=target, populations=populations)
     settings = FitSettings(epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, threads=threads)
     with progress_bars() as bars:
         net = train(

@@ -20,6 +20,7 @@ from neuroprivacy.kernels.dynamics import Reset
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.nets import Ann, ModelSpec, SpikingNet, load_checkpoint, model_spec, save_checkpoint
 from neuroprivacy.nets.quantized import WeightBits
+from neuroprivacy.quantized_start import quantized_start
 from neuroprivacy.simulate import encode_for, simulate
 from neuroprivacy.storage import read_json, write_json
 from neuroprivacy.train import FitSettings, logits, train
@@ -63,6 +64,8 @@ class ImageNetwork:
         seed: of training.
         folder: where its stations are kept.
         keys: of everything that the float network depends on, and the ones that are trained on at a width.
+        populations: most that a layer may become where it is trained on at a width.
+        samples: training images that choose the integers which that begins with.
     """
 
     network: Network
@@ -72,6 +75,8 @@ class ImageNetwork:
     seed: int
     folder: Path
     keys: tuple[str, str]
+    populations: int
+    samples: int
 
     @property
     def title(self) -> str:
@@ -103,7 +108,10 @@ class ImageNetwork:
 
         def make() -> SpikingNet:
             """Train."""
-            start = net.quantized(bits, state_target=self.target)
+            start = quantized_start(
+                net, bits=bits, target=self.target, populations=self.populations,
+                samples=self.data.train_images[: self.samples],
+            )  # fmt: skip
             settings = FitSettings(
                 epochs=self.network.quantized_epochs, batch_size=64, lr=self.network.quantized_lr, seed=self.seed,
                 threads=1,

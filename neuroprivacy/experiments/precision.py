@@ -43,8 +43,8 @@ NETWORKS: dict[str, Network | Rows] = {
     "fashion-mnist": Network(dataset="fashion-mnist", family="convnet", steps=8, epochs=6, quantized_epochs=2),
     "mnist-rows": Rows(dataset="mnist"),
     "cifar-10": Network(
-        dataset="cifar-10", family="vgg5", steps=6, ann_epochs=14, epochs=6, quantized_epochs=3, width=0.5,
-        batch_norm=True, lr=5e-4, quantized_lr=3e-4,
+        dataset="cifar-10", family="vgg5", steps=6, ann_epochs=14, epochs=6, quantized_epochs=2, width=0.5,
+        batch_norm=True, lr=5e-4, quantized_lr=2e-4,
     ),
 }  # fmt: skip
 TARGETS: dict[Reset, str] = {"hard": "loihi2", "soft": "loihi2-soft"}
@@ -103,7 +103,7 @@ def measure(
     # How a network is trained on at a width does not touch the float one.
     key, width_key = (
         digest(repr((settings, reset, seed, data.digest())).encode())
-        for settings in (replace(network, quantized_epochs=0, quantized_lr=0.0), network)
+        for settings in (replace(network, quantized_epochs=0, quantized_lr=0.0), (network, POPULATIONS, CALIBRATION))
     )
     path = folder / "precision.json"
     found = read_json(path) if path.exists() else {}
@@ -159,7 +159,15 @@ def _subject(
     if isinstance(network, Rows):
         return RowNetwork(settings=network, data=data, seed=seed, folder=folder, keys=keys)
     return ImageNetwork(
-        network=network, data=data, reset=reset, target=TARGETS[reset], seed=seed, folder=folder, keys=keys
+        network=network,
+        data=data,
+        reset=reset,
+        target=TARGETS[reset],
+        seed=seed,
+        folder=folder,
+        keys=keys,
+        populations=POPULATIONS,
+        samples=CALIBRATION,
     )
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from neuroprivacy.kernels.dynamics import DECAY_BITS, DECAY_ONE, NeuronRule
 
-#: ∂spike/∂v at membrane v for threshold θ, both in weight units.
+#: ∂spike/∂v at membrane v for threshold θ, both in units of the float network.
 Derivative = Callable[[Tensor, Tensor], Tensor]
 #: Values of one tensor in one block, and the fewest neurons of one; chosen by measurement.
 _BLOCK = 2**18
@@ -31,7 +31,7 @@ class IntegerNeuron:
 
     Attributes:
         rule: the target's arithmetic.
-        threshold: mantissa, weight units.
+        threshold: mantissa, weight units; a number or an int64 tensor that broadcasts over one step.
         du: current decay 0 ... 4095, before the hardware's offset.
         dv: membrane decay 0 ... 4095.
         bias: added to v in each step, lsb; a number or an int64 tensor that broadcasts over one step.
@@ -39,25 +39,29 @@ class IntegerNeuron:
     """
 
     rule: NeuronRule
-    threshold: int
+    threshold: int | Tensor
     du: int = DECAY_ONE - 1
     dv: int = 0
     bias: int | Tensor = 0
     soft: bool = False
 
 
-def integer_scan(activation: Tensor, neuron: IntegerNeuron, *, derivative: Derivative) -> Tensor:
+def integer_scan(
+    activation: Tensor, neuron: IntegerNeuron, *, derivative: Derivative, unit: float | Tensor = 1.0
+) -> Tensor:
     """Spikes of a layer over all steps.
 
     Args:
         activation: (T, ...), synaptic sums in weight units; they are rounded to whole ones.
         neuron: its integers.
         derivative: the surrogate.
+        unit: what one weight unit is worth in the float network, as it broadcasts over one step.
 
     Returns:
         (T, ...), 0 or 1, of the type of `activation`.
     """
-    spikes: Tensor = _IntegerScan.apply(activation, neuron, derivative)[0]  # type: ignore[no-untyped-call]
+    of_neurons = torch.as_tensor(unit, dtype=activation.dtype, device=activation.device)
+    spikes: Tensor = _IntegerScan.apply(activation, neuron, derivative, of_neurons)[0]  # type: ignore[no-untyped-call]
     return spikes
 
 
@@ -131,18 +135,26 @@ def toward_zero(product: Tensor) -> Tensor:
     return product.sign() * (product.abs() >> DECAY_BITS)
 
 
+def _of_neurons(value: int | Tensor, activation: Tensor) -> Tensor:
+    """A constant of the neurons as one step, (1, ...)."""
+    return torch.as_tensor(value, device=activation.device).expand(activation.shape[1:]).unsqueeze(0)
+
+
 class _IntegerScan(torch.autograd.Function):
     """The scan over time."""
 
     @staticmethod
-    def forward(activation: Tensor, neuron: IntegerNeuron, derivative: Derivative) -> tuple[Tensor, Tensor]:
+    def forward(
+        activation: Tensor, neuron: IntegerNeuron, derivative: Derivative, unit: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Spikes, and the membrane before each reset in weight units, both (T, ...)."""
         rule = neuron.rule
-        theta = neuron.threshold << rule.threshold_shift
         kept_u = DECAY_ONE - neuron.du - rule.du_offset if rule.keeps_current else 0
         spikes, before = like(activation), like(activation)
-        bias = torch.as_tensor(neuron.bias, device=activation.device).expand(activation.shape[1:]).unsqueeze(0)
-        for given, constant, fired, reached in blocks(activation, bias, spikes, before):
+        constants = (
+            _of_neurons(value, activation) for value in (neuron.bias, neuron.threshold << rule.threshold_shift)
+        )
+        for given, constant, (theta,), fired, reached in blocks(activation, *constants, spikes, before):
             arrived = given.round().long() << rule.activation_shift
             u = torch.zeros_like(arrived[0])
             v = torch.zeros_like(arrived[0])
@@ -162,27 +174,26 @@ class _IntegerScan(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
         """Keep what the backward needs."""
-        _, ctx.neuron, ctx.derivative = inputs
-        ctx.save_for_backward(*output)
+        _, ctx.neuron, ctx.derivative, unit = inputs
+        ctx.save_for_backward(*output, unit)
         ctx.mark_non_differentiable(output[1])
 
     @staticmethod
     def backward(ctx: Any, grad_spikes: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         """Gradient of the activation."""
-        spikes, before = ctx.saved_tensors
+        spikes, before, unit = ctx.saved_tensors
         neuron: IntegerNeuron = ctx.neuron
         rule = neuron.rule
         alpha = (DECAY_ONE - neuron.du - rule.du_offset) / DECAY_ONE if rule.keeps_current else 0.0
         beta = 1 - neuron.dv / DECAY_ONE
-        theta = torch.tensor(
-            float(neuron.threshold << rule.threshold_shift) / (1 << rule.activation_shift), dtype=before.dtype
-        ).to(before.device)
+        threshold = torch.as_tensor(neuron.threshold << rule.threshold_shift).to(before) / (1 << rule.activation_shift)
         gradient = like(before)
-        for v, fired, given, wanted in blocks(before, spikes, grad_spikes, gradient):
-            direct = given * ctx.derivative(v, theta)
+        constants = (_of_neurons(value, before) for value in (unit, threshold * unit))
+        for v, worth, theta, fired, given, wanted in blocks(before, *constants, spikes, grad_spikes, gradient):
+            direct = given * ctx.derivative(v * worth, theta) * worth
             of_v, of_u = torch.zeros_like(v[0]), torch.zeros_like(v[0])
             for t in range(len(v) - 1, -1, -1):
                 of_before = direct[t] + (of_v if neuron.soft else of_v * (1 - fired[t]))
                 of_u = torch.add(of_before, of_u, alpha=alpha, out=wanted[t])
                 of_v = beta * of_before
-        return gradient, None, None
+        return gradient, None, None, None

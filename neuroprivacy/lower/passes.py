@@ -139,24 +139,12 @@ def lower(
     """
     chosen = options or LowerOptions()
     spec = load_target(target) if isinstance(target, str) else target
-    info = read_info(graph)
-    bits = _weight_bits(chosen, spec)
-    draft, dt_s = draft_of(graph, options=chosen)
-    if chosen.constants == "mean":
-        draft = average_constants(draft, spec)
-    given = _calibration(chosen.calibration, draft) if chosen.calibration else None
-    for each in DRAFT_PASSES:
-        draft = each(draft, spec)
+    info, bits = read_info(graph), _weight_bits(chosen, spec)
+    draft, groups, dt_s = rounded(graph, target=spec, options=chosen)
     depth = draft.depth or {}
     latencies = tuple(depth[name] for name in draft.outputs)
     latency = max(latencies)
     steps = chosen.steps or info.steps or DEFAULT_STEPS
-    how = Quantization(
-        bits=bits, rounding=chosen.rounding, per_channel=chosen.per_channel, populations=chosen.populations,
-        steps=steps + 2 * latency,
-        calibration=Calibration(draft, as_split(given, draft)) if given is not None else None,
-    )  # fmt: skip
-    draft, groups = quantize(draft, spec, how)
     draft = split_populations(draft, groups)
     if info.schedule != "chip":
         draft = send_bias(draft, spec, bits)
@@ -184,6 +172,31 @@ def lower(
     if chosen.strict:
         raise_fatal(OutOfRange, (replace(remark, fatal=True) for remark in remarks))
     return Lowered(program=program, remarks=remarks, draft=draft)
+
+
+def rounded(
+    graph: nir.NIRGraph, *, target: TargetSpec, options: LowerOptions
+) -> tuple[Draft, dict[str, NDArray[np.int64]], float]:
+    """A graph with whole weights, in one piece; by which channels its layers are to be split; and the time step.
+
+    Raises:
+        UnsupportedNode, DoesNotFit: see `lower`.
+    """
+    draft, dt_s = draft_of(graph, options=options)
+    if options.constants == "mean":
+        draft = average_constants(draft, target)
+    given = _calibration(options.calibration, draft) if options.calibration else None
+    for each in DRAFT_PASSES:
+        draft = each(draft, target)
+    depth = draft.depth or {}
+    steps = options.steps or read_info(graph).steps or DEFAULT_STEPS
+    how = Quantization(
+        bits=_weight_bits(options, target), rounding=options.rounding, per_channel=options.per_channel,
+        populations=options.populations, steps=steps + 2 * max(depth[name] for name in draft.outputs),
+        calibration=Calibration(draft, as_split(given, draft)) if given is not None else None,
+    )  # fmt: skip
+    draft, groups = quantize(draft, target, how)
+    return draft, groups, dt_s
 
 
 def draft_of(graph: nir.NIRGraph, *, options: LowerOptions) -> tuple[Draft, float]:

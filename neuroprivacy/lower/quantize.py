@@ -2,8 +2,8 @@
 
 A spiking layer is invariant under a common scale of weights, bias and threshold, so the unit folds into the integer
 threshold and rounding the weights is the only loss: W = round(w/s). How the unit is chosen stands in `round_weights`,
-which rows share one in `populations`; weights that already lie on a grid (quantization-aware training) are taken as
-they are.
+which rows share one in `kernels.grouping`; weights that already lie on a grid (quantization-aware training) are taken
+as they are.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 
 from neuroprivacy.errors import DoesNotFit, Issue
 from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.kernels.grouping import group_by_unit, group_max
 from neuroprivacy.lower.calibrate import Calibration, in_real_units
 from neuroprivacy.lower.draft import Draft, DraftEdge, DraftLayer, Float64
-from neuroprivacy.lower.populations import decay_classes, group_by_unit, group_max
 from neuroprivacy.lower.round_weights import (
     COMMON_OF_GRADED,
     COMMON_OF_SPIKES,
@@ -28,11 +28,13 @@ from neuroprivacy.lower.round_weights import (
     weight_grid,
 )
 from neuroprivacy.lower.scale_limits import SPIKES, Reach, smallest_scale, widths_hold
-from neuroprivacy.lower.split_populations import channels_of
+from neuroprivacy.lower.split_populations import channels_of, decay_classes
 from neuroprivacy.target import TargetSpec
 
 #: How far a weight may lie from its grid, in units of it, to count as lying on it.
 ON_GRID = 1e-2
+#: Relative differences of units below this are rounding errors of single precision.
+SAME_UNIT = 1e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -111,7 +113,13 @@ def _quantized(layer: DraftLayer, at: _Context, group: Int64) -> tuple[DraftLaye
     by_row = how.per_channel and target.threshold_per == "neuron"
     rows = _channels(layer) if by_row else group.size
     least = smallest_scale(layer, target, how.steps, reach, rows=rows)
-    stated = _stated_grid(layer, at.grid, rows if by_row else 1, floor=float(least.max()))
+    stated = _stated_grid(layer, at.grid, rows, floor=least)
+    if stated is not None and not by_row and stated.size > 1:
+        of_unit = _alike(stated)
+        if group.max() > 0 or of_unit.max() >= how.populations:
+            stated = None
+        else:
+            stated, group = group_max(stated, of_unit), of_unit
     if stated is not None:
         return _with_integers(layer, stated, at, on_grid=True), group, []
     remarks = []
@@ -190,13 +198,13 @@ def _usable(at: _Context, layer: DraftLayer, i: int, rows: int) -> Float64 | Non
     return at.moments[i] if at.moments[i].shape[-1] == columns else None
 
 
-def _stated_grid(layer: DraftLayer, grid: Grid, rows: int, *, floor: float) -> Float64 | None:
-    """The unit on which all weights of the layer lie, if they do, fit the grid, and the target's widths allow it."""
+def _stated_grid(layer: DraftLayer, grid: Grid, rows: int, *, floor: Float64) -> Float64 | None:
+    """The units on which all weights of the layer lie, if they do, fit the grid, and are no smaller than `floor`."""
     units = [edge.grid for edge in layer.edges]
     if any(unit is None for unit in units):
         return None
     found = np.concatenate([np.unique(unit) for unit in units if unit is not None])
-    if np.ptp(found) > 1e-5 * found.max():
+    if np.ptp(found) > SAME_UNIT * found.max():
         if rows == 1 or len(layer.edges) != 1 or units[0] is None or units[0].size != rows:
             return None
         found = units[0]
@@ -207,7 +215,17 @@ def _stated_grid(layer: DraftLayer, grid: Grid, rows: int, *, floor: float) -> F
         scaled = edge.weight / unit
         if np.abs(scaled - grid.rounded(scaled)).max() > ON_GRID:
             return None
-    return found if found.min() >= floor * (1 - 1e-9) else None
+    least = floor if found.size == floor.size else floor.max()
+    return found if bool((found >= least * (1 - 1e-9)).all()) else None
+
+
+def _alike(units: Float64) -> Int64:
+    """Group of each unit, (rows,), numbered from the smallest: those that differ by rounding alone share one."""
+    order = np.argsort(units, kind="stable")
+    steps = np.diff(units[order]) > SAME_UNIT * units[order][:-1]
+    group = np.zeros(len(units), np.int64)
+    group[order[1:]] = np.cumsum(steps)
+    return group
 
 
 def _with_integers(layer: DraftLayer, unit: Float64, at: _Context, *, on_grid: bool = False) -> DraftLayer:

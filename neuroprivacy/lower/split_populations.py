@@ -1,7 +1,7 @@
 """Layers become populations: on a chip that has one threshold, one unit and one decay per population.
 
-Output channels that share them stay together (`populations`); every edge into the layer is cut by rows, every edge out
-of it by columns. The network is the same; its sums are added in another order, in exact integers.
+Output channels that share them stay together (`decay_classes`, `kernels.grouping`); every edge into the layer is cut by
+rows, every edge out of it by columns. The network is the same; its sums are added in another order, in exact integers.
 """
 
 from __future__ import annotations
@@ -35,6 +35,14 @@ def channels_of(draft: Draft, layer: DraftLayer, target: TargetSpec) -> int:
     readers = [edge.conv for each in draft.layers for edge in each.edges if edge.source == layer.name]
     fits = all(conv is None or (conv.groups == 1 and conv.in_shape[0] == channels) for conv in readers)
     return channels if fits else 1
+
+
+def decay_classes(layer: DraftLayer, channels: int) -> Int64 | None:
+    """Class of each channel, (channels,), by its decays; None where neurons of one channel differ."""
+    pairs = np.round(np.stack([layer.alpha, layer.beta], 1), 9).reshape(channels, -1, 2)
+    if np.ptp(pairs, axis=1).any():
+        return None
+    return np.asarray(np.unique(pairs[:, 0], axis=0, return_inverse=True)[1].reshape(-1), np.int64)
 
 
 def split_populations(draft: Draft, groups: Mapping[str, Int64]) -> Draft:

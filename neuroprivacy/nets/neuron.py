@@ -22,7 +22,7 @@ class IntegerForm:
 
     Attributes:
         target: the chip.
-        unit: what one weight unit is worth in the current, a scalar.
+        unit: what one weight unit is worth in the current, a scalar, or as it broadcasts over one step.
         bias: the part of the current that is constant, as it broadcasts over one step; None for none.
     """
 
@@ -32,35 +32,39 @@ class IntegerForm:
 
     def scan(self, current: Tensor, neuron: SpikingNeuron) -> Tensor:
         """Spikes for a current (T, batch, ...), as `lower` will have the chip compute them."""
-        unit, target = float(self.unit), self.target
+        target, unit = self.target, self.unit.to(current.device)
         # The bias goes by its own way, in `whole`: its gradient is that of the current that it is part of.
         constant = 0.0 if self.bias is None else self.bias.detach()
+        theta = (neuron.threshold.detach().double() / unit * (1 + 1e-9)).long() + (target.threshold_test == ">=")
         whole = IntegerNeuron(
             rule=target.rule,
-            threshold=int(float(neuron.threshold) / unit * (1 + 1e-9)) + (target.threshold_test == ">="),
+            threshold=theta,
             dv=min(round((1 - neuron.beta) * DECAY_ONE), (1 << target.decay_bits) - 1),
             bias=self._whole_bias(),
             soft=neuron.reset == "soft",
         )
+        unit = unit.to(current.dtype)
+        return integer_scan((current - constant) / unit, whole, derivative=neuron.surrogate.derivative, unit=unit)
 
-        def derivative(v: Tensor, theta: Tensor) -> Tensor:
-            """The surrogate, in units of the float network."""
-            return neuron.surrogate.derivative(v * unit, theta * unit) * unit
-
-        return integer_scan((current - constant) / unit, whole, derivative=derivative)
-
-    def _whole_bias(self) -> int | Tensor:
-        """The bias in lsb of the membrane, as mantissa and exponent hold it."""
+    def _whole_bias(self) -> Tensor:
+        """The bias in lsb of the membrane, as mantissa and exponent hold it: an exponent for each population."""
         if self.bias is None:
-            return 0
-        exact = self.bias.detach().cpu().double() / float(self.unit) * (1 << self.target.activation_shift)
-        found = split_bias(
-            exact.numpy(), bits=self.target.bias_mantissa_bits, exponent_max=self.target.bias_exponent_max
-        )
-        if found is None:
-            raise ConfigurationError(f"state target: a bias of {float(exact.abs().max()):g} lsb does not fit its width")
-        mantissa, exponent = found
-        return torch.from_numpy(mantissa << exponent).to(self.bias.device)
+            return torch.zeros((), dtype=torch.int64)
+        unit = self.unit.cpu()
+        exact = self.bias.detach().cpu().double() / unit * (1 << self.target.activation_shift)
+        population = unit.expand_as(exact)
+        whole = torch.zeros(exact.shape, dtype=torch.int64)
+        for each in torch.unique(population).tolist():
+            here = population == each
+            found = split_bias(
+                exact[here].numpy(), bits=self.target.bias_mantissa_bits, exponent_max=self.target.bias_exponent_max
+            )
+            if found is None:
+                most = float(exact[here].abs().max())
+                raise ConfigurationError(f"state target: a bias of {most:g} lsb does not fit its width")
+            mantissa, exponent = found
+            whole[here] = torch.from_numpy(mantissa << exponent)
+        return whole.to(self.bias.device)
 
 
 class SpikingNeuron(nn.Module):

@@ -1,6 +1,7 @@
 """Layers whose weights are rounded in the forward pass (brevitas), for quantization-aware training.
 
-The scale is learned from the one with the least squared error. What such a layer computes with lies on a grid, so
+One scale for a layer is learned, from the one with the least squared error; several, one for each population of output
+channels that the chip is to have, stay what they were fitted to be. What such a layer computes with lies on a grid, so
 lowering takes it over as it is.
 """
 
@@ -12,9 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from neuroprivacy.errors import ConfigurationError
+from neuroprivacy.kernels.grouping import group_by_unit, group_max
 
 WeightBits = int | Literal["ternary"]
 _FRACTIONS = 60
+#: How brevitas names a layer's scales.
+SCALE = "scaling_impl.value"
 #: Buffer of a plain layer that holds the unit of its weights.
 _UNIT = "weight_unit"
 
@@ -29,29 +33,37 @@ def check_weight_bits(bits: WeightBits | None) -> None:
         raise ConfigurationError(f"weight bits: {bits!r} is neither 2 ... 8 nor 'ternary'")
 
 
-def quantized_layer(layer: nn.Linear | nn.Conv2d, bits: WeightBits) -> nn.Module:
-    """The same layer with quantized weights, a copy."""
+def quantized_layer(layer: nn.Linear | nn.Conv2d, bits: WeightBits, *, populations: int = 1) -> nn.Module:
+    """The same layer with quantized weights, a copy.
+
+    Args:
+        layer: with real weights.
+        bits: 2 ... 8 or "ternary".
+        populations: most different scales of output channels.
+    """
     import brevitas.nn as qnn
 
+    quantizer = _quantizer(bits, by_channel=populations > 1)
     bias = layer.bias is not None
     made: Any
     if isinstance(layer, nn.Conv2d):
         made = qnn.QuantConv2d(
             layer.in_channels, layer.out_channels, layer.kernel_size, stride=layer.stride, padding=layer.padding,
-            dilation=layer.dilation, groups=layer.groups, bias=bias, weight_quant=_quantizer(bits),
+            dilation=layer.dilation, groups=layer.groups, bias=bias, weight_quant=quantizer,
         )  # fmt: skip
     else:
-        made = qnn.QuantLinear(layer.in_features, layer.out_features, bias=bias, weight_quant=_quantizer(bits))
+        made = qnn.QuantLinear(layer.in_features, layer.out_features, bias=bias, weight_quant=quantizer)
     with torch.no_grad():
         made.weight.copy_(layer.weight)
         if layer.bias is not None:
             made.bias.copy_(layer.bias)
+    made.populations = populations
     fit_scale(made)
     return made  # type: ignore[no-any-return]
 
 
-def _quantizer(bits: WeightBits) -> Any:
-    """brevitas' signed integers with one learned scale per layer."""
+def _quantizer(bits: WeightBits, *, by_channel: bool) -> Any:
+    """brevitas' signed integers with one scale per layer or output channel, which is a parameter."""
     from brevitas.quant import Int8WeightPerTensorFloat
 
     width = 2 if bits == "ternary" else bits
@@ -62,26 +74,60 @@ def _quantizer(bits: WeightBits) -> Any:
         bit_width = width
         narrow_range = bits == "ternary"
         scaling_impl_type = "parameter_from_stats"
+        scaling_per_output_channel = by_channel
 
     return Quantizer
 
 
 @torch.no_grad()
 def fit_scale(layer: Any) -> None:
-    """Set a quantized layer's learned scale to the one with the least squared error of its weights."""
+    """Set a quantized layer's scales to those with the least squared error of its weights.
+
+    Channels that are to share one, as many populations as the layer was made for, take the largest that one of them
+    asks for; such scales are not trained.
+    """
     layer.train()
-    layer.quant_weight()  # makes the parameter, from the largest weight
+    layer.quant_weight()  # makes the parameter, from the largest weights
     if layer.weight.is_meta:
         return  # only its shape is asked for
-    parameter = next(p for name, p in layer.named_parameters() if name.endswith("scaling_impl.value"))
-    first = parameter.clone()
-    best, least = first, float("inf")
+    parameter = next(p for name, p in layer.named_parameters() if name.endswith(SCALE))
+    largest = parameter.clone()
+    unit = _least_error(layer, parameter, largest)
+    if layer.populations == 1:
+        return
+    scale = layer.quant_weight().scale.flatten().double().numpy()
+    group = group_by_unit(scale, float(layer.weight.double().square().mean().sqrt()), most=layer.populations)
+    if group.max() == 0:  # nothing is gained: one for all, the best for all
+        _least_error(layer, parameter, torch.full_like(largest, float(largest.max())), together=True)
+    else:
+        parameter.copy_(torch.from_numpy(group_max(unit.flatten().double().numpy(), group)).view_as(unit))
+    parameter.requires_grad_(False)
+
+
+def _least_error(layer: Any, parameter: Tensor, largest: Tensor, *, together: bool = False) -> Tensor:
+    """Set the scales to the fraction of `largest` with the least squared error of their weights; returns them."""
+    best, least = largest.clone(), torch.full_like(largest, float("inf"))
     for fraction in torch.linspace(1.0, 0.1, _FRACTIONS):
-        parameter.copy_(first * fraction)
-        error = float(((layer.quant_weight().value - layer.weight) ** 2).sum())
-        if error < least:
-            best, least = parameter.clone(), error
+        parameter.copy_(largest * fraction)
+        errors = (layer.quant_weight().value - layer.weight) ** 2
+        each = errors.sum().expand_as(largest) if together or largest.numel() == 1 else errors.flatten(1).sum(1)
+        error = each.reshape(largest.shape)
+        best, least = torch.where(error < least, parameter, best), torch.minimum(error, least)
     parameter.copy_(best)
+    return best
+
+
+@torch.no_grad()
+def set_scale(layer: Any, unit: Tensor) -> None:
+    """Set what one integer of a quantized layer's weights is worth.
+
+    Args:
+        layer: made by `quantized_layer`.
+        unit: (output channels,); all the same for a layer of one population.
+    """
+    parameter = next(p for name, p in layer.named_parameters() if name.endswith(SCALE))
+    wanted = unit.to(parameter).reshape(-1, *parameter.shape[1:])[: len(parameter) if parameter.ndim else 1]
+    parameter.copy_(parameter * (wanted.reshape(parameter.shape) / layer.quant_weight().scale.reshape(parameter.shape)))
 
 
 def weight_unit(layer: nn.Module) -> Tensor | None:

@@ -20,7 +20,14 @@ from neuroprivacy.errors import ConfigurationError
 from neuroprivacy.kernels.dynamics import Reset
 from neuroprivacy.nets.families import ModelSpec, SignedInput, build_ann
 from neuroprivacy.nets.neuron import IntegerForm, SpikingNeuron
-from neuroprivacy.nets.quantized import WeightBits, check_weight_bits, fit_scale, quantized_layer, weight_unit
+from neuroprivacy.nets.quantized import (
+    SCALE,
+    WeightBits,
+    check_weight_bits,
+    fit_scale,
+    quantized_layer,
+    weight_unit,
+)
 from neuroprivacy.nets.recompute import is_too_much, recomputed
 from neuroprivacy.nets.surrogate import Surrogate
 from neuroprivacy.program.network import Readout
@@ -46,6 +53,8 @@ class SpikingSpec:
         weight_bits: width of quantized weights (2 ... 8, or "ternary"), for quantization-aware training; None for none.
         state_target: name of the target whose integer neurons are computed while training, on quantized weights; None
             for real ones.
+        populations: most different scales of a layer's quantized weights, one for each population of output channels
+            that the chip is to have.
     """
 
     model: ModelSpec
@@ -59,6 +68,7 @@ class SpikingSpec:
     schedule: Schedule = "ideal"
     weight_bits: WeightBits | None = None
     state_target: str | None = None
+    populations: int = 1
 
     def __post_init__(self) -> None:
         if not 0 < self.beta <= 1:
@@ -66,6 +76,8 @@ class SpikingSpec:
         if self.steps < 1:
             raise ConfigurationError(f"steps: {self.steps} is below 1")
         check_weight_bits(self.weight_bits)
+        if self.populations < 1 or (self.populations > 1 and self.weight_bits is None):
+            raise ConfigurationError(f"populations: {self.populations} of weights that are not quantized")
         if self.state_target is not None:
             load_target(self.state_target)
             if self.weight_bits is None or self.schedule != "ideal":
@@ -113,13 +125,18 @@ class SpikingNet(nn.Module):
         self.spec = spec
         surrogate = Surrogate(name=spec.surrogate, scale=spec.surrogate_scale)
         layers: OrderedDict[str, nn.Module] = OrderedDict()
-        for name, module in build_ann(spec.model).named_children():
+        made = dict(build_ann(spec.model).named_children())
+        result = [name for name, module in made.items() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+        for name, module in made.items():
             if isinstance(module, SignedInput):
                 continue  # the encoder does it
             if isinstance(module, nn.BatchNorm2d):
                 raise ConfigurationError(f"{name}: fold batch norm into the convolution before making it spike")
             if spec.weight_bits is not None and isinstance(module, nn.Linear | nn.Conv2d):
-                module = quantized_layer(module, spec.weight_bits)
+                # What is read stays one population.
+                module = quantized_layer(
+                    module, spec.weight_bits, populations=1 if name == result else spec.populations
+                )
             spiking = isinstance(module, nn.ReLU)
             layers[name] = SpikingNeuron(beta=spec.beta, reset=spec.reset, surrogate=surrogate) if spiking else module
         if spec.readout == "spike_count":
@@ -138,16 +155,18 @@ class SpikingNet(nn.Module):
         net.recompute = self.recompute
         return net.to(next(self.parameters()).device)
 
-    def quantized(self, bits: WeightBits, *, state_target: str | None = None) -> SpikingNet:
+    def quantized(self, bits: WeightBits, *, state_target: str | None = None, populations: int = 1) -> SpikingNet:
         """A network with the same weights, rounded to `bits` in its forward pass: to be trained on.
 
         Args:
             bits: 2 ... 8 or "ternary".
             state_target: the target whose integer neurons it computes; None for real ones.
+            populations: most populations that each layer may become on the chip, with a scale of its own for each.
         """
-        net = SpikingNet(replace(self.spec, weight_bits=bits, state_target=state_target))
+        net = SpikingNet(replace(self.spec, weight_bits=bits, state_target=state_target, populations=populations))
         net.recompute = self.recompute
-        net.load_state_dict(self.state_dict(), strict=False)  # all but the scales, which are fitted to these weights
+        # Scales are fitted to these weights.
+        net.load_state_dict({n: v for n, v in self.state_dict().items() if not n.endswith(SCALE)}, strict=False)
         for module in net.modules():
             if hasattr(module, "quant_weight"):
                 fit_scale(module)
@@ -267,7 +286,9 @@ def _unit_of(module: nn.Module) -> Tensor:
         rows, columns = (size, size) if isinstance(size, int) else (size[0], size[1])
         return torch.tensor(1 / (rows * columns), dtype=torch.float64)
     unit = weight_unit(module)
-    return torch.ones(()) if unit is None else unit.double()
+    if unit is None or unit.numel() == 1:
+        return torch.ones(()) if unit is None else unit.double().reshape(())
+    return unit.double().reshape(-1, 1, 1) if isinstance(module, nn.Conv2d) else unit.double().reshape(-1)
 
 
 def _bias_of(module: nn.Module) -> Tensor | None:

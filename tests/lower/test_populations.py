@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuroprivacy.errors import ConfigurationError, UnsupportedNode
+from neuroprivacy.kernels.grouping import TOLERATED, group_by_unit
 from neuroprivacy.lower import LowerOptions, lower
-from neuroprivacy.lower.populations import TOLERATED, group_by_unit
 from neuroprivacy.target import load_target, target_from_dict
 from neuroprivacy.trace import trace
 

@@ -1,5 +1,6 @@
 """Quantization-aware training: what the torch network computes is what its Program computes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from neuroprivacy.graph.torch_export import to_nir
 from neuroprivacy.lower import LowerOptions, lower
 from neuroprivacy.nets import SpikingNet, SpikingSpec, load_checkpoint, model_spec, recorded_spikes, save_checkpoint
 from neuroprivacy.nets.neuron import IntegerForm, SpikingNeuron
+from neuroprivacy.nets.quantized import quantized_layer
 from neuroprivacy.nets.surrogate import Surrogate
 from neuroprivacy.reference import run_reference
 from neuroprivacy.simulate import encode_samples
@@ -87,6 +89,56 @@ def test_biases_that_are_sent_are_those_of_training(bits: int, target: str) -> N
     for name, spikes in recorded_spikes(net, x["input"], scale=program.inputs[0].scale).items():
         np.testing.assert_array_equal(spikes, got[name][:, depth[name] : depth[name] + 10])
         assert spikes.any()
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("target", ["loihi2", "loihi2-soft", "int8"])
+def test_a_scale_for_each_population_is_deployed_as_it_was_trained(target: str, bias: bool) -> None:
+    """Channels of very different size, which one scale of four bits could not hold."""
+    net = network(bits=8, target=target, bias=bias)
+    with torch.no_grad():
+        for name in ("conv1", "conv2", "fc1"):
+            weight = dict(net.layers.named_children())[name].weight
+            weight *= (2.0 ** -(torch.arange(len(weight)) % 3)).view(-1, *[1] * (weight.ndim - 1))
+    net = net.quantized(4, state_target=target, populations=4)
+    counts = [len(module.quant_weight().scale.unique()) for module in net.layers if hasattr(module, "quant_weight")]
+    assert all(2 <= count <= 4 for count in counts[1:-1])
+    assert counts[-1] == 1  # what is read stays whole
+    lowered = lower(to_nir(net), target=target, options=LowerOptions(weight_bits=4, populations=4))
+    assert not any("grid" in str(remark) for remark in lowered.remarks)
+    program, parts = lowered.program, lowered.draft.populations
+    if target != "int8":
+        assert [len(parts.get(name, "1")) for name in ("act1", "act2", "fcact1")] == counts[:-1]
+    x = check_inputs(program, encode_samples(program, np.random.default_rng(0).random((5, 1, 8, 8)).astype(np.float32)))
+    got = run_reference(program, x, record=Record(spikes=True)).layer_spikes or {}
+    depth = lowered.draft.depth or {}
+    for name, spikes in recorded_spikes(net, x["input"], scale=program.inputs[0].scale).items():
+        assert spikes.mean() > 0.005
+        for part, neurons in parts.get(name, {name: np.arange(spikes.shape[2])}).items():
+            np.testing.assert_array_equal(spikes[:, :, neurons], got[part][:, depth[name] : depth[name] + 10])
+
+
+def test_populations_train_weights_and_biases_but_not_their_scales() -> None:
+    net = network(bits=8, target="loihi2", bias=True).quantized(4, state_target="loihi2", populations=3).train()
+    net(torch.rand(1, 3, 1, 8, 8)).readout.square().sum().backward()
+    for name, parameter in net.named_parameters():
+        fixed = name.endswith("scaling_impl.value") and not name.startswith("layers.out.")
+        assert parameter.requires_grad != fixed
+        assert fixed or (parameter.grad is not None and parameter.grad.abs().sum() > 0), name
+
+
+def test_channels_that_ask_for_the_same_scale_share_the_best_one() -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(40, 6, bias=False)
+    one, several = quantized_layer(layer, 8), quantized_layer(layer, 8, populations=4)
+    scale = several.quant_weight().scale  # type: ignore[operator]
+    assert len(scale.unique()) == 1
+    torch.testing.assert_close(scale.flatten()[0], one.quant_weight().scale.flatten()[0])  # type: ignore[operator]
+
+
+def test_populations_are_for_quantized_weights() -> None:
+    with pytest.raises(ConfigurationError, match="populations: 3"):
+        replace(network(bits=8, target="loihi2").spec, weight_bits=None, state_target=None, populations=3)
 
 
 def test_a_leak_is_computed_in_integers_too() -> None:

@@ -1,4 +1,4 @@
-"""Which neurons of a layer share what a chip has once per population: the unit of the weights and the decays.
+"""Which rows of a weight matrix share a unit, where a chip has one unit for a population of neurons.
 
 A layer on a chip that has one threshold per population needs one unit for all its weights: what the largest output
 channel asks for is coarse for the others. Populations of channels that ask for about the same lose less, at the cost of
@@ -9,10 +9,11 @@ more populations. The error of a row's sums grows with the square of its unit, s
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neuroprivacy.kernels.formats import Int64
-from neuroprivacy.lower.draft import DraftLayer, Float64
 
+Float64 = NDArray[np.float64]
 #: Rounding noise of a layer's weights, as a share of their own size, that is worth no further population; chosen.
 TOLERATED = 0.01
 #: By how much splitting has to lower the square of that noise to be done at all; chosen.
@@ -85,11 +86,3 @@ def group_max(values: Float64, group: Int64) -> Float64:
     largest = np.full(int(group.max()) + 1, -np.inf)
     np.maximum.at(largest, group, values)
     return np.asarray(largest[group], np.float64)
-
-
-def decay_classes(layer: DraftLayer, channels: int) -> Int64 | None:
-    """Class of each channel, (channels,), by its decays; None where neurons of one channel differ."""
-    pairs = np.round(np.stack([layer.alpha, layer.beta], 1), 9).reshape(channels, -1, 2)
-    if np.ptp(pairs, axis=1).any():
-        return None
-    return np.asarray(np.unique(pairs[:, 0], axis=0, return_inverse=True)[1].reshape(-1), np.int64)
