@@ -72,6 +72,7 @@ def _page(results: dict[str, Any], drawn: bool) -> Iterator[str]:
     for key in ("w1_batch1", "w1_batch128", "w2_batch1", "w2_batch16"):
         if key in results:
             yield from _inference(results[key])
+    yield from _dense(results)
     yield "## Training\n"
     for key in ("w1_training", "w2_training"):
         if key in results:
@@ -119,6 +120,31 @@ def _inference(result: dict[str, Any]) -> Iterator[str]:
     yield from _table(
         ("simulator", "time per call, ms [min-max]", "samples/s", "times ours [min-max]", "rates; integers"), lines
     )
+
+
+def _dense(results: dict[str, Any]) -> Iterator[str]:
+    """Where products of matrices would begin to pay: the rate at which the events take as long as they would."""
+    found = [
+        f"{100 * share:.0f} % ({results[key]['item']['workload']}, batch {results[key]['item']['batch']})"
+        for key in ("w1_batch128", "w2_batch16")
+        if key in results and (share := _crossover(results[key])) is not None
+    ]
+    if found:
+        yield (
+            "Event by event or dense: by the bounds above, products of matrices in single precision (exact where sums "
+            f"stay below 2^24) take as long as the events of a network that fires at {' or '.join(found)} in every "
+            "step. Below that events win; above it less than a factor of two is to be had, and there is no dense "
+            "path.\n"
+        )
+
+
+def _crossover(result: dict[str, Any]) -> float | None:
+    """Additions of events by products of matrices, both per second."""
+    if not (measured(result, "bound16") and measured(result, "gemm")):
+        return None
+    adds = result["rows"]["bound16"]["adds"] * result["item"]["batch"] / seconds(result, "bound16").middle
+    products = result["rows"]["gemm"]["flop"] / 2 / median(result["rows"]["gemm"]["seconds"])
+    return float(adds / products)
 
 
 def _training(result: dict[str, Any]) -> Iterator[str]:
