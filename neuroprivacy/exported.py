@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.backend import Artifact, run
-from neuroprivacy.counts import Counts
+from neuroprivacy.backend import Artifact
+from neuroprivacy.counts import Counts, join_counts
 from neuroprivacy.data import Dataset, load_spikes
 from neuroprivacy.engines import Engine
 from neuroprivacy.errors import BadFile
@@ -18,7 +18,7 @@ from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import load_program
 from neuroprivacy.progress import Progress, silent
 from neuroprivacy.sharding import simulate_sharded
-from neuroprivacy.simulate import simulate
+from neuroprivacy.simulate import run_chunks, simulate
 from neuroprivacy.storage import read_json, write_arrays
 
 
@@ -95,7 +95,7 @@ def run_dataset(
     )  # fmt: skip
 
 
-def run_spikes(artifact: Artifact, source: Path, *, samples: int | None = None) -> Outcome:
+def run_spikes(artifact: Artifact, source: Path, *, samples: int | None = None, progress: Progress = silent) -> Outcome:
     """Run a file of spikes.
 
     Raises:
@@ -103,13 +103,15 @@ def run_spikes(artifact: Artifact, source: Path, *, samples: int | None = None) 
         ConfigurationError: they do not fit the network.
     """
     spikes, labels = load_spikes(source)
-    done = run(artifact, spikes=spikes[:samples].astype(np.int64))
+    spikes = spikes[:samples]
+    results = list(run_chunks(artifact, lambda here: spikes[here], samples=len(spikes), progress=progress))
+    readout, first = np.concatenate([result.readout for result in results]), artifact.program.outputs[0]
     return Outcome(
-        readout=done.readout,
-        prediction=done.prediction,
-        spikes=done.spikes[artifact.program.outputs[0]],
+        readout=readout,
+        prediction=readout.argmax(axis=1),
+        spikes=np.concatenate([result.spikes[first] for result in results]),
         labels=None if labels is None else labels[:samples].astype(np.int64),
-        counts=done.counts,
+        counts=join_counts([result.counts for result in results]),
     )
 
 

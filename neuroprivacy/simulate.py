@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.backend import Artifact, Record, check_inputs, load_backend
+from neuroprivacy.backend import Artifact, Record, RunResult, check_inputs, load_backend
 from neuroprivacy.counts import Counts, join_counts
 from neuroprivacy.encoding import Encoder, encode, encoder_from
 from neuroprivacy.errors import ConfigurationError
@@ -88,17 +89,43 @@ def simulate(
         first: number of the first sample in its data set.
         progress: told after each chunk.
     """
-    if not len(samples) or chunk < 1:
-        raise ConfigurationError(f"simulate: {len(samples)} samples in chunks of {chunk} cannot be run")
+
+    def encoded(here: slice) -> NDArray[np.int16]:
+        """Some samples as spikes."""
+        return encode_samples(artifact.program, samples[here], first=first + here.start)
+
+    results = list(run_chunks(artifact, encoded, samples=len(samples), chunk=chunk, progress=progress))
+    readout = np.concatenate([result.readout for result in results])
+    return Simulation(
+        readout=readout, prediction=readout.argmax(axis=1), counts=join_counts([r.counts for r in results]),
+        versions=dict(results[-1].versions),
+    )  # fmt: skip
+
+
+def run_chunks(
+    artifact: Artifact,
+    given: Callable[[slice], NDArray[Any]],
+    *,
+    samples: int,
+    chunk: int = 250,
+    progress: Progress = silent,
+) -> Iterator[RunResult]:
+    """Run many samples, some at a time: memory stays bounded, progress is told, an interrupt is heard.
+
+    Args:
+        artifact: a built Program with one input port.
+        given: which samples -> their integers, (samples, T, ...).
+        samples: in all.
+        chunk: samples run at once.
+        progress: told after each chunk.
+
+    Raises:
+        ConfigurationError: there are none, or they do not fit the Program.
+    """
+    if samples < 1 or chunk < 1:
+        raise ConfigurationError(f"simulate: {samples} samples in chunks of {chunk} cannot be run")
     backend = load_backend(artifact.backend)
-    readouts, counts = [], []
-    versions: dict[str, str] = {}
-    for begin in range(0, len(samples), chunk):
-        part = encode_samples(artifact.program, samples[begin : begin + chunk], first=first + begin)
-        result = backend.run(artifact, check_inputs(artifact.program, part, as_given=True), Record())
-        readouts.append(result.readout)
-        counts.append(result.counts)
-        versions = dict(result.versions)
-        progress(min(begin + chunk, len(samples)), len(samples), artifact.backend)
-    readout = np.concatenate(readouts)
-    return Simulation(readout=readout, prediction=readout.argmax(axis=1), counts=join_counts(counts), versions=versions)
+    for begin in range(0, samples, chunk):
+        here = slice(begin, min(begin + chunk, samples))
+        yield backend.run(artifact, check_inputs(artifact.program, given(here), as_given=True), Record())
+        progress(here.stop, samples, artifact.backend)

@@ -49,6 +49,18 @@ def test_spikes_with_and_without_labels(folder: Path, tmp_path: Path) -> None:
     assert json.loads(arrays["counts"].tobytes()) == json.loads(json.dumps(expected.counts.totals()))
 
 
+def test_many_spikes_are_run_some_at_a_time(folder: Path, tmp_path: Path) -> None:
+    spikes = (np.random.default_rng(3).random((600, 8, 6)) < 0.5).astype(np.uint8)
+    save_spikes(tmp_path / "s.npz", spikes=spikes)
+    told: list[tuple[int, int]] = []
+    found = run_spikes(open_artifact(folder), tmp_path / "s.npz", progress=lambda done, of, _: told.append((done, of)))
+    expected = run_reference(PROGRAM, {"input": spikes.astype(np.int64)})
+    np.testing.assert_array_equal(found.spikes, expected.spikes["n"])
+    np.testing.assert_array_equal(found.prediction, expected.prediction)
+    assert found.counts.totals() == expected.counts.totals()
+    assert told == [(250, 600), (500, 600), (600, 600)]
+
+
 def test_the_program_may_lie_in_a_folder_of_its_own(folder: Path) -> None:
     (folder / "program").mkdir()
     for name in ("program.json", "arrays.npz"):

@@ -44,7 +44,7 @@ def command(
             chosen = shards if engine is not None or resume else None
             result = run_dataset(artifact, data, samples=samples, shards=chosen, progress=bars("simulate"))
         else:
-            result = run_spikes(artifact, source or Path(), samples=samples)
+            result = run_spikes(artifact, source or Path(), samples=samples, progress=bars("simulate"))
     if out is not None:
         save_result(out, result)
     table = result.counts.totals()
