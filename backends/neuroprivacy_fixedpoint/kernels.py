@@ -140,22 +140,67 @@ def _pool(edge, source, pooled):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _list_positions(edge, source, words, first, index, starts):  # type: ignore[no-untyped-def]
+def _list_positions(edge, words, first, index, starts):  # type: ignore[no-untyped-def]
     """Events of a convolution's source by position: which channels, `starts` (positions + 1); returns the most of one.
 
-    `source` and `words` are the same bytes; words are read where positions begin on one (`first` is the word then).
+    Positions begin on a word, of which `first` is the first.
     """
+    count, positions = edge[_CHANNELS] // 8, edge[_HEIGHT] * edge[_WIDTH]
+    found = most = 0
+    for p in range(positions):
+        starts[p] = before = found
+        found = _list_words(words, first + p * count, count, index, found)
+        most = max(most, found - before)
+    starts[positions] = found
+    return most
+
+
+@njit(cache=True, nogil=True)
+def _list_windows(edge, words, first, index, starts):  # type: ignore[no-untyped-def]
+    """The same behind a pool: the channels of all places of a window; what fires at two of them stands there twice."""
+    count, width = edge[_CHANNELS] // 8, edge[_WIDTH]
+    found = most = position = 0
+    for row in range(edge[_POOLED_HEIGHT]):
+        top = row * edge[_POOL_STRIDE_ROWS]
+        for column in range(edge[_POOLED_WIDTH]):
+            left = column * edge[_POOL_STRIDE_COLUMNS]
+            starts[position] = before = found
+            for y in range(top, top + edge[_POOL_ROWS]):
+                for x in range(left, left + edge[_POOL_COLUMNS]):
+                    found = _list_words(words, first + (y * width + x) * count, count, index, found)
+            most = max(most, found - before)
+            position += 1
+    starts[position] = found
+    return most
+
+
+@njit(cache=True, nogil=True)
+def _list_units_by_position(edge, source, index, starts):  # type: ignore[no-untyped-def]
+    """The same for positions that do not begin on a word, from values that have been pooled."""
     channels = edge[_CHANNELS]
     positions = edge[_POOLED_HEIGHT] * edge[_POOLED_WIDTH]
     found = most = 0
     for p in range(positions):
-        starts[p] = found
-        before = found
-        if channels % 8 == 0 and not edge[_POOLED]:
-            found = _list_words(words, first + p * (channels // 8), channels // 8, index, found)
-        else:
-            found = _list_units(source, p * channels, channels, index, found)
+        starts[p] = before = found
+        found = _list_units(source, p * channels, channels, index, found)
         most = max(most, found - before)
+    starts[positions] = found
+    return most
+
+
+@njit(cache=True, nogil=True)
+def _list_by_position(edge, words, first, index, starts):  # type: ignore[no-untyped-def]
+    """The same without a pool: all places are listed, and told apart afterwards."""
+    channels, positions = edge[_CHANNELS], edge[_HEIGHT] * edge[_WIDTH]
+    found = _list_words(words, first, (positions * channels + 7) // 8, index, 0)
+    most = k = end = 0
+    for p in range(positions):
+        starts[p] = before = k
+        end += channels
+        while k < found and index[k] < end:
+            index[k] -= end - channels
+            k += 1
+        most = max(most, k - before)
     starts[positions] = found
     return most
 
@@ -353,12 +398,16 @@ def _sum_step(  # type: ignore[no-untyped-def]
             continue
         found = 0
         if edge[_KIND] == CONV:
-            source8 = fired[past, edge[_SOURCE] : edge[_SOURCE] + edge[_SOURCE_SIZE]]
-            if edge[_POOLED]:
-                _pool(edge, source8, value)
-                most = _list_positions(edge, value, words[past], 0, index, starts)
+            if edge[_CHANNELS] % 8 == 0:
+                if edge[_POOLED]:
+                    most = _list_windows(edge, words[past], edge[_SOURCE] // 8, index, starts)
+                else:
+                    most = _list_positions(edge, words[past], edge[_SOURCE] // 8, index, starts)
+            elif edge[_POOLED]:
+                _pool(edge, fired[past, edge[_SOURCE] : edge[_SOURCE] + edge[_SOURCE_SIZE]], value)
+                most = _list_units_by_position(edge, value, index, starts)
             else:
-                most = _list_positions(edge, source8, words[past], edge[_SOURCE] // 8, index, starts)
+                most = _list_by_position(edge, words[past], edge[_SOURCE] // 8, index, starts)
         else:
             found = _list_words(words[past], edge[_SOURCE] // 8, (edge[_SOURCE_SIZE] + 7) // 8, index, 0)
             most = found
