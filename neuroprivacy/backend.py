@@ -158,7 +158,7 @@ def run(artifact: Artifact, *, spikes: Inputs | NDArray[Any], record: Record = R
     Raises:
         ConfigurationError: ports, shapes, types or values of `spikes` do not fit the Program.
     """
-    checked = check_inputs(artifact.program, spikes, as_given=True)
+    checked = inputs_as_given(artifact.program, spikes)
     return _running(artifact.backend).run(artifact, checked, record)
 
 
@@ -168,15 +168,21 @@ def _running(name: str) -> Backend:
     return load_backend(name)
 
 
-def check_inputs(
-    program: Program, spikes: Inputs | NDArray[Any], *, as_given: bool = False
-) -> dict[str, NDArray[np.int64]]:
-    """Input arrays by port, (samples, T, neurons of the port), checked against the Program.
+def check_inputs(program: Program, spikes: Inputs | NDArray[Any]) -> dict[str, Int64]:
+    """What `inputs_as_given` gives, as int64.
+
+    Raises:
+        ConfigurationError: with where, what, value and limit.
+    """
+    return {name: array.astype(np.int64) for name, array in inputs_as_given(program, spikes).items()}
+
+
+def inputs_as_given(program: Program, spikes: Inputs | NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Input arrays by port, (samples, T, neurons of the port), checked against the Program; integers of any type.
 
     Args:
         program: that they are for.
         spikes: arrays by port, or one for the only port.
-        as_given: leave integers in their own type, which spares copies; else they become int64.
 
     Raises:
         ConfigurationError: with where, what, value and limit.
@@ -190,7 +196,7 @@ def check_inputs(
             f"input: ports {', '.join(sorted(spikes))} were given, "
             f"the program has {', '.join(port.name for port in program.inputs)}"
         )
-    checked: dict[str, Int64] = {}
+    checked: dict[str, NDArray[Any]] = {}
     for port in program.inputs:
         array = np.asarray(spikes[port.name])
         if array.dtype.kind not in "iub":
@@ -204,7 +210,7 @@ def check_inputs(
             raise ConfigurationError(
                 f"{port.name}: values {flat.min()} ... {flat.max()} leave {port.low} ... {port.high}"
             )
-        checked[port.name] = flat if as_given else flat.astype(np.int64)
+        checked[port.name] = flat
     shapes = {array.shape[:2] for array in checked.values()}
     if len(shapes) != 1:
         raise ConfigurationError(f"input: ports differ in samples or steps: {sorted(shapes)}")

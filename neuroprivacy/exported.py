@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import load_program
 from neuroprivacy.progress import Progress, silent
 from neuroprivacy.sharding import simulate_sharded
-from neuroprivacy.simulate import run_chunks, simulate
+from neuroprivacy.simulate import Simulation, run_chunks, simulate
 from neuroprivacy.storage import read_json, write_arrays
 
 
@@ -26,7 +27,6 @@ from neuroprivacy.storage import read_json, write_arrays
 class Shards:
     """Running in shards; see `simulate_sharded`."""
 
-    folder: Path
     engine: Engine
     workers: int = 2
     resume: bool = False
@@ -73,26 +73,31 @@ def open_artifact(folder: Path) -> Artifact:
 
 
 def run_dataset(
-    artifact: Artifact,
+    artifact: Artifact, data: Dataset, *, samples: int | None = None, progress: Progress = silent
+) -> Outcome:
+    """Encode and run the test split."""
+    done = simulate(artifact, samples=data.test_images[:samples], progress=progress)
+    return _outcome(done, data.test_labels[:samples])
+
+
+def run_dataset_sharded(
+    artifacts: Sequence[Artifact],
     data: Dataset,
     *,
+    shards: Shards,
     samples: int | None = None,
-    shards: Shards | None = None,
     progress: Progress = silent,
-) -> Outcome:
-    """Encode and run the test split, here or in shards."""
-    images = data.test_images[:samples]
-    if shards is None:
-        done = simulate(artifact, samples=images, progress=progress)
-    else:
-        done = simulate_sharded(
-            artifact, samples=images, folder=shards.folder, engine=shards.engine, workers=shards.workers,
-            resume=shards.resume, progress=progress,
-        )  # fmt: skip
-    return Outcome(
-        readout=done.readout, prediction=done.prediction, spikes=None, labels=data.test_labels[:samples],
-        counts=done.counts,
+) -> list[Outcome]:
+    """Encode and run the test split for each, in shards."""
+    done = simulate_sharded(
+        artifacts, samples=data.test_images[:samples], folders=[each.folder / "shards" for each in artifacts],
+        engine=shards.engine, workers=shards.workers, resume=shards.resume, progress=progress,
     )  # fmt: skip
+    return [_outcome(each, data.test_labels[:samples]) for each in done]
+
+
+def _outcome(done: Simulation, labels: Int64) -> Outcome:
+    return Outcome(readout=done.readout, prediction=done.prediction, spikes=None, labels=labels, counts=done.counts)
 
 
 def run_spikes(artifact: Artifact, source: Path, *, samples: int | None = None, progress: Progress = silent) -> Outcome:

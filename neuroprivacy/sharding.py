@@ -1,8 +1,9 @@
-"""A big test set through a deployed network in shards, over processes or Ray: kept, resumed, joined in order."""
+"""A big test set through deployed networks in shards, over processes or Ray: kept, resumed, joined in order."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,47 +35,59 @@ class _Shard:
 
 
 def simulate_sharded(
-    artifact: Artifact,
+    artifacts: Sequence[Artifact],
     *,
     samples: NDArray[np.float32],
-    folder: Path,
+    folders: Sequence[Path],
     engine: Engine = "local",
     workers: int = 2,
     shard: int = SHARD,
     resume: bool = False,
     progress: Progress = silent,
-) -> Simulation:
-    """What `simulate` gives, computed shard by shard.
+) -> list[Simulation]:
+    """What `simulate` gives for each of some Programs, computed shard by shard.
 
     Args:
-        artifact: a built Program with an encoder; on a cluster its folder must be seen by every worker, unless the
+        artifacts: built Programs with encoders; on a cluster their folders must be seen by every worker, unless the
             backend needs the Program alone (`fixedpoint`, `reference`).
-        samples: (samples, *shape) in [0, 1].
-        folder: where each shard's result is kept as soon as it is there.
+        samples: (samples, *shape) in [0, 1], for all of them.
+        folders: one for each, where each shard's result is kept as soon as it is there.
         engine: see `run_tasks`; likewise `workers`.
         shard: samples of one.
-        resume: take up the shards that an interrupted run left in `folder`.
+        resume: take up the shards that an interrupted run left in its folder.
         progress: told after each shard.
 
     Raises:
-        BadFile: `folder` holds shards of another run, and `resume` was asked for.
-        ConfigurationError: there are no samples, or a shard has none.
+        BadFile: a folder holds shards of another run, and `resume` was asked for.
+        ConfigurationError: there are no samples, a shard has none, or two Programs share a folder.
     """
     if not len(samples) or shard < 1:
         raise ConfigurationError(f"simulate: {len(samples)} samples in shards of {shard} cannot be run")
-    program, starts = artifact.program, range(0, len(samples), shard)
-    identity = {
-        "backend": artifact.backend, "program": program.content_hash, "shard": shard,
-        "samples": digest(np.ascontiguousarray(samples).tobytes()),
-    }  # fmt: skip
-    kept = _kept(folder, identity, starts, resume)
-    missing = [first for first in starts if first not in kept]
-    tasks = [_Shard(artifact=artifact, samples=samples[first : first + shard], first=first) for first in missing]
-    done = len(kept)
+    if len(set(folders)) != len(artifacts):
+        raise ConfigurationError(f"simulate: {len(artifacts)} programs need as many folders, {len(set(folders))} given")
+    starts, own = range(0, len(samples), shard), digest(np.ascontiguousarray(samples).tobytes())
+    missing = []
+    for artifact, folder in zip(artifacts, folders, strict=True):
+        identity = {
+            "backend": artifact.backend, "program": artifact.program.content_hash, "shard": shard, "samples": own,
+        }  # fmt: skip
+        kept = _kept(folder, identity, starts, resume)
+        missing += [(artifact, folder, first) for first in starts if first not in kept]
+    total = len(artifacts) * len(starts)
+    done = total - len(missing)
+    tasks = [
+        _Shard(artifact=artifact, samples=samples[first : first + shard], first=first) for artifact, _, first in missing
+    ]
     for number, result in run_tasks(_compute, tasks, engine=engine, workers=workers) if tasks else ():
-        write_arrays(_path(folder, missing[number]), _to_arrays(result, program))
+        artifact, folder, first = missing[number]
+        write_arrays(_path(folder, first), _to_arrays(result, artifact.program))
         done += 1
-        progress(done, len(starts), f"{artifact.backend}, shards")
+        progress(done, total, f"{artifact.backend}, shards")
+    return [_joined(folder, starts, artifact.program) for artifact, folder in zip(artifacts, folders, strict=True)]
+
+
+def _joined(folder: Path, starts: range, program: Program) -> Simulation:
+    """The shards of a folder as one."""
     parts = [_from_arrays(_path(folder, first), program) for first in starts]
     readout = np.concatenate([part.readout for part in parts])
     return Simulation(

@@ -10,7 +10,7 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.backend import Artifact, Record, RunResult, check_inputs, load_backend
+from neuroprivacy.backend import Artifact, Record, RunResult, inputs_as_given, load_backend
 from neuroprivacy.counts import Counts, join_counts
 from neuroprivacy.encoding import Encoder, encode, encoder_from
 from neuroprivacy.errors import ConfigurationError
@@ -127,5 +127,5 @@ def run_chunks(
     backend = load_backend(artifact.backend)
     for begin in range(0, samples, chunk):
         here = slice(begin, min(begin + chunk, samples))
-        yield backend.run(artifact, check_inputs(artifact.program, given(here), as_given=True), Record())
+        yield backend.run(artifact, inputs_as_given(artifact.program, given(here)), Record())
         progress(here.stop, samples, artifact.backend)

@@ -50,8 +50,12 @@ def same(a: Simulation, b: Simulation) -> None:
 @pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_shards_give_what_one_run_gives(engine: engines.Engine, artifact: Artifact, tmp_path: Path) -> None:
     folder = tmp_path / "shards"
-    got = simulate_sharded(artifact, samples=SAMPLES, folder=folder, engine=engine, workers=2, shard=5)
-    same(simulate(artifact, samples=SAMPLES), got)
+    other = build(artifact.program, backend="reference", folder=tmp_path / "other")
+    got = simulate_sharded(
+        [artifact, other], samples=SAMPLES, folders=[folder, tmp_path / "more"], engine=engine, workers=2, shard=5
+    )
+    same(simulate(artifact, samples=SAMPLES), got[0])
+    same(simulate(other, samples=SAMPLES), got[1])
     assert len(list(folder.glob("shard-*.npz"))) == 5
 
 
@@ -69,10 +73,11 @@ def test_only_missing_shards_are_computed_again(
 
     def run(*, resume: bool, count: int = 23) -> Simulation:
         computed.clear()
-        return simulate_sharded(
-            artifact, samples=SAMPLES[:count], folder=tmp_path, shard=10, resume=resume,
+        (found,) = simulate_sharded(
+            [artifact], samples=SAMPLES[:count], folders=[tmp_path], shard=10, resume=resume,
             progress=lambda done, total, _: told.append((done, total)),
         )  # fmt: skip
+        return found
 
     whole = run(resume=False)
     assert computed == [0, 10, 20]
@@ -100,7 +105,9 @@ def test_senseless_engines_are_refused(artifact: Artifact, tmp_path: Path, monke
     with pytest.raises(ConfigurationError, match=r"engine: 'local' with 0 workers; choose local or ray, at least 1"):
         list(run_tasks(abs, [1], workers=0))
     with pytest.raises(ConfigurationError, match="0 samples in shards of 5 cannot be run"):
-        simulate_sharded(artifact, samples=SAMPLES[:0], folder=tmp_path, shard=5)
+        simulate_sharded([artifact], samples=SAMPLES[:0], folders=[tmp_path], shard=5)
+    with pytest.raises(ConfigurationError, match="2 programs need as many folders, 1 given"):
+        simulate_sharded([artifact, artifact], samples=SAMPLES, folders=[tmp_path, tmp_path], shard=5)
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(BackendUnavailable, match=r"ray is not installed; pip install 'neuroprivacy\[ray\]'"):
         list(run_tasks(abs, [1], engine="ray"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -76,15 +77,18 @@ class Plan:
         return {layer.name: i for i, layer in enumerate(self.order)}
 
 
+_MAKING = Lock()
 _PLANS: WeakKeyDictionary[Program, dict[bool, Plan]] = WeakKeyDictionary()
 
 
 def plan_of(program: Program, steps: int) -> Plan:
     """The plan of a Program for runs of so many steps, made once for as long as the Program lives."""
-    kept, short = _PLANS.setdefault(program, {}), steps <= SHORT
-    if short not in kept:
-        kept[short] = make_plan(program, steps=SHORT if short else None)
-    return kept[short]
+    short = steps <= SHORT
+    with _MAKING:
+        kept = _PLANS.setdefault(program, {})
+        if short not in kept:
+            kept[short] = make_plan(program, steps=SHORT if short else None)
+        return kept[short]
 
 
 def make_plan(program: Program, *, steps: int | None) -> Plan:

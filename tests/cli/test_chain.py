@@ -76,6 +76,17 @@ def test_from_data_to_energy(family: str, tmp_path: Path, cli) -> None:
     np.testing.assert_array_equal(read_arrays(tmp_path / "other.npz")["readout"], arrays["readout"])
     assert read_arrays(tmp_path / "other.npz")["spikes"].shape == (100, 8, 10)
 
+    # Two networks share the workers.
+    both = step(
+        "simulate", folder["chip"], tmp_path / "again", "--dataset", "digits", "--samples", 100, "--engine", "local",
+        "--out", tmp_path / "both",
+    )  # fmt: skip
+    assert [run["folder"] for run in both["runs"]] == [str(folder["chip"]), str(tmp_path / "again")]
+    for run in both["runs"]:
+        assert run["accuracy"] == simulated["accuracy"]
+        assert run["counts"] == simulated["counts"]
+        np.testing.assert_array_equal(read_arrays(Path(run["out"]))["readout"], arrays["readout"])
+
     energy = step("energy", folder["chip"], "--dataset", "digits", "--samples", 20)
     assert len(energy["models"]) > 1
 
