@@ -199,8 +199,9 @@ Accuracies are of the whole test set (10,000 images), in percent. "Float" is the
 precision; the other columns are the integers that the target computes, run by the fixedpoint backend, which equals the
 reference in every integer. In brackets: the change against float in points, and the share of predictions that differ
 from the float network's. "Calibrated": scale, rounding and biases chosen, layer after layer, on {samples} training
-images. "Trained": trained on for one to three epochs with weights rounded to that width and, but for the recurrent
-network, the target's integer neurons in the forward pass. A layer may become up to {populations} populations.
+images. "Trained": trained on for one or two epochs with weights rounded to that width, from the integers of
+"calibrated" on and in the target's integer neurons; the recurrent network from its own weights, in real states. A layer
+may become up to {populations} populations, each with a unit of its own, trained or not.
 
 Machine class: {{machine}}. Versions: {{versions}}. Torch threads: 1. All networks: membrane readout; images: direct
 coding; rows: a pixel above one half is a spike.
