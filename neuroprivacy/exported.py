@@ -80,20 +80,29 @@ def run_dataset(
     return _outcome(done, data.test_labels[:samples])
 
 
-def run_dataset_sharded(
+def run_datasets(
     artifacts: Sequence[Artifact],
     data: Dataset,
     *,
-    shards: Shards,
     samples: int | None = None,
+    shards: Shards | None = None,
     progress: Progress = silent,
 ) -> list[Outcome]:
-    """Encode and run the test split for each, in shards."""
+    """Encode and run the test split for each: here one after another, or in shards."""
+    if shards is None:
+        return [run_dataset(artifact, data, samples=samples, progress=progress) for artifact in artifacts]
     done = simulate_sharded(
         artifacts, samples=data.test_images[:samples], folders=[each.folder / "shards" for each in artifacts],
         engine=shards.engine, workers=shards.workers, resume=shards.resume, progress=progress,
     )  # fmt: skip
     return [_outcome(each, data.test_labels[:samples]) for each in done]
+
+
+def result_paths(out: Path | None, folders: Sequence[Path]) -> list[Path | None]:
+    """Where the result of each network goes: `out` itself, or, of several, files in it by number and name."""
+    if out is None or len(folders) == 1:
+        return [out for _ in folders]
+    return [out / f"{number}-{folder.resolve().name}.npz" for number, folder in enumerate(folders, 1)]
 
 
 def _outcome(done: Simulation, labels: Int64) -> Outcome:

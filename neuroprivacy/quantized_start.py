@@ -27,6 +27,8 @@ def quantized_start(
 ) -> SpikingNet:
     """The network with quantized weights that computes what calibrated lowering gives, to be trained on.
 
+    Without biases it leaves out the corrections that lowering puts into them.
+
     Args:
         net: a float network.
         bits: 2 ... 8 or "ternary".
@@ -36,6 +38,7 @@ def quantized_start(
 
     Raises:
         ConfigurationError: the target sends the network's signed input as two channels.
+        DoesNotFit, UnsupportedNode: the network cannot be lowered, see `lower`.
     """
     graph = to_nir(net)
     # A scale for every neuron is what no population of torch's holds: where the target has it, one for each layer.
@@ -57,11 +60,17 @@ def _take_over(layer: DraftLayer, module: nn.Linear | nn.Conv2d) -> None:
     assert edge.whole is not None
     real = module.weight.double().numpy()
     if edge.weight.size != real.size:
-        raise ConfigurationError(f"{layer.name}: its signed input is sent as two channels; start without calibration")
+        raise ConfigurationError(
+            f"{layer.name}: its weights are {real.size} in training and {edge.weight.size} on the chip "
+            "(signed input is sent as two channels); start without calibration"
+        )
     given = edge.weight.reshape(real.shape)
     # What a pool or the scale of the input puts into the weights of the chip, training keeps outside.
     factor = float((given * real).sum() / (real * real).sum())
-    assert np.allclose(given, real * factor, rtol=1e-4, atol=1e-6 * np.abs(given).max())
+    if not np.allclose(given, real * factor, rtol=1e-4, atol=1e-6 * np.abs(given).max()):
+        raise ConfigurationError(
+            f"{layer.name}: its neurons are scaled each by itself on the chip; start without calibration"
+        )
     # A little more than the smallest unit that the target's widths allow stays so in single precision.
     unit = np.broadcast_to(layer.lsb / factor * (1 + 1e-6), (len(real),))
     module.weight.copy_(_like(edge.whole.reshape(real.shape) * unit.reshape(-1, *[1] * (real.ndim - 1)), module.weight))

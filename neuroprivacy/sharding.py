@@ -63,8 +63,9 @@ def simulate_sharded(
     """
     if not len(samples) or shard < 1:
         raise ConfigurationError(f"simulate: {len(samples)} samples in shards of {shard} cannot be run")
-    if len(set(folders)) != len(artifacts):
-        raise ConfigurationError(f"simulate: {len(artifacts)} programs need as many folders, {len(set(folders))} given")
+    distinct = len({folder.resolve() for folder in folders})
+    if distinct != len(artifacts):
+        raise ConfigurationError(f"simulate: {len(artifacts)} programs need as many folders, {distinct} given")
     starts, own = range(0, len(samples), shard), digest(np.ascontiguousarray(samples).tobytes())
     missing = []
     for artifact, folder in zip(artifacts, folders, strict=True):

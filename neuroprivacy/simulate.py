@@ -94,12 +94,14 @@ def simulate(
         """Some samples as spikes."""
         return encode_samples(artifact.program, samples[here], first=first + here.start)
 
-    results = list(run_chunks(artifact, encoded, samples=len(samples), chunk=chunk, progress=progress))
-    readout = np.concatenate([result.readout for result in results])
-    return Simulation(
-        readout=readout, prediction=readout.argmax(axis=1), counts=join_counts([r.counts for r in results]),
-        versions=dict(results[-1].versions),
-    )  # fmt: skip
+    readouts, counts = [], []
+    versions: dict[str, str] = {}
+    for result in run_chunks(artifact, encoded, samples=len(samples), chunk=chunk, progress=progress):
+        readouts.append(result.readout)
+        counts.append(result.counts)
+        versions = dict(result.versions)
+    readout = np.concatenate(readouts)
+    return Simulation(readout=readout, prediction=readout.argmax(axis=1), counts=join_counts(counts), versions=versions)
 
 
 def run_chunks(

@@ -7,6 +7,7 @@ import torch
 from neuroprivacy.backend import check_inputs
 from neuroprivacy.errors import ConfigurationError
 from neuroprivacy.graph.torch_export import to_nir
+from neuroprivacy.kernels.grouping import alike
 from neuroprivacy.lower import LowerOptions, lower
 from neuroprivacy.nets import SpikingNet, SpikingSpec, model_spec
 from neuroprivacy.program import Program
@@ -50,6 +51,10 @@ def test_it_computes_what_calibrated_lowering_gives(bits: object, target: str, c
     net = float_net(reset=reset, coding=coding, beta=beta)
     start = quantized_start(net, bits=bits, target=target, populations=3, samples=SAMPLES)  # type: ignore[arg-type]
     assert start.spec.state_target == target
+    for module in start.layers:
+        if hasattr(module, "quant_weight"):
+            units = module.quant_weight().scale.detach().flatten().double().numpy()
+            assert len(np.unique(units)) == alike(units).max() + 1  # those of a population are equal to the bit
     graph = to_nir(net)
     chosen = {"weight_bits": bits, "populations": 3, "per_channel": target != "int8"}
     options = LowerOptions(**chosen, calibration=encode_for(graph, SAMPLES))  # type: ignore[arg-type]

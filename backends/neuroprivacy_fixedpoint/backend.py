@@ -14,6 +14,7 @@ from neuroprivacy.counts import Late, count
 from neuroprivacy.errors import Issue
 from neuroprivacy.program import ConvMap, Program, largest_inputs, save_program
 from neuroprivacy_fixedpoint.engine import run_program
+from neuroprivacy_fixedpoint.weights import padded_size
 
 #: Weights, values and places in the weight buffer are 32-bit integers in the kernels.
 LARGEST = 2**31 - 1
@@ -34,7 +35,7 @@ class FixedPointBackend:
                 where, weight = f"{layer.name} from {edge.source}", int(np.abs(edge.map.weight).max())
                 window = math.prod(edge.map.pool) if isinstance(edge.map, ConvMap) else 1
                 value = largest.get(edge.source, 1) * window
-                weights += edge.map.weight.size
+                weights += padded_size(edge.map)
                 if weight > LARGEST:
                     found.append(Issue(where=where, what="weight", value=weight, limit=LARGEST))
                 if value > LARGEST:
@@ -55,7 +56,7 @@ class FixedPointBackend:
         inputs = {port.name: np.asarray(spikes[port.name]) for port in program.inputs}
         given = next(iter(inputs.values())).shape[1]
         results = run_program(program, inputs, record)
-        first = program.outputs[0]
+        first, seen = program.outputs[0], results.seen
         window = {name: results.spikes[name][:, program.window(name, given)] for name in program.outputs}
         return RunResult(
             backend="fixedpoint",
@@ -63,10 +64,10 @@ class FixedPointBackend:
             readout=read_out(program, window[first], results.v[first]),
             counts=count(
                 program,
-                events=Late(tuple(program.sizes), results.events),
+                events=Late(tuple(program.sizes), seen.events),
                 steps=given + program.latency,
-                observed=Late(tuple(results.plan.numbers), results.observed),
-                late=results.totals.nbytes <= KEPT_BYTES,
+                observed=Late(tuple(seen.numbers), seen.observed),
+                late=seen.nbytes <= KEPT_BYTES,
             ),
             layer_spikes=results.spikes if record.spikes else None,
             final_u=results.u if record.final else None,

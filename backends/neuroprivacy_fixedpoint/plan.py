@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -77,14 +78,22 @@ class Plan:
         return {layer.name: i for i, layer in enumerate(self.order)}
 
 
-_MAKING = Lock()
+@cache
+def _making() -> Any:
+    """A lock, held while a plan is made."""
+    return Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_making.cache_clear)  # another thread of the parent may hold it
+
 _PLANS: WeakKeyDictionary[Program, dict[bool, Plan]] = WeakKeyDictionary()
 
 
 def plan_of(program: Program, steps: int) -> Plan:
     """The plan of a Program for runs of so many steps, made once for as long as the Program lives."""
     short = steps <= SHORT
-    with _MAKING:
+    with _making():
         kept = _PLANS.setdefault(program, {})
         if short not in kept:
             kept[short] = make_plan(program, steps=SHORT if short else None)

@@ -12,26 +12,64 @@ from neuroprivacy_fixedpoint.plan import Plan
 from neuroprivacy_fixedpoint.share import Share
 
 
+class Seen:
+    """What is counted of all samples; nothing of the plan is kept but where things lie.
+
+    Attributes:
+        totals: int32 (samples, bytes of a row): in how many steps each was not zero; likewise `graded_totals`.
+        extremes: int64 (samples, layers, 5), extremes and overflows.
+        numbers: layer name -> its place there.
+    """
+
+    def __init__(self, plan: Plan, samples: int) -> None:
+        self.layouts, self.spikes, self.graded, self.numbers = plan.layouts, plan.spikes, plan.graded, plan.numbers
+        self.totals = np.empty((samples, plan.width), np.int32)
+        self.graded_totals = np.empty((samples, plan.graded_width), np.int32)
+        self.extremes = np.empty((samples, len(plan.order), 5), np.int64)
+
+    @property
+    def nbytes(self) -> int:
+        """Of all arrays."""
+        return self.totals.nbytes + self.graded_totals.nbytes + self.extremes.nbytes
+
+    def add(self, share: Share, here: slice) -> None:
+        """Take what some samples gave."""
+        self.totals[here], self.graded_totals[here] = share.totals, share.graded_totals
+        if share.parts == 1:
+            self.extremes[here] = share.seen[0]
+        else:
+            self.extremes[here, :, :3] = share.seen[..., :3].max(axis=0)
+            self.extremes[here, :, 3:] = share.seen[..., 3:].sum(axis=0)
+
+    def events(self, name: str) -> Int64:
+        """In how many steps each value of a port or layer was not zero, (samples, values)."""
+        graded, layout = name in self.graded, self.layouts[name]
+        at = (self.graded if graded else self.spikes)[name]
+        return layout.outside((self.graded_totals if graded else self.totals)[:, at : at + layout.size]).astype(
+            np.int64
+        )
+
+    def observed(self, name: str) -> Observed:
+        """Extremes and overflows of a layer."""
+        return Observed.of_columns(self.extremes[:, self.numbers[name]])
+
+
 class Results:
     """Arrays for all samples, which shares of samples fill in.
 
     Attributes:
         spikes: layer name -> uint8 (samples, steps, neurons): recorded layers and outputs.
-        totals: int32 (samples, bytes of a row): in how many steps each was not zero; likewise `graded_totals`.
-        seen: int64 (samples, layers, 5).
+        seen: what is counted.
         u, v: layer name -> int64 (samples, neurons), after the last step.
         states_u, states_v: layer name -> int64 (samples, steps, neurons).
     """
 
     def __init__(self, program: Program, plan: Plan, samples: int, steps: int, record: Record) -> None:
-        self.plan = plan
         sizes = program.sizes
         names = [layer.name for layer in program.layers]
         shown = names if record.spikes else program.outputs
         self.spikes = {n: np.empty((samples, steps, sizes[n]), np.uint8) for n in shown}
-        self.totals = np.empty((samples, plan.width), np.int32)
-        self.graded_totals = np.empty((samples, plan.graded_width), np.int32)
-        self.seen = np.empty((samples, len(names), 5), np.int64)
+        self.seen = Seen(plan, samples)
         ended = names if record.final else program.outputs[:1]
         self.u: dict[str, Int64] = {n: np.empty((samples, sizes[n]), np.int64) for n in ended}
         self.v: dict[str, Int64] = {n: np.empty((samples, sizes[n]), np.int64) for n in ended}
@@ -48,24 +86,6 @@ class Results:
 
     def add_end(self, share: Share, here: slice) -> None:
         """Take what samples gave in all."""
-        self.totals[here], self.graded_totals[here] = share.totals, share.graded_totals
-        if share.parts == 1:
-            self.seen[here] = share.seen[0]
-        else:
-            self.seen[here, :, :3] = share.seen[..., :3].max(axis=0)
-            self.seen[here, :, 3:] = share.seen[..., 3:].sum(axis=0)
+        self.seen.add(share, here)
         for name in self.u:
             self.u[name][here], self.v[name][here] = share.states_of(name)
-
-    def events(self, name: str) -> Int64:
-        """In how many steps each value of a port or layer was not zero, (samples, values)."""
-        plan, layout = self.plan, self.plan.layouts[name]
-        graded = name in plan.graded
-        at = plan.graded[name] if graded else plan.spikes[name]
-        return layout.outside((self.graded_totals if graded else self.totals)[:, at : at + layout.size]).astype(
-            np.int64
-        )
-
-    def observed(self, name: str) -> Observed:
-        """Extremes and overflows of a layer."""
-        return Observed.of_columns(self.seen[:, self.plan.numbers[name]])

@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroprivacy.errors import DoesNotFit, Issue
 from neuroprivacy.program import ConvMap, DenseMap, Edge
 from neuroprivacy_fixedpoint.columns import CONV, DENSE, EDGE, ROW_STEP
 from neuroprivacy_fixedpoint.layout import Layout
+
+#: Places in the buffers are 32-bit integers in the kernels.
+_LARGEST = 2**31 - 1
 
 
 class Weights:
@@ -30,6 +34,9 @@ class Weights:
         else:
             self.narrow.append(packed.astype(np.int8))
         self.ends[wide] += packed.size
+        if self.ends[wide] > _LARGEST:  # a convolution that had to become a matrix
+            what = "number of weights"
+            raise DoesNotFit.of([Issue(where=edge.source, what=what, value=self.ends[wide], limit=_LARGEST)])
         self.events = max(self.events, edge.map.in_size)
         self.work += int(edge.map.fan_out().sum())
         if isinstance(edge.map, DenseMap):
@@ -39,6 +46,13 @@ class Weights:
         channels, rows, columns = edge.map.pooled_shape
         window = edge.map.pool[0] * edge.map.pool[1]
         self.events = max(self.events, channels * rows * columns * window)
+
+
+def padded_size(linear: DenseMap | ConvMap) -> int:
+    """Places of a map's weights in the buffer."""
+    if isinstance(linear, ConvMap):
+        return int(linear.weight.size)
+    return linear.in_size * -(-len(linear.weight) // ROW_STEP) * ROW_STEP
 
 
 def _pack_dense(linear: DenseMap, source: Layout, target: Layout) -> NDArray[np.generic]:

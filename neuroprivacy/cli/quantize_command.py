@@ -77,12 +77,15 @@ def command(
         )  # fmt: skip
     before, after = (accuracy(n, data.test_images, data.test_labels) for n in (start, net))
     if isinstance(net, SpikingNet):
-        info = provenance(command=f"quantize {dataset}", seed=seed, threads=threads, dataset=data.name, accuracy=after)
+        chosen = {"populations": populations, "calibration_samples": calibration_samples}
+        info = chosen | provenance(
+            command=f"quantize {dataset}", seed=seed, threads=threads, dataset=data.name, accuracy=after
+        )
         save_checkpoint(net, out, info=info)
     discard_state(out)
     result = {
         "model": str(out), "accuracy": after, "accuracy_before_training": before, "weight_bits": weight_bits,
-        "target": target, "seed": seed,
+        "target": target, "seed": seed, "populations": populations, "calibration_samples": calibration_samples,
     }  # fmt: skip
     text = f"accuracy {percent(after)} in {target}'s integers ({percent(before)} before training), kept in {out}"
     show(result, as_json=as_json, text=text)

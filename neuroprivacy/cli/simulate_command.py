@@ -28,7 +28,7 @@ def command(
 ) -> None:  # fmt: skip
     """Run what `export` wrote to FOLDER on a data set or on spikes; several networks share the workers of --engine."""
     from neuroprivacy.errors import ConfigurationError
-    from neuroprivacy.exported import Shards, open_artifact, run_dataset, run_dataset_sharded, run_spikes, save_result
+    from neuroprivacy.exported import Shards, open_artifact, result_paths, run_datasets, run_spikes, save_result
 
     if (dataset is None) == (source is None):
         raise ConfigurationError("simulate: give either --dataset or --input")
@@ -39,25 +39,15 @@ def command(
         if dataset is not None:
             from neuroprivacy.data import load_dataset
 
+            sharded = engine is not None or resume
+            shards = Shards(engine=engine or "local", workers=workers, resume=resume) if sharded else None
             data = load_dataset(dataset, data_root=data_root)
-            if engine is not None or resume:
-                shards = Shards(engine=engine or "local", workers=workers, resume=resume)
-                results = run_dataset_sharded(
-                    artifacts, data, shards=shards, samples=samples, progress=bars("simulate")
-                )
-            else:
-                results = [
-                    run_dataset(artifact, data, samples=samples, progress=bars(str(folder)))
-                    for artifact, folder in zip(artifacts, folders, strict=True)
-                ]
+            results = run_datasets(artifacts, data, samples=samples, shards=shards, progress=bars("simulate"))
         else:
-            results = [
-                run_spikes(artifact, source or Path(), samples=samples, progress=bars(str(folder)))
-                for artifact, folder in zip(artifacts, folders, strict=True)
-            ]
+            tell = bars("simulate")
+            results = [run_spikes(each, source or Path(), samples=samples, progress=tell) for each in artifacts]
     printed, lines = [], []
-    for number, (folder, artifact, result) in enumerate(zip(folders, artifacts, results, strict=True)):
-        written = out if out is None or len(folders) == 1 else out / f"{number + 1}-{folder.name}.npz"
+    for folder, artifact, result, written in zip(folders, artifacts, results, result_paths(out, folders), strict=True):
         if written is not None:
             save_result(written, result)
         printed.append({

@@ -177,10 +177,13 @@ class _IntegerScan(torch.autograd.Function):
         _, ctx.neuron, ctx.derivative, unit = inputs
         ctx.save_for_backward(*output, unit)
         ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)  # or zeros are made for the membranes
 
     @staticmethod
-    def backward(ctx: Any, grad_spikes: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_spikes: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
         """Gradient of the activation."""
+        if grad_spikes is None:
+            return (None,) * 4
         spikes, before, unit = ctx.saved_tensors
         neuron: IntegerNeuron = ctx.neuron
         rule = neuron.rule

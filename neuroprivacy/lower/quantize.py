@@ -14,7 +14,7 @@ import numpy as np
 
 from neuroprivacy.errors import DoesNotFit, Issue
 from neuroprivacy.kernels.formats import Int64
-from neuroprivacy.kernels.grouping import group_by_unit, group_max
+from neuroprivacy.kernels.grouping import SAME_UNIT, alike, group_by_unit, group_max
 from neuroprivacy.lower.calibrate import Calibration, in_real_units
 from neuroprivacy.lower.draft import Draft, DraftEdge, DraftLayer, Float64
 from neuroprivacy.lower.round_weights import (
@@ -33,8 +33,6 @@ from neuroprivacy.target import TargetSpec
 
 #: How far a weight may lie from its grid, in units of it, to count as lying on it.
 ON_GRID = 1e-2
-#: Relative differences of units below this are rounding errors of single precision.
-SAME_UNIT = 1e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -115,7 +113,7 @@ def _quantized(layer: DraftLayer, at: _Context, group: Int64) -> tuple[DraftLaye
     least = smallest_scale(layer, target, how.steps, reach, rows=rows)
     stated = _stated_grid(layer, at.grid, rows, floor=least)
     if stated is not None and not by_row and stated.size > 1:
-        of_unit = _alike(stated)
+        of_unit = alike(stated)
         if group.max() > 0 or of_unit.max() >= how.populations:
             stated = None
         else:
@@ -217,15 +215,6 @@ def _stated_grid(layer: DraftLayer, grid: Grid, rows: int, *, floor: Float64) ->
             return None
     least = floor if found.size == floor.size else floor.max()
     return found if bool((found >= least * (1 - 1e-9)).all()) else None
-
-
-def _alike(units: Float64) -> Int64:
-    """Group of each unit, (rows,), numbered from the smallest: those that differ by rounding alone share one."""
-    order = np.argsort(units, kind="stable")
-    steps = np.diff(units[order]) > SAME_UNIT * units[order][:-1]
-    group = np.zeros(len(units), np.int64)
-    group[order[1:]] = np.cumsum(steps)
-    return group
 
 
 def _with_integers(layer: DraftLayer, unit: Float64, at: _Context, *, on_grid: bool = False) -> DraftLayer:

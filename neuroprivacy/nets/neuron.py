@@ -11,6 +11,7 @@ from neuroprivacy.errors import ConfigurationError
 from neuroprivacy.kernels import split_bias
 from neuroprivacy.kernels.dynamics import DECAY_ONE, Reset
 from neuroprivacy.kernels.fake import IntegerNeuron, integer_scan
+from neuroprivacy.kernels.grouping import alike
 from neuroprivacy.nets.scan import scan
 from neuroprivacy.nets.surrogate import Surrogate
 from neuroprivacy.target import TargetSpec
@@ -52,9 +53,9 @@ class IntegerForm:
             return torch.zeros((), dtype=torch.int64)
         unit = self.unit.cpu()
         exact = self.bias.detach().cpu().double() / unit * (1 << self.target.activation_shift)
-        population = unit.expand_as(exact)
+        population = torch.from_numpy(alike(unit.expand_as(exact).flatten().numpy())).view(exact.shape)
         whole = torch.zeros(exact.shape, dtype=torch.int64)
-        for each in torch.unique(population).tolist():
+        for each in range(int(population.max()) + 1):
             here = population == each
             found = split_bias(
                 exact[here].numpy(), bits=self.target.bias_mantissa_bits, exponent_max=self.target.bias_exponent_max

@@ -58,6 +58,7 @@ def quantized_layer(layer: nn.Linear | nn.Conv2d, bits: WeightBits, *, populatio
         if layer.bias is not None:
             made.bias.copy_(layer.bias)
     made.populations = populations
+    made.register_load_state_dict_post_hook(_keep_scales)  # brevitas makes new parameters then
     fit_scale(made)
     return made  # type: ignore[no-any-return]
 
@@ -90,7 +91,7 @@ def fit_scale(layer: Any) -> None:
     layer.quant_weight()  # makes the parameter, from the largest weights
     if layer.weight.is_meta:
         return  # only its shape is asked for
-    parameter = next(p for name, p in layer.named_parameters() if name.endswith(SCALE))
+    parameter = _scales(layer)
     largest = parameter.clone()
     unit = _least_error(layer, parameter, largest)
     if layer.populations == 1:
@@ -101,7 +102,19 @@ def fit_scale(layer: Any) -> None:
         _least_error(layer, parameter, torch.full_like(largest, float(largest.max())), together=True)
     else:
         parameter.copy_(torch.from_numpy(group_max(unit.flatten().double().numpy(), group)).view_as(unit))
-    parameter.requires_grad_(False)
+    _keep_scales(layer)
+
+
+def _scales(layer: Any) -> Tensor:
+    """The parameter that a quantized layer's scales are proportional to."""
+    found: Tensor = next(p for name, p in layer.named_parameters() if name.endswith(SCALE))
+    return found
+
+
+def _keep_scales(layer: Any, *_: object) -> None:
+    """Scales that channels share are not trained: each would go its own way."""
+    if layer.populations > 1:
+        _scales(layer).requires_grad_(False)
 
 
 def _least_error(layer: Any, parameter: Tensor, largest: Tensor, *, together: bool = False) -> Tensor:
@@ -125,9 +138,9 @@ def set_scale(layer: Any, unit: Tensor) -> None:
         layer: made by `quantized_layer`.
         unit: (output channels,); all the same for a layer of one population.
     """
-    parameter = next(p for name, p in layer.named_parameters() if name.endswith(SCALE))
-    wanted = unit.to(parameter).reshape(-1, *parameter.shape[1:])[: len(parameter) if parameter.ndim else 1]
-    parameter.copy_(parameter * (wanted.reshape(parameter.shape) / layer.quant_weight().scale.reshape(parameter.shape)))
+    parameter = _scales(layer)
+    ratio = float(parameter.double().flatten()[0] / layer.quant_weight().scale.double().flatten()[0])
+    parameter.copy_((unit.double() * ratio)[: parameter.numel()].view_as(parameter))  # equal ones stay equal
 
 
 def weight_unit(layer: nn.Module) -> Tensor | None:

@@ -1,8 +1,9 @@
 """Training long runs of deep networks in little memory: a part keeps what it was given, one byte for a spike, and is
 computed a second time when its gradient is wanted (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
 
-Both times it is computed by slices of the batch, which neurons do not notice, so that no more than a few tensors of one
-slice are there at once. The numbers are those of the first time: operations, masks of dropout and threads are the same.
+Both times it is computed by slices of the batch, so that no more than a few tensors of one slice are there at once, and
+with the same masks of dropout. In one slice the numbers are those without it, to the bit; in several, gradients are
+summed in another order and masks are drawn slice by slice. `torch.func` needs networks with `recompute = False`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 #: Bytes that a forward pass may keep on the CPU before parts are recomputed; on a GPU, the share of its memory.
 CPU_BYTES = 4 * 2**30
@@ -73,6 +75,7 @@ class _Recomputed(torch.autograd.Function):
         return result
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:
         """Compute again, with autograd, and go back through it."""
         kept, *parameters = ctx.saved_tensors

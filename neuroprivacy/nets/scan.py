@@ -80,11 +80,14 @@ class _Scan(torch.autograd.Function):
         _, threshold, beta, soft, surrogate, detach_reset = inputs
         ctx.save_for_backward(output[1], threshold)
         ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)  # or zeros are made for the membranes
         ctx.constants = (beta, soft, surrogate, detach_reset)
 
     @staticmethod
-    def backward(ctx: Any, grad_spikes: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_spikes: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
         """Gradients of current and threshold."""
+        if grad_spikes is None:
+            return (None,) * 6
         before, threshold = ctx.saved_tensors
         wanted = ctx.needs_input_grad[1]
         of_current, of_threshold = _Gradient.apply(before, threshold, grad_spikes, *ctx.constants, wanted)  # type: ignore[no-untyped-call]

@@ -116,8 +116,9 @@ class SpikingNet(nn.Module):
         spec: what it is.
         layers: the ANN's modules by name, activations replaced by `SpikingNeuron`.
         recompute: whether training keeps only the spikes of each layer, a byte each, and computes what lies between
-            them a second time for the gradient: the same numbers, about a third slower, in a fraction of the memory.
-            None: where a pass would keep more than 4 GiB, or half of a GPU's memory.
+            them a second time for the gradient: about a third slower, in a fraction of the memory, the same numbers but
+            for the order of sums (see `recompute`). None: where a pass would keep more than 4 GiB, or half of a GPU's
+            memory.
     """
 
     def __init__(self, spec: SpikingSpec) -> None:

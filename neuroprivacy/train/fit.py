@@ -101,10 +101,7 @@ def fit(
         raise ConfigurationError(f"fit: {settings.epochs} epochs of {len(inputs)} samples cannot be run")
     torch.set_num_threads(settings.threads)
     device = next(net.parameters()).device
-    optimizer = _optimizer(net, settings)
-    history: list[float] = []
-    if state_folder is not None and resume:
-        history = _restore(state_folder / _STATE, net, optimizer, settings, identity)
+    history, optimizer = _begin(net, settings, state_folder / _STATE if state_folder and resume else None, identity)
     batches = math.ceil(len(inputs) / settings.batch_size)
     total = settings.epochs * batches
     for epoch in range(len(history), settings.epochs):
@@ -171,12 +168,12 @@ def _store(
     write_bytes(path, stream.getvalue())
 
 
-def _restore(
-    path: Path, net: nn.Module, optimizer: torch.optim.Optimizer, settings: FitSettings, identity: str
-) -> list[float]:
-    """Load the state, if there is one; returns the history so far."""
-    if not path.exists():
-        return []
+def _begin(
+    net: nn.Module, settings: FitSettings, path: Path | None, identity: str
+) -> tuple[list[float], torch.optim.Optimizer]:
+    """The history so far and the optimizer, from the state in `path` if there is one."""
+    if path is None or not path.exists():
+        return [], _optimizer(net, settings)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if state["identity"] != identity:
@@ -189,8 +186,9 @@ def _restore(
         if state["settings"]["epochs"] != settings.epochs and settings.schedule != "constant":
             raise BadFile(path, "belongs to a run of another length", hint="use the same --epochs")
         net.load_state_dict(state["net"])
+        optimizer = _optimizer(net, settings)  # not before: a quantized layer makes new parameters when it loads
         optimizer.load_state_dict(state["optimizer"])
-        return list(state["history"])
+        return list(state["history"]), optimizer
     except BadFile:
         raise
     except Exception as error:  # torch.load raises many types on damaged files

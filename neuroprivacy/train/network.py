@@ -92,7 +92,10 @@ def _start(net: nn.Module | None) -> str:
     """What tells one network to go on from from another."""
     if net is None:
         return ""
-    return digest(b"".join(value.detach().cpu().numpy().tobytes() for value in net.state_dict().values()))
+    described = repr(net.spec.describe() if isinstance(net, Spiking) else "").encode()
+    return digest(
+        b"".join([described, *(value.detach().cpu().numpy().tobytes() for value in net.state_dict().values())])
+    )
 
 
 def shifted(x: Tensor, limit: int, *, flip: bool) -> Tensor:

@@ -1,5 +1,6 @@
 """The fast simulator beyond the kit: chunks of samples, limits, wide sums."""
 
+import gc
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -10,14 +11,16 @@ import pytest
 from neuroprivacy.backend import Record, build
 from neuroprivacy.errors import ConfigurationError, DoesNotFit
 from neuroprivacy.kernels.formats import Int64
-from neuroprivacy.program import ConvMap, Port, Program
+from neuroprivacy.program import ConvMap, DenseMap, Port, Program
 from neuroprivacy.reference import run_reference
 from neuroprivacy.target import load_target
 from neuroprivacy.testing import random_case
 from neuroprivacy.testing.case import edge, layer, network
 from neuroprivacy.verify import compare
 from neuroprivacy_fixedpoint import FixedPointBackend, engine, plan
+from neuroprivacy_fixedpoint.backend import LARGEST
 from neuroprivacy_fixedpoint.plan import plan_of
+from neuroprivacy_fixedpoint.weights import padded_size
 
 EVERYTHING = Record(spikes=True, final=True, states=True)
 
@@ -178,3 +181,22 @@ def test_a_target_for_checking_alone_is_not_built_for(tmp_path: Path) -> None:
     program = replace(runs, target=replace(load_target("int8"), name="mine", check_only=True))
     with pytest.raises(ConfigurationError, match="mine is there for target check only"):
         build(program, backend="fixedpoint", folder=tmp_path)
+
+
+def test_rows_are_counted_as_long_as_they_are_laid_out() -> None:
+    assert padded_size(DenseMap(weight=np.ones((1, 5), int))) == 5 * 32
+    assert padded_size(DenseMap(weight=np.ones((33, 2), int))) == 2 * 64
+    narrow = DenseMap(weight=np.ones((1, 2**21), int))
+    program = network([layer("n", [edge("input", narrow)], threshold=9)], inputs=(Port(name="input", shape=(2**21,)),))
+    assert FixedPointBackend().check(program) == ()
+    assert LARGEST < 2**26 * 32  # of so many sources, places no longer fit
+
+
+def test_counts_keep_neither_states_nor_weights(tmp_path: Path) -> None:
+    case = random_case(4, target="loihi2", steps=9)
+    backend = FixedPointBackend()
+    counts = backend.run(backend.build(case.program, tmp_path), case.spikes, EVERYTHING).counts
+    assert counts.totals() == run_reference(case.program, case.spikes).counts.totals()
+    held_by = {type(each).__name__ for each in gc.get_referents(*gc.get_referents(counts.layers))}
+    assert "Results" not in held_by
+    assert "Plan" not in held_by

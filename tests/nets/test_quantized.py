@@ -136,6 +136,25 @@ def test_channels_that_ask_for_the_same_scale_share_the_best_one() -> None:
     torch.testing.assert_close(scale.flatten()[0], one.quant_weight().scale.flatten()[0])  # type: ignore[operator]
 
 
+def test_shared_scales_stay_fixed_in_a_network_that_was_loaded(tmp_path: Path) -> None:
+    net = network(bits=8, target="loihi2").quantized(4, state_target="loihi2", populations=3)
+    save_checkpoint(net, tmp_path / "net")
+    loaded = load_checkpoint(tmp_path / "net").spiking
+    for other in (net.with_steps(5), loaded):
+        assert [p.requires_grad for p in other.parameters()] == [p.requires_grad for p in net.parameters()]
+        assert not all(p.requires_grad for p in other.parameters())
+
+
+def test_channels_of_one_population_have_one_bias_exponent() -> None:
+    """Units that differ by rounding are one: so they are when the network is lowered."""
+    bias = torch.tensor([0.301, 20.0])
+    unit = torch.tensor([0.01, 0.01 * (1 + 1e-7)], dtype=torch.float64)
+    whole = IntegerForm(target=load_target("loihi2"), unit=unit, bias=bias)._whole_bias()
+    assert whole.tolist() == [1920, 128_000]
+    far = IntegerForm(target=load_target("loihi2"), unit=unit * torch.tensor([1.0, 1.1]), bias=bias)._whole_bias()
+    assert far[0] == 1926
+
+
 def test_populations_are_for_quantized_weights() -> None:
     with pytest.raises(ConfigurationError, match="populations: 3"):
         replace(network(bits=8, target="loihi2").spec, weight_bits=None, state_target=None, populations=3)
