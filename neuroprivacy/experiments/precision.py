@@ -224,11 +224,11 @@ _CAVEAT = """
   (hard), which misses 0.7 points by 0.03, and 90.25 of 90.95 (soft), which meets it.
 - What it is worth to train on from the calibrated integers with a unit for each population, on CIFAR-10 at 4 bits: from
   each layer rounded by itself (39 % hard, 42 % soft of the first 2,000 test images before training) with one unit for a
-  layer, three epochs gave 76.15 (hard) and 76.37 (soft); from the calibrated integers (76.0 %), two epochs give what the
-  table shows. MNIST's trained column is of the former way, with one epoch.
-- What calibration layer after layer is worth, on that earlier network (hard, first 2,000 test images, 128 calibration
-  images, float 71.30): rounding each layer for what the real network sends 66.40, for what the rounded one sends, with
-  biases corrected, 70.25.
+  layer, three epochs gave 76.15 (hard) and 76.37 (soft); from the calibrated integers (76.0 %), two epochs give what
+  the table shows. MNIST's trained column is of the former way, with one epoch.
+- What calibration layer after layer is worth, on an earlier network of CIFAR-10 (hard, first 2,000 test images, 128
+  calibration images, float 71.30): rounding each layer for what the real network sends 66.40, for what the rounded one
+  sends, with biases corrected, 70.25.
 - A trained network may differ from its Program in a prediction where two outputs tie: the readout of training is summed
   in single precision. The recurrent network is trained with real states, which the chip rounds towards zero at every
   step.
