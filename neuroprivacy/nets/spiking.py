@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -29,6 +29,7 @@ from neuroprivacy.nets.quantized import (
     weight_unit,
 )
 from neuroprivacy.nets.recompute import is_too_much, recomputed
+from neuroprivacy.nets.sizes import neurons_of
 from neuroprivacy.nets.surrogate import Surrogate
 from neuroprivacy.program.network import Readout
 from neuroprivacy.target import load_target
@@ -191,7 +192,7 @@ class SpikingNet(nn.Module):
             x = x.expand(self.spec.steps, *x.shape[1:]) if len(x) == 1 else x
             x = torch.cat([x, x.new_zeros(latency, *x.shape[1:])])
         again = torch.is_grad_enabled() and self._recomputes(x)
-        sizes = (*_neurons(self.spec.model), self.spec.model.classes)
+        sizes = neurons_of(self.layers, self.spec.model.input_shape) if again else []
         for number, part in enumerate(self._parts()):
             compute = partial(self._compute, part, unit, schedule)
             name, last = part[-1]
@@ -236,7 +237,7 @@ class SpikingNet(nn.Module):
         """Whether parts are computed a second time for their gradient: as asked for, or where memory wants it."""
         if self.recompute is not None:
             return self.recompute
-        values = sum(_neurons(self.spec.model)) * max(self.spec.steps, len(x)) * x.shape[1]
+        values = sum(neurons_of(self.layers, self.spec.model.input_shape)) * max(self.spec.steps, len(x)) * x.shape[1]
         return is_too_much(8 * values, x.device)  # membranes and spikes are kept, in single precision
 
     def _input_unit(self) -> Tensor:
@@ -265,19 +266,6 @@ class SpikingNet(nn.Module):
         for current in x:
             v = self.spec.beta * v + current
         return v
-
-
-@cache
-def _neurons(model: ModelSpec) -> tuple[int, ...]:
-    """Neurons of each hidden layer; computed on shapes alone."""
-    sizes, value = [], torch.zeros(1, *model.input_shape, device="meta")
-    with torch.device("meta"):
-        layers = build_ann(model).eval()
-    for module in layers:
-        value = module(value)
-        if isinstance(module, nn.ReLU):
-            sizes.append(value.numel())
-    return tuple(sizes)
 
 
 def _unit_of(module: nn.Module) -> Tensor:

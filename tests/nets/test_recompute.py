@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from neuroprivacy.nets import SpikingNet, SpikingSpec, model_spec, recompute
+from neuroprivacy.nets.sizes import neurons_of
 from neuroprivacy.nets.spiking import spiking_input
 
 STEPS = 12
@@ -102,3 +103,12 @@ def test_it_is_chosen_where_a_pass_keeps_too_much(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(recompute, "CPU_BYTES", 8 * neurons * STEPS * 4 - 1)
     assert net._recomputes(x)
     assert trained(net, again=None, x=x)[2] == trained(net, again=True, x=x)[2]
+
+
+@pytest.mark.parametrize("family", ["mlp", "convnet", "vgg5", "vgg16"])
+def test_sizes_are_those_of_the_layers(family: str) -> None:
+    shape = (2, 32, 32) if family != "mlp" else (7,)
+    model = model_spec(family, input_shape=shape, classes=3, width=0.1)
+    net = SpikingNet(SpikingSpec(model=model, steps=2, coding="direct", readout="spike_count"))
+    spikes = net(torch.rand(1, 1, *shape), record=True).spikes
+    assert neurons_of(net.layers, shape) == [each[0, 0].numel() for each in spikes.values()]
