@@ -125,17 +125,18 @@ def _inference(result: dict[str, Any]) -> Iterator[str]:
 
 def _dense(results: dict[str, Any]) -> Iterator[str]:
     """Where products of matrices would begin to pay: the rate at which the events take as long as they would."""
-    found = [
-        f"{100 * share:.0f} % ({results[key]['item']['workload']}, batch {results[key]['item']['batch']})"
+    shares = {
+        f"{results[key]['item']['workload']}, batch {results[key]['item']['batch']}": share
         for key in ("w1_batch128", "w2_batch16")
         if key in results and (share := _crossover(results[key])) is not None
-    ]
-    if found:
+    }
+    if shares:
+        found = " or ".join(f"{100 * share:.0f} % ({where})" for where, share in shares.items())
         yield (
             "Event by event or dense: by the bounds above, products of matrices in single precision (exact where sums "
-            f"stay below 2^24) take as long as the events of a network that fires at {' or '.join(found)} in every "
-            "step. Below that events win; above it less than a factor of two is to be had, and there is no dense "
-            "path.\n"
+            f"stay below 2^24) take as long as the events of a network that fires at {found} in every "
+            f"step. Below that events win; above it a factor of {1 / min(shares.values()):.1f} at most is to be had, "
+            "and there is no dense path.\n"
         )
 
 

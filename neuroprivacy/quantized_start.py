@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from neuroprivacy.errors import ConfigurationError
 from neuroprivacy.graph.torch_export import to_nir
+from neuroprivacy.kernels.formats import WeightBits
 from neuroprivacy.lower import LowerOptions
 from neuroprivacy.lower.draft import DraftLayer
 from neuroprivacy.lower.passes import rounded
 from neuroprivacy.nets import SpikingNet
-from neuroprivacy.nets.quantized import WeightBits, set_scale
+from neuroprivacy.nets.quantized import set_scale
 from neuroprivacy.simulate import encode_for
 from neuroprivacy.target import load_target
 
@@ -62,14 +63,15 @@ def _take_over(layer: DraftLayer, module: nn.Linear | nn.Conv2d) -> None:
     if edge.weight.size != real.size:
         raise ConfigurationError(
             f"{layer.name}: its weights are {real.size} in training and {edge.weight.size} on the chip "
-            "(signed input is sent as two channels); start without calibration"
+            "(signed input is sent as two channels); start without calibration (--calibration-samples 0)"
         )
     given = edge.weight.reshape(real.shape)
     # What a pool or the scale of the input puts into the weights of the chip, training keeps outside.
     factor = float((given * real).sum() / (real * real).sum())
     if not np.allclose(given, real * factor, rtol=1e-4, atol=1e-6 * np.abs(given).max()):
         raise ConfigurationError(
-            f"{layer.name}: its neurons are scaled each by itself on the chip; start without calibration"
+            f"{layer.name}: its neurons are scaled each by itself on the chip; start without calibration "
+            "(--calibration-samples 0)"
         )
     # A little more than the smallest unit that the target's widths allow stays so in single precision.
     unit = np.broadcast_to(layer.lsb / factor * (1 + 1e-6), (len(real),))

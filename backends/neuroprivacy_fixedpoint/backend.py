@@ -14,10 +14,8 @@ from neuroprivacy.counts import Late, count
 from neuroprivacy.errors import Issue
 from neuroprivacy.program import ConvMap, Program, largest_inputs, save_program
 from neuroprivacy_fixedpoint.engine import run_program
-from neuroprivacy_fixedpoint.weights import padded_size
+from neuroprivacy_fixedpoint.weights import LARGEST, padded_size
 
-#: Weights, values and places in the weight buffer are 32-bit integers in the kernels.
-LARGEST = 2**31 - 1
 #: Counts of a run with at most so many bytes of totals are made when they are asked for.
 KEPT_BYTES = 2**20
 

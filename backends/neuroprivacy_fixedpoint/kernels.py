@@ -143,7 +143,8 @@ def _pool(edge, source, pooled):  # type: ignore[no-untyped-def]
 def _list_positions(edge, words, first, index, starts):  # type: ignore[no-untyped-def]
     """Events of a convolution's source by position: which channels, `starts` (positions + 1); returns the most of one.
 
-    Positions begin on a word, of which `first` is the first.
+    Positions begin on a word, of which `first` is the first. `_list_windows` gives the same for windows of one place,
+    in 1.6 times the time.
     """
     count, positions = edge[_CHANNELS] // 8, edge[_HEIGHT] * edge[_WIDTH]
     found = most = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -78,14 +78,10 @@ class Plan:
         return {layer.name: i for i, layer in enumerate(self.order)}
 
 
-@cache
-def _making() -> Any:
-    """A lock, held while a plan is made."""
-    return Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_making.cache_clear)  # another thread of the parent may hold it
+#: Held while a plan is made.
+_MAKING = Lock()
+if hasattr(os, "register_at_fork"):  # no child begins with a lock that a thread of its parent held
+    os.register_at_fork(before=_MAKING.acquire, after_in_parent=_MAKING.release, after_in_child=_MAKING.release)
 
 _PLANS: WeakKeyDictionary[Program, dict[bool, Plan]] = WeakKeyDictionary()
 
@@ -93,7 +89,7 @@ _PLANS: WeakKeyDictionary[Program, dict[bool, Plan]] = WeakKeyDictionary()
 def plan_of(program: Program, steps: int) -> Plan:
     """The plan of a Program for runs of so many steps, made once for as long as the Program lives."""
     short = steps <= SHORT
-    with _making():
+    with _MAKING:
         kept = _PLANS.setdefault(program, {})
         if short not in kept:
             kept[short] = make_plan(program, steps=SHORT if short else None)

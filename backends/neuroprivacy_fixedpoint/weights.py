@@ -10,8 +10,8 @@ from neuroprivacy.program import ConvMap, DenseMap, Edge
 from neuroprivacy_fixedpoint.columns import CONV, DENSE, EDGE, ROW_STEP
 from neuroprivacy_fixedpoint.layout import Layout
 
-#: Places in the buffers are 32-bit integers in the kernels.
-_LARGEST = 2**31 - 1
+#: Weights, values and places in the weight buffer are 32-bit integers in the kernels.
+LARGEST = 2**31 - 1
 
 
 class Weights:
@@ -34,9 +34,9 @@ class Weights:
         else:
             self.narrow.append(packed.astype(np.int8))
         self.ends[wide] += packed.size
-        if self.ends[wide] > _LARGEST:  # a convolution that had to become a matrix
+        if self.ends[wide] > LARGEST:  # a convolution that had to become a matrix
             what = "number of weights"
-            raise DoesNotFit.of([Issue(where=edge.source, what=what, value=self.ends[wide], limit=_LARGEST)])
+            raise DoesNotFit.of([Issue(where=edge.source, what=what, value=self.ends[wide], limit=LARGEST)])
         self.events = max(self.events, edge.map.in_size)
         self.work += int(edge.map.fan_out().sum())
         if isinstance(edge.map, DenseMap):
@@ -52,14 +52,19 @@ def padded_size(linear: DenseMap | ConvMap) -> int:
     """Places of a map's weights in the buffer."""
     if isinstance(linear, ConvMap):
         return int(linear.weight.size)
-    return linear.in_size * -(-len(linear.weight) // ROW_STEP) * ROW_STEP
+    return linear.in_size * (len(linear.weight) + _behind(len(linear.weight)))
+
+
+def _behind(length: int) -> int:
+    """Zeros behind a dense row, up to whole vectors."""
+    return -length % ROW_STEP
 
 
 def _pack_dense(linear: DenseMap, source: Layout, target: Layout) -> NDArray[np.generic]:
     """(sources, targets), both channels-last: what one event adds lies side by side, and zeros up to whole vectors."""
     by_target = target.inside(linear.weight.T)
     packed = source.inside(by_target.T).T
-    return np.pad(packed, ((0, 0), (0, -packed.shape[1] % ROW_STEP)))
+    return np.pad(packed, ((0, 0), (0, _behind(packed.shape[1]))))
 
 
 def _pack_conv(linear: ConvMap) -> NDArray[np.generic]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from neuroprivacy.cli import options
 from neuroprivacy.cli.lowering import WeightBits as WidthParameter
 from neuroprivacy.cli.output import percent, progress_bars, show
+
+if TYPE_CHECKING:
+    from neuroprivacy.kernels.formats import WeightBits
 
 
 @click.command("quantize")
@@ -41,7 +45,7 @@ from neuroprivacy.cli.output import percent, progress_bars, show
 @options.resume
 @options.as_json
 def command(
-    snn: Path, dataset: str, weight_bits: int | str, target: str, populations: int, calibration_samples: int,
+    snn: Path, dataset: str, weight_bits: WeightBits, target: str, populations: int, calibration_samples: int,
     out: Path, epochs: int, lr: float, batch_size: int, data_root: Path | None, seed: int, threads: int, device: str,
     resume: bool, as_json: bool,
 ) -> None:  # fmt: skip
@@ -49,7 +53,6 @@ def command(
     from neuroprivacy.data import load_dataset
     from neuroprivacy.errors import ConfigurationError
     from neuroprivacy.nets import SpikingNet, check_device, load_checkpoint, save_checkpoint
-    from neuroprivacy.nets.quantized import WeightBits
     from neuroprivacy.provenance import provenance
     from neuroprivacy.quantized_start import quantized_start
     from neuroprivacy.train import FitSettings, accuracy, train
@@ -62,13 +65,13 @@ def command(
         raise ConfigurationError(
             "model: training on integers takes networks of our families; lower this one with --calibration instead"
         )
-    bits: WeightBits = weight_bits  # type: ignore[assignment]
     if calibration_samples:
         start = quantized_start(
-            trained, bits=bits, target=target, populations=populations, samples=data.train_images[:calibration_samples]
-        )
+            trained, bits=weight_bits, target=target, populations=populations,
+            samples=data.train_images[:calibration_samples],
+        )  # fmt: skip
     else:
-        start = trained.quantized(bits, state_target=target, populations=populations)
+        start = trained.quantized(weight_bits, state_target=target, populations=populations)
     settings = FitSettings(epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, threads=threads)
     with progress_bars() as bars:
         net = train(

@@ -17,9 +17,8 @@ from neuroprivacy.data import Dataset
 from neuroprivacy.experiments.presets import default_training
 from neuroprivacy.graph.torch_export import to_nir
 from neuroprivacy.kernels.dynamics import Reset
-from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.kernels.formats import Int64, WeightBits
 from neuroprivacy.nets import Ann, ModelSpec, SpikingNet, load_checkpoint, model_spec, save_checkpoint
-from neuroprivacy.nets.quantized import WeightBits
 from neuroprivacy.quantized_start import quantized_start
 from neuroprivacy.simulate import encode_for, simulate
 from neuroprivacy.storage import read_json, write_json

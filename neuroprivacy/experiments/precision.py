@@ -26,11 +26,10 @@ from neuroprivacy.errors import NeuroPrivacyError
 from neuroprivacy.experiments.image_network import ImageNetwork, Network
 from neuroprivacy.experiments.recurrent import RowNetwork, Rows
 from neuroprivacy.kernels.dynamics import Reset
-from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.kernels.formats import Int64, WeightBits
 from neuroprivacy.lower import LowerOptions, lower
 from neuroprivacy.nets import set_threads
 from neuroprivacy.nets.noise import noisy
-from neuroprivacy.nets.quantized import WeightBits
 from neuroprivacy.provenance import machine, versions
 from neuroprivacy.storage import digest, read_json, write_json, write_text
 

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from neuroprivacy.backend import Artifact, run
 from neuroprivacy.data import Dataset
 from neuroprivacy.graph.torch_rows import row_graph
-from neuroprivacy.kernels.formats import Int64
-from neuroprivacy.nets.quantized import WeightBits
+from neuroprivacy.kernels.formats import Int64, WeightBits
 from neuroprivacy.nets.row_net import RowNet, row_logits, row_net
 from neuroprivacy.train.fit import FitSettings
 from neuroprivacy.train.rows import train_rows

@@ -9,7 +9,7 @@ the threshold by a surrogate; that of the recurrences is the exact one of the le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,40 +94,6 @@ def flattened(*tensors: Tensor) -> list[Tensor]:
 def _order(tensor: Tensor) -> list[int]:
     """The axes after the first, outermost in memory first."""
     return sorted(range(1, tensor.ndim), key=lambda axis: -int(tensor.stride(axis)))  # type: ignore[call-overload]
-
-
-def map_samples(
-    function: Callable[..., tuple[Tensor, ...]],
-    size: int,
-    in_dims: Sequence[int | None],
-    given: Sequence[Any],
-    *,
-    along_time: Sequence[int],
-    apart: bool,
-) -> tuple[tuple[Tensor, ...], tuple[int | None, ...]]:
-    """The vmap rule of a function of (T, ...) tensors whose neurons do not touch each other.
-
-    Args:
-        function: takes `given` without the mapped axis; returns (T, ...) or scalar tensors.
-        size: of the mapped axis.
-        in_dims: where it is in each of `given`; None where there is none.
-        given: arguments.
-        along_time: which of them are (T, ...) tensors.
-        apart: compute each sample alone; else the mapped axis becomes the second of these tensors, one more of neurons.
-
-    Returns:
-        What the function returns with the mapped axis, and where that is.
-    """
-    if apart:
-        places = list(zip(given, in_dims, strict=True))
-        each = [function(*(x if d is None else x.select(d, i) for x, d in places)) for i in range(size)]
-        return tuple(torch.stack(results) for results in zip(*each, strict=True)), (0,) * len(each[0])
-    joined = list(given)
-    for i in along_time:
-        x, d = given[i], in_dims[i]
-        joined[i] = x.movedim(d, 1) if d is not None else x.unsqueeze(1).expand(-1, size, *x.shape[1:])
-    results = function(*joined)
-    return results, tuple(1 if result.ndim else None for result in results)
 
 
 def toward_zero(product: Tensor) -> Tensor:

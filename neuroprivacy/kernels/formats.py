@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 Overflow = Literal["wrap", "saturate", "error"]
 Rounding = Literal["nearest_even", "toward_zero", "floor"]
 Int64 = NDArray[np.int64]
+Float64 = NDArray[np.float64]
+#: Width of weights: 2 ... 8, or `ternary` (-1, 0, 1).
+WeightBits = int | Literal["ternary"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

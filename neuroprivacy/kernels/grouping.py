@@ -9,11 +9,9 @@ more populations. The error of a row's sums grows with the square of its unit, s
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.kernels.formats import Float64, Int64
 
-Float64 = NDArray[np.float64]
 #: Relative differences of units below this are rounding errors of single precision.
 SAME_UNIT = 1e-5
 #: Rounding noise of a layer's weights, as a share of their own size, that is worth no further population; chosen.

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroprivacy.kernels import conv_patches
-from neuroprivacy.kernels.formats import Int64
-from neuroprivacy.lower.draft import Draft, DraftEdge, DraftLayer, Float64
+from neuroprivacy.kernels.formats import Float64, Int64
+from neuroprivacy.lower.draft import Draft, DraftEdge, DraftLayer
 from neuroprivacy.lower.float_run import FloatRun, advance_neurons, delayed_source, layer_input, start_layer
 
 #: Above so many columns only the diagonal is kept.

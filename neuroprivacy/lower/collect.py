@@ -18,8 +18,9 @@ import numpy as np
 from neuroprivacy.encoding import Encoder
 from neuroprivacy.errors import Issue, UnsupportedNode
 from neuroprivacy.graph import GraphInfo
+from neuroprivacy.kernels.formats import Float64
 from neuroprivacy.lower.discretize import NEURONS, SILENT, Rule, StepNeuron, discretize
-from neuroprivacy.lower.draft import Draft, DraftEdge, DraftLayer, Float64, Shape
+from neuroprivacy.lower.draft import Draft, DraftEdge, DraftLayer, Shape
 from neuroprivacy.lower.flatten_graph import flatten_graph
 from neuroprivacy.lower.linear_path import Path, paths
 from neuroprivacy.lower.node_maps import LINEAR, WEIGHTED, apply_node, read_as

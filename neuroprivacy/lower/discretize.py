@@ -23,7 +23,7 @@ import numpy as np
 
 from neuroprivacy.errors import ConfigurationError, Issue, UnsupportedNode
 from neuroprivacy.kernels.dynamics import Reset
-from neuroprivacy.lower.draft import Float64
+from neuroprivacy.kernels.formats import Float64
 
 #: Neurons that send spikes, and such that only integrate.
 SPIKING = (nir.IF, nir.LIF, nir.CubaLIF, nir.Threshold)

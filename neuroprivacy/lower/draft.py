@@ -12,17 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neuroprivacy.errors import Issue, UnsupportedNode
 from neuroprivacy.kernels import conv_apply, conv_output_shape, sum_pool
 from neuroprivacy.kernels.dynamics import Reset
-from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.kernels.formats import Float64, Int64
 from neuroprivacy.kernels.linear import Pair
 from neuroprivacy.program import Port, run_order
 from neuroprivacy.program.network import Readout
 
-Float64 = NDArray[np.float64]
 Shape = tuple[int, ...]
 
 

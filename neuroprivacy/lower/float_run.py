@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.lower.draft import Draft, DraftEdge, DraftLayer, Float64
+from neuroprivacy.kernels.formats import Float64
+from neuroprivacy.lower.draft import Draft, DraftEdge, DraftLayer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

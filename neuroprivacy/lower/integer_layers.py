@@ -11,8 +11,8 @@ import numpy as np
 from neuroprivacy.errors import DoesNotFit, Issue, UnsupportedNode
 from neuroprivacy.kernels import split_bias
 from neuroprivacy.kernels.dynamics import DECAY_ONE
-from neuroprivacy.kernels.formats import Int64
-from neuroprivacy.lower.draft import Draft, DraftEdge, DraftLayer, Float64
+from neuroprivacy.kernels.formats import Float64, Int64
+from neuroprivacy.lower.draft import Draft, DraftEdge, DraftLayer
 from neuroprivacy.lower.normalize_thresholds import differ
 from neuroprivacy.program import ConvMap, DenseMap, Edge, Layer, LinearMap
 from neuroprivacy.target import TargetSpec

@@ -18,7 +18,8 @@ import numpy as np
 
 from neuroprivacy.errors import UnsupportedNode
 from neuroprivacy.graph.metadata import weight_scale
-from neuroprivacy.lower.draft import ConvShape, DraftEdge, Float64, Shape, must_be_small
+from neuroprivacy.kernels.formats import Float64
+from neuroprivacy.lower.draft import ConvShape, DraftEdge, Shape, must_be_small
 from neuroprivacy.lower.node_maps import apply_node, conv_options, pool_options, read_as
 
 #: Different delays that one Delay node may hold: as many as a chip has slots.

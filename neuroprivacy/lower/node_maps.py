@@ -11,8 +11,9 @@ import numpy as np
 
 from neuroprivacy.errors import UnsupportedNode
 from neuroprivacy.kernels import conv_apply, conv_output_shape, sum_pool
+from neuroprivacy.kernels.formats import Float64
 from neuroprivacy.kernels.linear import Pair
-from neuroprivacy.lower.draft import Float64, Shape
+from neuroprivacy.lower.draft import Shape
 
 #: Nodes with weights, and all nodes that a path may hold.
 WEIGHTED = (nir.Linear, nir.Affine, nir.Conv1d, nir.Conv2d)

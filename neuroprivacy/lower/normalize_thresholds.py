@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from neuroprivacy.lower.draft import Draft, DraftLayer, Float64
+from neuroprivacy.kernels.formats import Float64
+from neuroprivacy.lower.draft import Draft, DraftLayer
 from neuroprivacy.target import TargetSpec
 
 #: Relative differences below this are rounding errors of single precision.

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from neuroprivacy.encoding import Encoder
 from neuroprivacy.errors import ConfigurationError, DoesNotFit, Issue, OutOfRange, raise_fatal
 from neuroprivacy.graph import GraphInfo, read_info
+from neuroprivacy.kernels.formats import WeightBits
 from neuroprivacy.lower.align_bias import align_bias
 from neuroprivacy.lower.audit_ranges import audit_ranges, silent_steps
 from neuroprivacy.lower.average_constants import average_constants
@@ -33,7 +34,7 @@ from neuroprivacy.lower.flatten_graph import flatten_graph
 from neuroprivacy.lower.integer_layers import integer_layers
 from neuroprivacy.lower.normalize_thresholds import normalize_thresholds
 from neuroprivacy.lower.quantize import Quantization, quantize
-from neuroprivacy.lower.round_weights import ROUNDINGS, Rounding, WeightBits, weight_grid
+from neuroprivacy.lower.round_weights import ROUNDINGS, Rounding, weight_grid
 from neuroprivacy.lower.send_bias import send_bias
 from neuroprivacy.lower.split_populations import split_populations
 from neuroprivacy.lower.split_signed_input import split_signed_input
@@ -144,7 +145,7 @@ def lower(
     depth = draft.depth or {}
     latencies = tuple(depth[name] for name in draft.outputs)
     latency = max(latencies)
-    steps = chosen.steps or info.steps or DEFAULT_STEPS
+    steps = _steps(chosen, info)
     draft = split_populations(draft, groups)
     if info.schedule != "chip":
         draft = send_bias(draft, spec, bits)
@@ -189,7 +190,7 @@ def rounded(
     for each in DRAFT_PASSES:
         draft = each(draft, target)
     depth = draft.depth or {}
-    steps = options.steps or read_info(graph).steps or DEFAULT_STEPS
+    steps = _steps(options, read_info(graph))
     how = Quantization(
         bits=_weight_bits(options, target), rounding=options.rounding, per_channel=options.per_channel,
         populations=options.populations, steps=steps + 2 * max(depth[name] for name in draft.outputs),
@@ -212,6 +213,11 @@ def draft_of(graph: nir.NIRGraph, *, options: LowerOptions) -> tuple[Draft, floa
     dt_s, said = (stated, ()) if stated else derive_dt(flat)
     draft = collect(flat, info=info, timing=Timing(dt_s=dt_s, rule=options.rule, input_max=options.input_max))
     return replace(draft, remarks=(*said, *draft.remarks)), dt_s
+
+
+def _steps(options: LowerOptions, info: GraphInfo) -> int:
+    """Input steps that ranges are proved for."""
+    return options.steps or info.steps or DEFAULT_STEPS
 
 
 def _weight_bits(options: LowerOptions, target: TargetSpec) -> WeightBits:

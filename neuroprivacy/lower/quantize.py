@@ -13,16 +13,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from neuroprivacy.errors import DoesNotFit, Issue
-from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.kernels.formats import Float64, Int64, WeightBits
 from neuroprivacy.kernels.grouping import SAME_UNIT, alike, group_by_unit, group_max
 from neuroprivacy.lower.calibrate import Calibration, in_real_units
-from neuroprivacy.lower.draft import Draft, DraftEdge, DraftLayer, Float64
+from neuroprivacy.lower.draft import Draft, DraftEdge, DraftLayer
 from neuroprivacy.lower.round_weights import (
     COMMON_OF_GRADED,
     COMMON_OF_SPIKES,
     Grid,
     Rounding,
-    WeightBits,
     best_unit,
     round_weights,
     weight_grid,

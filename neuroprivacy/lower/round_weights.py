@@ -17,12 +17,10 @@ from typing import Literal, get_args
 import numpy as np
 
 from neuroprivacy.errors import ConfigurationError
-from neuroprivacy.kernels.formats import Int64
-from neuroprivacy.lower.draft import Float64
+from neuroprivacy.kernels.formats import Float64, Int64, WeightBits
 
 Rounding = Literal["nearest", "compensated"]
 ROUNDINGS: tuple[str, ...] = get_args(Rounding)
-WeightBits = int | Literal["ternary"]
 #: Fractions of the largest weight that the scale search tries as the end of the integer range.
 ENDS = tuple(float(end) for end in np.round(np.geomspace(1.0, 0.15, 48), 4))
 #: How many scales that look best on the diagonal of H are compared on all of it.

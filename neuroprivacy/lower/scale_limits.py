@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from neuroprivacy.lower.draft import DraftLayer, Float64
+from neuroprivacy.kernels.formats import Float64
+from neuroprivacy.lower.draft import DraftLayer
 from neuroprivacy.target import TargetSpec
 
 #: Port -> lowest and highest value; what is not named sends spikes.

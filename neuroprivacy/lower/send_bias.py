@@ -14,11 +14,11 @@ from dataclasses import replace
 import numpy as np
 
 from neuroprivacy.errors import Issue
-from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.kernels.formats import Float64, Int64, WeightBits
 from neuroprivacy.lower.align_bias import initial_state
-from neuroprivacy.lower.draft import ConvShape, Draft, DraftEdge, DraftLayer, Float64, fresh_name
+from neuroprivacy.lower.draft import ConvShape, Draft, DraftEdge, DraftLayer, fresh_name
 from neuroprivacy.lower.integer_layers import integer_layer
-from neuroprivacy.lower.round_weights import WeightBits, weight_grid
+from neuroprivacy.lower.round_weights import weight_grid
 from neuroprivacy.target import TargetSpec
 
 #: Most neurons that send the bias of one layer.

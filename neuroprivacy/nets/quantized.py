@@ -7,15 +7,15 @@ lowering takes it over as it is.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from neuroprivacy.errors import ConfigurationError
+from neuroprivacy.kernels.formats import WeightBits
 from neuroprivacy.kernels.grouping import group_by_unit, group_max
 
-WeightBits = int | Literal["ternary"]
 _FRACTIONS = 60
 #: How brevitas names a layer's scales.
 SCALE = "scaling_impl.value"

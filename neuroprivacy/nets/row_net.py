@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from neuroprivacy.nets.quantized import WeightBits, quantized_layer
+from neuroprivacy.kernels.formats import WeightBits
+from neuroprivacy.nets.quantized import quantized_layer
 from neuroprivacy.nets.scan import scan
 from neuroprivacy.nets.surrogate import Surrogate
 

@@ -15,13 +15,14 @@ The gradient is a function of its own, and both know how to be mapped over sampl
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from neuroprivacy.kernels.dynamics import Reset
-from neuroprivacy.kernels.fake import blocks, flattened, like, map_samples
+from neuroprivacy.kernels.fake import blocks, flattened, like
 from neuroprivacy.nets import compiled_scan
 from neuroprivacy.nets.compiled_scan import is_compiled
 from neuroprivacy.nets.surrogate import Surrogate
@@ -96,7 +97,7 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *given: Any) -> tuple[Any, Any]:
         """Many samples at once: another axis of neurons."""
-        return map_samples(_Scan.apply, info.batch_size, in_dims, given, along_time=(0,), apart=in_dims[1] is not None)
+        return _map_samples(_Scan.apply, info.batch_size, in_dims, given, along_time=(0,), apart=in_dims[1] is not None)
 
 
 class _Gradient(torch.autograd.Function):
@@ -155,4 +156,38 @@ class _Gradient(torch.autograd.Function):
     def vmap(info: Any, in_dims: tuple[Any, ...], *given: Any) -> tuple[Any, Any]:
         """Many samples at once; one by one where each has a gradient of the threshold."""
         apart = in_dims[1] is not None or given[-1]
-        return map_samples(_Gradient.apply, info.batch_size, in_dims, given, along_time=(0, 2), apart=apart)
+        return _map_samples(_Gradient.apply, info.batch_size, in_dims, given, along_time=(0, 2), apart=apart)
+
+
+def _map_samples(
+    function: Callable[..., tuple[Tensor, ...]],
+    size: int,
+    in_dims: Sequence[int | None],
+    given: Sequence[Any],
+    *,
+    along_time: Sequence[int],
+    apart: bool,
+) -> tuple[tuple[Tensor, ...], tuple[int | None, ...]]:
+    """The vmap rule of a function of (T, ...) tensors whose neurons do not touch each other.
+
+    Args:
+        function: takes `given` without the mapped axis; returns (T, ...) or scalar tensors.
+        size: of the mapped axis.
+        in_dims: where it is in each of `given`; None where there is none.
+        given: arguments.
+        along_time: which of them are (T, ...) tensors.
+        apart: compute each sample alone; else the mapped axis becomes the second of these tensors, one more of neurons.
+
+    Returns:
+        What the function returns with the mapped axis, and where that is.
+    """
+    if apart:
+        places = list(zip(given, in_dims, strict=True))
+        each = [function(*(x if d is None else x.select(d, i) for x, d in places)) for i in range(size)]
+        return tuple(torch.stack(results) for results in zip(*each, strict=True)), (0,) * len(each[0])
+    joined = list(given)
+    for i in along_time:
+        x, d = given[i], in_dims[i]
+        joined[i] = x.movedim(d, 1) if d is not None else x.unsqueeze(1).expand(-1, size, *x.shape[1:])
+    results = function(*joined)
+    return results, tuple(1 if result.ndim else None for result in results)

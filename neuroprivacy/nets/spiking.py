@@ -18,16 +18,10 @@ from torch import Tensor, nn
 from neuroprivacy.encoding import DIRECT_HIGH, Coding
 from neuroprivacy.errors import ConfigurationError
 from neuroprivacy.kernels.dynamics import Reset
+from neuroprivacy.kernels.formats import WeightBits
 from neuroprivacy.nets.families import ModelSpec, SignedInput, build_ann
 from neuroprivacy.nets.neuron import IntegerForm, SpikingNeuron
-from neuroprivacy.nets.quantized import (
-    SCALE,
-    WeightBits,
-    check_weight_bits,
-    fit_scale,
-    quantized_layer,
-    weight_unit,
-)
+from neuroprivacy.nets.quantized import SCALE, check_weight_bits, fit_scale, quantized_layer, weight_unit
 from neuroprivacy.nets.recompute import is_too_much, recomputed
 from neuroprivacy.nets.sizes import neurons_of
 from neuroprivacy.nets.surrogate import Surrogate
@@ -191,8 +185,8 @@ class SpikingNet(nn.Module):
             latency = self._latency()
             x = x.expand(self.spec.steps, *x.shape[1:]) if len(x) == 1 else x
             x = torch.cat([x, x.new_zeros(latency, *x.shape[1:])])
-        again = torch.is_grad_enabled() and self._recomputes(x)
-        sizes = neurons_of(self.layers, self.spec.model.input_shape) if again else []
+        sizes = neurons_of(self.layers, self.spec.model.input_shape)
+        again = torch.is_grad_enabled() and self._recomputes(x, sum(sizes))
         for number, part in enumerate(self._parts()):
             compute = partial(self._compute, part, unit, schedule)
             name, last = part[-1]
@@ -233,11 +227,11 @@ class SpikingNet(nn.Module):
                 unit, bias = unit * _unit_of(module), _bias_of(module)
         return x
 
-    def _recomputes(self, x: Tensor) -> bool:
+    def _recomputes(self, x: Tensor, neurons: int) -> bool:
         """Whether parts are computed a second time for their gradient: as asked for, or where memory wants it."""
         if self.recompute is not None:
             return self.recompute
-        values = sum(neurons_of(self.layers, self.spec.model.input_shape)) * max(self.spec.steps, len(x)) * x.shape[1]
+        values = neurons * max(self.spec.steps, len(x)) * x.shape[1]
         return is_too_much(8 * values, x.device)  # membranes and spikes are kept, in single precision
 
     def _input_unit(self) -> Tensor:

@@ -17,9 +17,8 @@ from neuroprivacy.backend import Record
 from neuroprivacy.errors import DoesNotFit
 from neuroprivacy.graph import GraphInfo
 from neuroprivacy.kernels.dynamics import Reset
-from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.kernels.formats import Float64, Int64
 from neuroprivacy.lower import Lowered, LowerOptions, draft_of, lower
-from neuroprivacy.lower.draft import Float64
 from neuroprivacy.lower.float_run import run_float
 from neuroprivacy.reference import run_reference
 from neuroprivacy.target import TargetSpec, load_target

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroprivacy.kernels.dynamics import DECAY_ONE
-from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.kernels.formats import Float64, Int64
 from neuroprivacy.lower import Lowered
-from neuroprivacy.lower.draft import DraftEdge, DraftLayer, Float64
+from neuroprivacy.lower.draft import DraftEdge, DraftLayer
 from neuroprivacy.lower.float_run import delayed_source
 from neuroprivacy.program import Layer, Program
 from neuroprivacy.reference import apply_map

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroprivacy.errors import ConfigurationError
-from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.kernels.formats import Float64, Int64
 from neuroprivacy.lower import Lowered
-from neuroprivacy.lower.draft import Float64
 from neuroprivacy.lower.round_weights import weight_grid
 from neuroprivacy.trace.cause import find_causes
 from neuroprivacy.trace.sides import Side, TorchRun, run_side

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from neuroprivacy.backend import Record, RunResult, backend_names, build, load_backend
 from neuroprivacy.errors import ConfigurationError
-from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.kernels.formats import Float64, Int64
 from neuroprivacy.lower import Lowered
-from neuroprivacy.lower.draft import Float64
 from neuroprivacy.lower.float_run import run_float
 from neuroprivacy.reference import run_reference
 

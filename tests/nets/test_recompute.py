@@ -95,13 +95,13 @@ def test_masks_of_dropout_are_the_same_twice_and_the_generator_moves_once(monkey
 def test_it_is_chosen_where_a_pass_keeps_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     net, x = make(coding="direct"), torch.rand(1, 4, 1, 8, 8)
     before = torch.get_rng_state()
-    assert not net._recomputes(x)
+    assert not net._recomputes(x, sum(neurons_of(net.layers, (1, 8, 8))))
     assert torch.equal(torch.get_rng_state(), before)  # shapes alone were computed
     neurons = sum(each[0, 0].numel() for each in net(x, record=True).spikes.values())
     monkeypatch.setattr(recompute, "CPU_BYTES", 8 * neurons * STEPS * 4)
-    assert not net._recomputes(x)
+    assert not net._recomputes(x, sum(neurons_of(net.layers, (1, 8, 8))))
     monkeypatch.setattr(recompute, "CPU_BYTES", 8 * neurons * STEPS * 4 - 1)
-    assert net._recomputes(x)
+    assert net._recomputes(x, sum(neurons_of(net.layers, (1, 8, 8))))
     assert trained(net, again=None, x=x)[2] == trained(net, again=True, x=x)[2]
 
 
