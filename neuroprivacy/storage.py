@@ -37,6 +37,8 @@ MAX_ARRAYS = 100_000
 MAX_JSON_BYTES = 64 * 2**20
 _HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _MAX_HEADER_CHARACTERS = 10_000
+#: When every entry of an archive was written.
+_NO_TIME = (1980, 1, 1, 0, 0, 0)
 _TEMPORARY = ".partial-"
 
 
@@ -117,13 +119,21 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def pack_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """The bytes of a compressed npz of `arrays`, in the order of their names; equal arrays give equal bytes."""
+    """The bytes of a compressed npz of `arrays`, in the order of their names; equal arrays give equal bytes.
+
+    As numpy's own writer, but for the headers, where that asks for those of files beyond 2 GiB: versions of Python make
+    different ones of them.
+    """
     stream = io.BytesIO()
-    ordered = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
-    for name, array in ordered.items():
-        if array.dtype.hasobject:  # older numpy has no `allow_pickle` here: it would store it as an array
-            raise ValueError(f"array {name!r} holds objects; only numbers and text are written")
-    np.savez_compressed(stream, **ordered)  # type: ignore[arg-type]
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name in sorted(arrays):
+            array = np.ascontiguousarray(arrays[name])
+            if array.dtype.hasobject:
+                raise ValueError(f"array {name!r} holds objects; only numbers and text are written")
+            entry = zipfile.ZipInfo(f"{name}.npy", date_time=_NO_TIME)
+            entry.compress_type, entry.file_size = zipfile.ZIP_DEFLATED, array.nbytes
+            with archive.open(entry, "w") as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
     return stream.getvalue()
 
 
