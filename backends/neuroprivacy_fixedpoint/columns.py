@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-#: Of an edge. `SOURCE` is an offset into the graded inputs (GRADED = 1) or the spikes (0); `REACH` is how many events
-#: of one position can meet in one neuron; `LARGEST` is the largest |weight|; `ROW` is the length of a dense weight row.
+#: Of an edge. `SOURCE` is an offset into the graded inputs (GRADED = 1) or the spikes (0); `REACH` is how many
+#: positions one neuron sees; `LIMIT` is how many events may meet in one neuron so that 16 bits hold their sum, whatever
+#: these are; `ROW` is the length of the weights of one event.
 EDGE_COLUMNS = (
-    "KIND", "GRADED", "SOURCE", "SOURCE_SIZE", "DELAY", "WEIGHTS", "LARGEST", "REACH", "ROW",
+    "KIND", "GRADED", "SOURCE", "SOURCE_SIZE", "DELAY", "WEIGHTS", "LIMIT", "REACH", "ROW",
     "CHANNELS", "HEIGHT", "WIDTH", "POOLED", "POOLED_HEIGHT", "POOLED_WIDTH", "GROUP_IN", "GROUP_OUT",
     "KERNEL_ROWS", "KERNEL_COLUMNS", "STRIDE_ROWS", "STRIDE_COLUMNS", "PAD_ROWS", "PAD_COLUMNS",
     "DILATION_ROWS", "DILATION_COLUMNS", "POOL_ROWS", "POOL_COLUMNS", "POOL_STRIDE_ROWS", "POOL_STRIDE_COLUMNS",
 )  # fmt: skip
 #: Of a layer. `OFFSET` is where its spikes lie, `STATE` where its u and v do; `SHORT` is whether every sum fits
 #: 16 bits; `STEADY` whether only graded inputs feed it; `KEEPS` whether a current is remembered; `LEAKS` whether the
-#: membrane decays. `THETA` is the least membrane that fires, θ + 1 where the test is STRICT. Each
-#: constant has an offset and a step (0: one block for all).
+#: membrane decays. `SMALL`: no membrane can be clipped, and each times its `OF_V`, which is in units of
+#: 2 ** -DECAY_SHIFT, stays within 32 bits. `THETA` is the least membrane that fires, θ + 1 where the test is STRICT.
+#: Each constant has an offset and a step (0: one block for all).
 LAYER_COLUMNS = (
     "FIRST_EDGE", "END_EDGE", "OFFSET", "STATE", "CHANNELS", "ROWS", "COLUMNS", "SHORT", "STEADY", "KEEPS", "LEAKS",
-    "THETA", "THETA_STEP", "BIAS", "BIAS_STEP", "OF_U", "OF_U_STEP", "OF_V", "OF_V_STEP",
+    "SMALL", "DECAY_SHIFT", "THETA", "THETA_STEP", "BIAS", "BIAS_STEP", "OF_U", "OF_U_STEP", "OF_V", "OF_V_STEP",
     "SHIFT", "HALF", "LOWEST", "HIGHEST", "SOFT", "STRICT",
 )  # fmt: skip
 EDGE = {name: i for i, name in enumerate(EDGE_COLUMNS)}

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from neuroprivacy.kernels.dynamics import DECAY_ONE
 from neuroprivacy.kernels.formats import Int64
-from neuroprivacy.program import Layer, Program
+from neuroprivacy.program import Layer, Program, membrane_bound
 from neuroprivacy_fixedpoint.columns import BLOCK, LAYER
 from neuroprivacy_fixedpoint.layout import Layout
 
@@ -21,9 +21,17 @@ class Constants:
         self.ends = [0, 0]
 
     def add(
-        self, row: NDArray[np.int64], program: Program, layer: Layer, layout: Layout, bound: int, *, wide: bool
+        self,
+        row: NDArray[np.int64],
+        program: Program,
+        layer: Layer,
+        layout: Layout,
+        bound: int,
+        *,
+        steps: int | None,
+        wide: bool,
     ) -> None:
-        """Fill in a layer's columns."""
+        """Fill in a layer's columns: `bound` of its sums, `steps` the most of a run."""
         rule = program.target.rule
         arrives = bound << rule.activation_shift
         of_u = DECAY_ONE - (layer.du + rule.du_offset) if rule.keeps_current else np.zeros(1, np.int64)
@@ -37,6 +45,15 @@ class Constants:
         row[LAYER["LOWEST"]], row[LAYER["HIGHEST"]] = rule.v_lowest, rule.v_highest
         row[LAYER["SOFT"]], row[LAYER["STRICT"]] = layer.reset == "soft", strict
         of_v = DECAY_ONE - layer.dv
+        membrane = membrane_bound(layer, arrives + int(np.abs(layer.bias).max()), steps=steps)
+        divisor = int(np.gcd.reduce(of_v))
+        common = divisor & -divisor  # the largest power of two that divides all
+        row[LAYER["SMALL"]] = (
+            not keeps and bool(layer.dv.any()) and membrane <= min(-rule.v_lowest, rule.v_highest)
+            and membrane * int(of_v.max()) // common < 2**31
+        )  # fmt: skip
+        if row[LAYER["SMALL"]]:
+            of_v, row[LAYER["DECAY_SHIFT"]] = of_v // common, (DECAY_ONE // common).bit_length() - 1
         for name, values in (("THETA", theta), ("BIAS", layer.bias), ("OF_U", of_u), ("OF_V", of_v)):
             equal = bool((values == values[0]).all())
             kept = np.full(BLOCK, values[0]) if equal else layout.inside(values)

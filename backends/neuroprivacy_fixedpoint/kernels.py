@@ -4,7 +4,9 @@ All of them are here because numba's cache watches only the file of the function
 one core; `engine.py` spreads samples, or parts of a layer, over threads.
 
 A layer's neurons lie channels-last, so that the targets of one event lie side by side. Accumulators are as narrow as
-the sums of this step are proved to fit; integers of the neurons are 32 or 64 bits wide, as the plan has proved.
+the sums of this step are proved to fit, or take its events in rounds of which each is; integers of the neurons are 32
+or 64 bits wide, as the plan has proved. What every step of every layer calls is inlined before it is compiled: handing
+over a dozen arrays took a sixth of a short run.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from neuroprivacy_fixedpoint.columns import BLOCK, CONV, EDGE, LAYER
 _KIND, _GRADED, _SOURCE, _SOURCE_SIZE, _DELAY = (
     EDGE[n] for n in ("KIND", "GRADED", "SOURCE", "SOURCE_SIZE", "DELAY")
 )  # fmt: skip
-_WEIGHTS, _LARGEST, _REACH, _ROW = (EDGE[n] for n in ("WEIGHTS", "LARGEST", "REACH", "ROW"))
+_WEIGHTS, _LIMIT, _REACH, _ROW = (EDGE[n] for n in ("WEIGHTS", "LIMIT", "REACH", "ROW"))
 _CHANNELS, _HEIGHT, _WIDTH = EDGE["CHANNELS"], EDGE["HEIGHT"], EDGE["WIDTH"]
 _POOLED, _POOLED_HEIGHT, _POOLED_WIDTH = EDGE["POOLED"], EDGE["POOLED_HEIGHT"], EDGE["POOLED_WIDTH"]
 _GROUP_IN, _GROUP_OUT = EDGE["GROUP_IN"], EDGE["GROUP_OUT"]
@@ -35,10 +37,13 @@ _POOL_STRIDE_ROWS, _POOL_STRIDE_COLUMNS = EDGE["POOL_STRIDE_ROWS"], EDGE["POOL_S
 _FIRST_EDGE, _END_EDGE, _OFFSET, _STATE = (LAYER[n] for n in ("FIRST_EDGE", "END_EDGE", "OFFSET", "STATE"))
 _L_CHANNELS, _L_ROWS, _L_COLUMNS = LAYER["CHANNELS"], LAYER["ROWS"], LAYER["COLUMNS"]
 _SHORT, _STEADY, _KEEPS, _LEAKS = (LAYER[n] for n in ("SHORT", "STEADY", "KEEPS", "LEAKS"))
+_SMALL, _DECAY_SHIFT = LAYER["SMALL"], LAYER["DECAY_SHIFT"]
 _CONSTANTS = LAYER["THETA"]
 _SHIFT, _HALF, _LOWEST, _HIGHEST = (LAYER[n] for n in ("SHIFT", "HALF", "LOWEST", "HIGHEST"))
 _SOFT, _STRICT = LAYER["SOFT"], LAYER["STRICT"]
 
+#: Values whose events are counted at once: their counts stay in the first cache.
+_COUNTED = 2**14
 #: Gathers the lowest bits of eight bytes into one byte, the first byte's highest.
 _GATHER = np.uint64(0x0102040810204080)
 _TOP = np.uint64(56)
@@ -236,13 +241,11 @@ def _add_rows(weights, bases, first, end, offset, length, target, into):  # type
             into[to + j] += weights[b0 + j]
 
 
-@njit(cache=True, nogil=True)
-def _add_dense(edge, weights, size, low, high, index, found, bases, into):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True, inline="always")
+def _add_dense(edge, weights, size, low, high, bases, first, end, into):  # type: ignore[no-untyped-def]
     """Add the part low ... high - 1 of one weight row per event; of whole rows also the zeros behind them."""
-    row = edge[_ROW]
-    for k in range(found):
-        bases[k] = index[k] * row
-    _add_rows(weights, bases, 0, found, edge[_WEIGHTS] + low, row if high - low == size else high - low, 0, into)
+    length = edge[_ROW] if high - low == size else high - low
+    _add_rows(weights, bases, first, end, edge[_WEIGHTS] + low, length, 0, into)
 
 
 @njit(cache=True, nogil=True)
@@ -266,8 +269,10 @@ def _add_dense_values(edge, weights, low, high, index, value, found, into):  # t
 
 
 @njit(cache=True, nogil=True)
-def _add_conv(edge, weights, index, starts, bases, low, high, columns_out, channels, into):  # type: ignore[no-untyped-def]
-    """Scatter the kernels of the events of each position into output rows low ... high - 1.
+def _add_conv(  # type: ignore[no-untyped-def]
+    edge, weights, index, firsts, ends, bases, low, high, columns_out, channels, into,
+):  # fmt: skip
+    """Scatter the kernels of the events firsts ... ends - 1 of each position into output rows low ... high - 1.
 
     Where columns are neither strided, dilated nor grouped, the outputs of one kernel row lie side by side.
     """
@@ -276,11 +281,8 @@ def _add_conv(edge, weights, index, starts, bases, low, high, columns_out, chann
     group_in, group_out = edge[_GROUP_IN], edge[_GROUP_OUT]
     stride, dilation = edge[_STRIDE_COLUMNS], edge[_DILATION_COLUMNS]
     side_by_side = stride == 1 and dilation == 1 and group_out == channels
-    of_channel = kernel_rows * kernel_columns * group_out
-    for k in range(starts[height * width]):
-        bases[k] = index[k] * of_channel
     for y in range(height):
-        if starts[y * width] == starts[(y + 1) * width]:
+        if firsts[y * width] == ends[(y + 1) * width - 1]:
             continue
         for i in range(kernel_rows):
             down = y + edge[_PAD_ROWS] - i * edge[_DILATION_ROWS]
@@ -292,7 +294,7 @@ def _add_conv(edge, weights, index, starts, bases, low, high, columns_out, chann
             line = ((row - low) * columns_out) * channels
             kernel = edge[_WEIGHTS] + i * kernel_columns * group_out
             for x in range(width):
-                first, end = starts[y * width + x], starts[y * width + x + 1]
+                first, end = firsts[y * width + x], ends[y * width + x]
                 if first == end:
                     continue
                 left = x + edge[_PAD_COLUMNS]
@@ -350,14 +352,71 @@ def _add_conv_values(edge, weights, index, value, found, low, high, columns_out,
                     a[o] += w[o] * x
 
 
-@njit(cache=True, nogil=True)
-def _add_units(edge, layer, weights, low, high, index, starts, found, bases, into):  # type: ignore[no-untyped-def]
-    """Add the events of one edge that are ones."""
+@njit(cache=True, nogil=True, inline="always")
+def _place_rows(edge, index, found, bases):  # type: ignore[no-untyped-def]
+    """Where the weights of each event begin."""
+    row = edge[_ROW]
+    for k in range(found):
+        bases[k] = index[k] * row
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _add_units(edge, layer, weights, low, high, index, firsts, ends, bases, into):  # type: ignore[no-untyped-def]
+    """Add the events firsts ... ends - 1 of each position of one edge, ones all; a matrix has one position."""
     if edge[_KIND] == CONV:
-        _add_conv(edge, weights, index, starts, bases, low, high, layer[_L_COLUMNS], layer[_L_CHANNELS], into)
+        _add_conv(edge, weights, index, firsts, ends, bases, low, high, layer[_L_COLUMNS], layer[_L_CHANNELS], into)
     else:
         line = layer[_L_COLUMNS] * layer[_L_CHANNELS]
-        _add_dense(edge, weights, line * layer[_L_ROWS], low * line, high * line, index, found, bases, into)
+        _add_dense(edge, weights, line * layer[_L_ROWS], low * line, high * line, bases, firsts[0], ends[0], into)
+
+
+@njit(cache=True, nogil=True)
+def _most_met(edge, starts, low, high, columns_out):  # type: ignore[no-untyped-def]
+    """The most events that one neuron of output rows low ... high - 1 of a convolution sees."""
+    height, width = edge[_POOLED_HEIGHT], edge[_POOLED_WIDTH]
+    most = 0
+    for row in range(low, high):
+        for column in range(columns_out):
+            met = 0
+            for i in range(edge[_KERNEL_ROWS]):
+                y = row * edge[_STRIDE_ROWS] - edge[_PAD_ROWS] + i * edge[_DILATION_ROWS]
+                if y < 0 or y >= height:
+                    continue
+                for j in range(edge[_KERNEL_COLUMNS]):
+                    x = column * edge[_STRIDE_COLUMNS] - edge[_PAD_COLUMNS] + j * edge[_DILATION_COLUMNS]
+                    if x >= 0 and x < width:
+                        met += starts[y * width + x + 1] - starts[y * width + x]
+            most = max(most, met)
+    return most
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _rounds(edge, met):  # type: ignore[no-untyped-def]
+    """In how many rounds, each of which 16 bits hold, the events that meet in one neuron are to be added; 0 for none.
+
+    A round takes an equal share of the events of each of `reach` positions, rounded up.
+    """
+    if met <= edge[_LIMIT]:
+        return 1
+    spare = edge[_LIMIT] - edge[_REACH]
+    return -((edge[_REACH] - met) // spare) if spare > 0 else 0
+
+
+@njit(cache=True, nogil=True)
+def _add_in_rounds(  # type: ignore[no-untyped-def]
+    edge, layer, weights, low, high, index, starts, bases, cuts, positions, rounds, short_sums, sums,
+):  # fmt: skip
+    """Add all events to `sums`, some of each position at a time in 16 bits."""
+    firsts, ends = cuts
+    firsts[:positions] = starts[:positions]
+    for k in range(1, rounds + 1):
+        for p in range(positions):
+            ends[p] = starts[p] + (starts[p + 1] - starts[p]) * k // rounds
+        short_sums[: sums.size] = 0
+        _add_units(edge, layer, weights, low, high, index, firsts, ends, bases, short_sums)
+        for j in range(sums.size):
+            sums[j] += short_sums[j]
+        firsts[:positions] = ends[:positions]
 
 
 @njit(cache=True, nogil=True)
@@ -370,9 +429,28 @@ def _add_values(edge, layer, weights, low, high, index, value, found, into):  # 
         _add_dense_values(edge, weights, low * line, high * line, index, value, found, into)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
+def _list_events(edge, fired, words, index, starts, value):  # type: ignore[no-untyped-def]
+    """List the events of one step of a source of spikes; returns positions, and the most events of one of them."""
+    source, size = edge[_SOURCE], edge[_SOURCE_SIZE]
+    if edge[_KIND] != CONV:
+        starts[0], starts[1] = 0, _list_words(words, source // 8, (size + 7) // 8, index, 0)
+        return 1, starts[1]
+    positions = edge[_POOLED_HEIGHT] * edge[_POOLED_WIDTH]
+    if edge[_CHANNELS] % 8 == 0:
+        if edge[_POOLED]:
+            return positions, _list_windows(edge, words, source // 8, index, starts)
+        return positions, _list_positions(edge, words, source // 8, index, starts)
+    if edge[_POOLED]:
+        _pool(edge, fired[source : source + size], value)
+        return positions, _list_units_by_position(edge, value, index, starts)
+    return positions, _list_by_position(edge, words, source // 8, index, starts)
+
+
+@njit(cache=True, nogil=True, inline="always")
 def _sum_step(  # type: ignore[no-untyped-def]
-    layer, edges, low, high, row, fired, words, graded, weights, index, starts, bases, value, short_sums, sums,
+    layer, edges, low, high, row, fired, words, graded, weights, index, starts, ends, bases, cuts, value, short_sums,
+    sums,
 ):  # fmt: skip
     """Synaptic sums of one step for output rows low ... high - 1; returns whether `short_sums` holds them."""
     size = (high - low) * layer[_L_COLUMNS] * layer[_L_CHANNELS]
@@ -397,32 +475,28 @@ def _sum_step(  # type: ignore[no-untyped-def]
                 sums[:size] = 0
             _add_values(edge, layer, weights, low, high, index, value, found, sums)
             continue
-        found = 0
-        if edge[_KIND] == CONV:
-            if edge[_CHANNELS] % 8 == 0:
-                if edge[_POOLED]:
-                    most = _list_windows(edge, words[past], edge[_SOURCE] // 8, index, starts)
+        positions, most = _list_events(edge, fired[past], words[past], index, starts, value)
+        _place_rows(edge, index, starts[positions], bases)
+        rounds = 1
+        if not short:
+            met = most * edge[_REACH]
+            if met > edge[_LIMIT] and edge[_KIND] == CONV:
+                met = _most_met(edge, starts, low, high, layer[_L_COLUMNS])
+            rounds = _rounds(edge, met)
+            if single:
+                short = rounds == 1
+                if short:
+                    short_sums[:size] = 0
                 else:
-                    most = _list_positions(edge, words[past], edge[_SOURCE] // 8, index, starts)
-            elif edge[_POOLED]:
-                _pool(edge, fired[past, edge[_SOURCE] : edge[_SOURCE] + edge[_SOURCE_SIZE]], value)
-                most = _list_units_by_position(edge, value, index, starts)
-            else:
-                most = _list_by_position(edge, words[past], edge[_SOURCE] // 8, index, starts)
-        else:
-            found = _list_words(words[past], edge[_SOURCE] // 8, (edge[_SOURCE_SIZE] + 7) // 8, index, 0)
-            most = found
-        if single and not short:
-            # No sum of this step can leave 16 bits if so many events, at most, of the largest weight reach one neuron.
-            short = most * edge[_REACH] * edge[_LARGEST] <= 32767
-            if short:
-                short_sums[:size] = 0
-            else:
-                sums[:size] = 0
+                    sums[:size] = 0
         if short:
-            _add_units(edge, layer, weights, low, high, index, starts, found, bases, short_sums)
+            _add_units(edge, layer, weights, low, high, index, starts, ends, bases, short_sums)
+        elif rounds > 0:
+            _add_in_rounds(
+                edge, layer, weights, low, high, index, starts, bases, cuts, positions, rounds, short_sums, sums[:size]
+            )
         else:
-            _add_units(edge, layer, weights, low, high, index, starts, found, bases, sums)
+            _add_units(edge, layer, weights, low, high, index, starts, ends, bases, sums)
     return short
 
 
@@ -434,8 +508,15 @@ def _decayed(x, keeps, kind):  # type: ignore[no-untyped-def]
     return kept if x >= 0 else kind(-kept)
 
 
-def _neuron_kernel(keeps: bool, leaks: bool) -> Any:
-    """Neurons that keep a current or not, and whose membrane leaks or not: constants to the compiler."""
+@njit(cache=True, nogil=True)
+def _decayed_small(x, keeps, shift, kind):  # type: ignore[no-untyped-def]
+    """tz(x·keeps / 2^shift), of which the product is within the width of `kind`."""
+    kept = kind(kind(kind(abs(x)) * keeps) >> shift)
+    return kept if x >= 0 else kind(-kept)
+
+
+def _neuron_kernel(*, keeps: bool = False, leaks: bool = True, small: bool = False) -> Any:
+    """Neurons that keep a current or not, whose membrane leaks or not, or stays small: constants to the compiler."""
 
     @njit(nogil=True)
     def neurons(sums, u, v, constants, layer, begin, fired, seen):  # type: ignore[no-untyped-def]
@@ -451,7 +532,7 @@ def _neuron_kernel(keeps: bool, leaks: bool) -> Any:
         kind = v.dtype.type
         shift = layer[_SHIFT]
         half, lowest, highest = kind(layer[_HALF]), kind(layer[_LOWEST]), kind(layer[_HIGHEST])
-        soft, strict = kind(-layer[_SOFT]), kind(layer[_STRICT])
+        soft, strict, places = kind(-layer[_SOFT]), kind(layer[_STRICT]), kind(layer[_DECAY_SHIFT])
         top_a, low_a = kind(seen[0]), kind(-seen[0])
         top_u, low_u = kind(seen[1]), kind(-seen[1])
         top_v, low_v = kind(seen[2]), kind(-seen[2])
@@ -479,10 +560,15 @@ def _neuron_kernel(keeps: bool, leaks: bool) -> Any:
                         wrapped += held != current
                     uu[j] = held
                     top_u, low_u = max(top_u, held), min(low_u, held)
-                kept = _decayed(vv[j], of_v[j], kind) if leaks else vv[j]
-                free = kind(kind(kept + held) + bias[j])
-                m = kind(min(max(free, lowest), highest))
-                saturated += m != free
+                kept = vv[j]
+                if small:
+                    kept = _decayed_small(kept, of_v[j], places, kind)
+                elif leaks:
+                    kept = _decayed(kept, of_v[j], kind)
+                m = kind(kind(kept + held) + bias[j])
+                if not small:
+                    free, m = m, kind(min(max(m, lowest), highest))
+                    saturated += m != free
                 top_v, low_v = max(top_v, m), min(low_v, m)
                 fires = m >= theta[j]
                 vv[j] = kind(kind(kind(m - theta[j]) + strict) & soft) if fires else m
@@ -498,14 +584,17 @@ def _neuron_kernel(keeps: bool, leaks: bool) -> Any:
     return neurons
 
 
-_with_current, _leaking, _adding = (_neuron_kernel(*which) for which in ((True, True), (False, True), (False, False)))
+_with_current, _leaking = _neuron_kernel(keeps=True), _neuron_kernel()
+_adding, _small = _neuron_kernel(leaks=False), _neuron_kernel(small=True)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _neurons(sums, u, v, constants, layer, begin, fired, seen):  # type: ignore[no-untyped-def]
     """One step of neurons of whichever kind."""
     if layer[_KEEPS]:
         _with_current(sums, u, v, constants, layer, begin, fired, seen)
+    elif layer[_SMALL]:
+        _small(sums, u, v, constants, layer, begin, fired, seen)
     elif layer[_LEAKS]:
         _leaking(sums, u, v, constants, layer, begin, fired, seen)
     else:
@@ -552,10 +641,11 @@ def advance(  # type: ignore[no-untyped-def]
         graded: int32 (samples, rows, values): inputs with values.
         u, v: int32 or int64 (samples, neurons); written.
         seen: int64 (samples, layers, 5); written.
-        lists: int32 (3, events): scratch, likewise `value` (int32).
-        short_sums, sums: accumulators, int16 and int32, or one int64 for both.
+        lists: int32 (5, events): scratch, likewise `value` (int32).
+        short_sums, sums: accumulators, int16 and int32, or both int64.
     """
-    index, starts, bases = lists[0], lists[1], lists[2]
+    index, starts, bases, cuts = lists[0], lists[1], lists[2], lists[3:]
+    ends = starts[1:]
     for n in range(first_layer, end_layer):
         layer = layers[n]
         line = layer[_L_COLUMNS] * layer[_L_CHANNELS]
@@ -571,8 +661,8 @@ def advance(  # type: ignore[no-untyped-def]
             for row in range(begin, end):
                 if row == begin or not layer[_STEADY] or not _same_input(layer, edges, row, graded[s]):
                     short = _sum_step(
-                        layer, edges, low, high, row, fired[s], words, graded[s], weights, index, starts, bases, value,
-                        short_sums, sums,
+                        layer, edges, low, high, row, fired[s], words, graded[s], weights, index, starts, ends, bases,
+                        cuts, value, short_sums, sums,
                     )  # fmt: skip
                 out = fired[s, row, offset : offset + size]
                 if short:
@@ -588,9 +678,19 @@ def advance(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def count_events(fired, begin, end, totals):  # type: ignore[no-untyped-def]
-    """Add to `totals` int32 (samples, values) in how many of the rows begin ... end - 1 each value is not zero."""
+    """Add to `totals` int32 (samples, values) in how many of the rows begin ... end - 1 each value is not zero.
+
+    Some values at a time, counted in bytes while these lie in the cache.
+    """
+    counted = np.zeros(_COUNTED, np.uint8)
     for s in range(fired.shape[0]):
-        for row in range(begin, end):
-            values, total = fired[s, row], totals[s]
-            for i in range(total.size):
-                total[i] += values[i] != 0
+        for first in range(0, fired.shape[2], _COUNTED):
+            total = totals[s, first : first + _COUNTED]
+            for top in range(begin, end, 255):
+                counted[: total.size] = 0
+                for row in range(top, min(top + 255, end)):
+                    values = fired[s, row, first : first + _COUNTED]
+                    for i in range(total.size):
+                        counted[i] = np.uint8(counted[i] + np.uint8(values[i] != 0))
+                for i in range(total.size):
+                    total[i] += counted[i]

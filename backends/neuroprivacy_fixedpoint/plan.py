@@ -132,7 +132,7 @@ def make_plan(program: Program, *, steps: int | None) -> Plan:
             edge_rows.append(placed)
         bound = layer.activation_bound(largest_inputs(program))
         row[LAYER["SHORT"]] = bound < 2**15 and not any(edge.source in graded for edge in fitted)
-        constants.add(row, program, layer, layouts[layer.name], bound, wide=layer.name in wide)
+        constants.add(row, program, layer, layouts[layer.name], bound, steps=steps, wide=layer.name in wide)
         rows.append(row)
         own = slice(states[layer.name], states[layer.name] + layer.size)
         u_init[own], v_init[own] = (layouts[layer.name].inside(each) for each in (layer.u_init, layer.v_init))

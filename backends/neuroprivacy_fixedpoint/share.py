@@ -15,13 +15,13 @@ Calls = Sequence[Callable[[], None]]
 
 
 class _Scratch:
-    """What one thread needs beside the buffers: event lists, values, and accumulators of 16 and 32 or of 64 bits."""
+    """What one thread needs beside the buffers: event lists, values, and accumulators of 16 and 32 bits or twice 64."""
 
     def __init__(self, plan: Plan) -> None:
-        self.lists, self.value = np.zeros((3, plan.events), np.int32), np.zeros(plan.events, np.int32)
+        self.lists, self.value = np.zeros((5, plan.events), np.int32), np.zeros(plan.events, np.int32)
         self.sums = (np.zeros(plan.largest, np.int16), np.zeros(plan.largest, np.int32))
-        wide = np.zeros(plan.largest if plan.wide else 0, np.int64)
-        self.wide_sums = (wide, wide)
+        wide = (2, plan.largest if plan.wide else 0)
+        self.wide_sums = tuple(np.zeros(wide, np.int64))
 
 
 class Share:

@@ -12,6 +12,10 @@ from neuroprivacy_fixedpoint.layout import Layout
 
 #: Weights, values and places in the weight buffer are 32-bit integers in the kernels.
 LARGEST = 2**31 - 1
+#: The largest sum of 16 bits.
+_SHORT = 2**15 - 1
+#: Weights that are counted at once.
+_WEIGHTS_AT_ONCE = 2**20
 
 
 class Weights:
@@ -27,12 +31,13 @@ class Weights:
         """Pack an edge and fill in its row."""
         packed = _pack_dense(edge.map, source, target) if isinstance(edge.map, DenseMap) else _pack_conv(edge.map)
         row[EDGE["WEIGHTS"]] = self.ends[wide]
-        row[EDGE["LARGEST"]], row[EDGE["DELAY"]] = int(np.abs(packed).max()), edge.delay
-        row[EDGE["SOURCE_SIZE"]] = edge.map.in_size
+        row[EDGE["DELAY"]], row[EDGE["SOURCE_SIZE"]], row[EDGE["LIMIT"]] = edge.delay, edge.map.in_size, LARGEST
         if wide:
             self.wide.append(packed.astype(np.int32))
         else:
             self.narrow.append(packed.astype(np.int8))
+            places = 1 if isinstance(edge.map, DenseMap) else edge.map.pool[0] * edge.map.pool[1]
+            row[EDGE["LIMIT"]] = event_limit(edge.map.weight.reshape(len(edge.map.weight), -1), places)
         self.ends[wide] += packed.size
         if self.ends[wide] > LARGEST:  # a convolution that had to become a matrix
             what = "number of weights"
@@ -46,6 +51,34 @@ class Weights:
         channels, rows, columns = edge.map.pooled_shape
         window = edge.map.pool[0] * edge.map.pool[1]
         self.events = max(self.events, channels * rows * columns * window)
+
+
+def event_limit(weight: NDArray[np.generic], places: int) -> int:
+    """How many events may meet in one neuron so that 16 bits hold their sum, whichever they are.
+
+    The worst are those of the largest weights of one sign. Sums on the way may leave 16 bits: what they wrap by, the
+    rest brings back.
+
+    Args:
+        weight: integers of at most 8 bits, (neurons, sources).
+        places: how often a source can fire in one step (the places of a pool's window).
+    """
+    limit, sizes = LARGEST, np.arange(128, 0, -1)
+    rows = max(1, _WEIGHTS_AT_ONCE // weight.shape[1])
+    for first in range(0, len(weight), rows):
+        some = weight[first : first + rows].astype(np.int16)
+        for one_sided in (np.maximum(some, 0), np.maximum(-some, 0)):
+            crowded = one_sided[one_sided.sum(axis=1, dtype=np.int64) * places > _SHORT]
+            if not len(crowded):
+                continue
+            numbered = crowded + 129 * np.arange(len(crowded))[:, None]
+            counts = np.bincount(numbered.ravel(), minlength=129 * len(crowded)).reshape(-1, 129)
+            events = counts[:, :0:-1] * places  # of each size, from the largest weights down
+            met, total = events.cumsum(axis=1), (events * sizes).cumsum(axis=1)
+            full = (total > _SHORT).argmax(axis=1)
+            before, held = (np.take_along_axis(np.pad(x, ((0, 0), (1, 0))), full[:, None], 1) for x in (met, total))
+            limit = min(limit, int((before[:, 0] + (_SHORT - held[:, 0]) // sizes[full]).min()))
+    return limit
 
 
 def padded_size(linear: DenseMap | ConvMap) -> int:
@@ -80,6 +113,7 @@ def _describe_conv(row: NDArray[np.int64], linear: ConvMap) -> None:
     """Fill in the columns of a convolution."""
     row[EDGE["KIND"]] = CONV
     row[EDGE["REACH"]] = linear.weight.shape[2] * linear.weight.shape[3]
+    row[EDGE["ROW"]] = row[EDGE["REACH"]] * (linear.weight.shape[0] // linear.groups)
     row[[EDGE["CHANNELS"], EDGE["HEIGHT"], EDGE["WIDTH"]]] = linear.in_shape
     row[EDGE["POOLED"]] = (linear.pool, linear.pool_stride) != ((1, 1), (1, 1))
     row[[EDGE["POOLED_HEIGHT"], EDGE["POOLED_WIDTH"]]] = linear.pooled_shape[1:]

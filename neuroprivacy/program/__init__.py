@@ -8,7 +8,7 @@ from neuroprivacy.program.maps import ConvMap, DenseMap, LinearMap
 from neuroprivacy.program.network import Edge, Layer, Port, Program, check_program
 from neuroprivacy.program.order import run_order
 from neuroprivacy.program.unroll import unroll
-from neuroprivacy.program.widths import fits_32_bits, largest_inputs
+from neuroprivacy.program.widths import fits_32_bits, largest_inputs, membrane_bound
 
 __all__ = [
     "ConvMap",
@@ -22,6 +22,7 @@ __all__ = [
     "fits_32_bits",
     "largest_inputs",
     "load_program",
+    "membrane_bound",
     "run_order",
     "save_program",
     "unroll",

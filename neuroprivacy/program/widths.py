@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from neuroprivacy.kernels.dynamics import DECAY_ONE
 from neuroprivacy.program.network import Layer, Program
+
+#: More than any width of a target holds.
+_UNBOUNDED = 2**62
 
 
 def largest_inputs(program: Program) -> dict[str, int]:
@@ -30,8 +34,23 @@ def fits_32_bits(program: Program, layer: Layer, *, steps: int | None = None) ->
         current = rule.u_half + arrives
     else:
         current = arrives
-    membrane = max(abs(rule.v_lowest), abs(rule.v_highest))
-    if steps is not None:
-        membrane = min(membrane, int(np.abs(layer.v_init).max()) + steps * (current + bias))
+    membrane = min(max(abs(rule.v_lowest), abs(rule.v_highest)), membrane_bound(layer, current + bias, steps=steps))
     threshold = int(np.abs(layer.threshold).max() << rule.threshold_shift)
     return max(current, membrane + current + bias, threshold + 1) < 2**31 - 1 and membrane < 2**31 - 1
+
+
+def membrane_bound(layer: Layer, change: int, *, steps: int | None = None) -> int:
+    """An upper bound of |v|, before a reset and after, where nothing is clipped.
+
+    |v| <= k|v| + change, k the largest share that a step keeps, stays below change / (1 - k) once it is.
+
+    Args:
+        layer: whose membranes; fires above 0.
+        change: the most that current and bias add in one step.
+        steps: the most computed steps of a run; None for any number.
+    """
+    begins, leaves = int(np.abs(layer.v_init).max()), int(layer.dv.min())
+    bounds = [] if steps is None else [begins + steps * change]
+    if leaves > 0:
+        bounds.append(max(begins, -(-change * DECAY_ONE // leaves)))
+    return min(bounds, default=_UNBOUNDED)

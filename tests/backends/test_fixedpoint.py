@@ -1,6 +1,7 @@
 """The fast simulator beyond the kit: chunks of samples, limits, wide sums."""
 
 import gc
+import math
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -17,8 +18,9 @@ from neuroprivacy.target import load_target
 from neuroprivacy.testing import random_case
 from neuroprivacy.testing.case import edge, layer, network
 from neuroprivacy.verify import compare
-from neuroprivacy_fixedpoint import FixedPointBackend, engine, plan
+from neuroprivacy_fixedpoint import FixedPointBackend, engine, plan, weights
 from neuroprivacy_fixedpoint.backend import LARGEST
+from neuroprivacy_fixedpoint.columns import LAYER
 from neuroprivacy_fixedpoint.plan import plan_of
 from neuroprivacy_fixedpoint.weights import padded_size
 
@@ -200,3 +202,67 @@ def test_counts_keep_neither_states_nor_weights(tmp_path: Path) -> None:
     held_by = {type(each).__name__ for each in gc.get_referents(*gc.get_referents(counts.layers))}
     assert "Results" not in held_by
     assert "Plan" not in held_by
+
+
+@pytest.mark.parametrize("places", [1, 4])
+def test_so_many_events_fit_16_bits_whichever_they_are(places: int) -> None:
+    """Against sorting: the worst events are those of the largest weights of one sign, each as often as it can fire."""
+    generator = np.random.default_rng(places)
+    for sources in (40, 300, 2000):
+        weight = np.clip(np.rint(generator.normal(0, 60, (7, sources))), -128, 127).astype(np.int64)
+        expected = weights.LARGEST
+        for one_sided in (weight, -weight):
+            worst = np.sort(one_sided.clip(0), axis=1)[:, ::-1].repeat(places, axis=1).cumsum(axis=1)
+            fitting = (worst <= 32767).sum(axis=1)[worst[:, -1] > 32767]
+            expected = min([expected, *fitting])
+        assert weights.event_limit(weight, places) == expected
+
+
+@pytest.mark.parametrize("parts", ["1", "3"])
+def test_sums_that_16_bits_hold_only_in_rounds(parts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of the largest weights meet in one neuron: matrices, convolutions of all options, several edges."""
+    monkeypatch.setenv("NEUROPRIVACY_THREADS", parts)
+    monkeypatch.setattr(engine, "_WORK_FOR_THREADS", 0)
+    monkeypatch.setattr(engine, "_WORK_FOR_PARTS", 0)
+    generator = np.random.default_rng(0)
+
+    def large(*shape: int) -> Int64:
+        """Weights of which most are near one end of 8 bits."""
+        return np.where(generator.random(shape) < 0.8, 127, -123) - generator.integers(0, 20, shape).clip(0, 5)
+
+    square = (16, 6, 6)
+    maps = [
+        ConvMap(weight=large(9, 16, 5, 5), in_shape=square, padding=(2, 2)),
+        ConvMap(weight=large(6, 16, 5, 5), in_shape=square, padding=(3, 2), stride=(2, 1)),
+        ConvMap(weight=large(6, 16, 4, 3), in_shape=square, padding=(2, 4), dilation=(1, 2), pool=(2, 2)),
+        ConvMap(weight=large(8, 8, 6, 6), in_shape=square, padding=(1, 1), groups=2),
+        ConvMap(weight=large(2, 12, 4, 4), in_shape=(12, 7, 7), padding=(1, 1), pool=(3, 3), pool_stride=(1, 1)),
+        ConvMap(weight=large(3, 1, 1, 400), in_shape=(1, 1, 500)),  # one neuron sees more positions than may fire
+        DenseMap(weight=large(5, 2000)),
+    ]
+    for linear in maps:
+        made = [edge("input", linear, delay=1)]
+        size = math.prod(linear.out_shape) if isinstance(linear, ConvMap) else len(linear.weight)
+        again = layer("b", [*made, edge("a", large(size, size)), edge("b", large(size, size))], threshold=50_000)
+        for layers in ([layer("a", made, threshold=50_000, dv=1000)], [layer("a", made, threshold=50_000), again]):
+            program = network(layers, target="int8")
+            for rate in (0.5, 1.0):
+                given = (generator.random((2, 4, linear.in_size)) < rate).astype(np.int64)
+                assert held(program, {"input": given}, tmp_path, Record(spikes=True, final=True)) == []
+
+
+def test_small_membranes_are_computed_as_all_others(tmp_path: Path) -> None:
+    """Decays in units of 1, 2 ... 2048, negative membranes, both resets; just below and above what is small."""
+    generator = np.random.default_rng(1)
+    seen = set()
+    for dv in (1, 2, 410, 411, 1024, 2048, 4095):
+        for scale in (1, 2**20):
+            made = layer(
+                "n", [edge("input", generator.integers(-128, 128, (9, 20)), delay=0)], threshold=100, dv=dv,
+                bias=generator.integers(-9, 9, 9) * scale, reset="soft" if dv % 2 else "hard",
+            )  # fmt: skip
+            program = network([made], target="int8")
+            seen.add(int(plan_of(program, 30).layers[0, LAYER["SMALL"]]))
+            given = generator.integers(0, 2, (3, 30, 20))
+            assert held(program, {"input": given}, tmp_path, EVERYTHING) == []
+    assert seen == {0, 1}
