@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -112,10 +112,42 @@ class Counts:
         return table
 
 
+class Tally(Protocol):
+    """What a backend counted of the sources, whose non-zero values are its events."""
+
+    def events(self, name: str) -> Int64:
+        """Events of a port or layer in all steps, (samples,)."""
+
+    def operations(self, name: str) -> tuple[Int64, ...]:
+        """Weights touched on each edge into a layer, (samples,) each."""
+
+
+class EventTally:
+    """A tally of counted events."""
+
+    def __init__(self, program: Program, events: Mapping[str, Int64]) -> None:
+        """Of a run.
+
+        Args:
+            program: what ran.
+            events: port or layer name -> in how many steps each of its values was not zero, int64 (samples, values).
+        """
+        self._program, self._events = program, events
+
+    def events(self, name: str) -> Int64:
+        """See `Tally`."""
+        return np.asarray(self._events[name].sum(axis=1), np.int64)
+
+    def operations(self, name: str) -> tuple[Int64, ...]:
+        """See `Tally`."""
+        edges = self._program.layer(name).edges
+        return tuple(np.asarray(self._events[edge.source] @ edge.map.fan_out(), np.int64) for edge in edges)
+
+
 def count(
     program: Program,
+    tally: Tally,
     *,
-    events: Mapping[str, Int64],
     steps: int,
     observed: Mapping[str, Observed] | None = None,
     late: bool = False,
@@ -124,27 +156,25 @@ def count(
 
     Args:
         program: what ran.
-        events: port or layer name -> how many steps each of its values was non-zero, int64 (samples, neurons).
+        tally: the events.
         steps: computed steps, T + latency.
         observed: layer name -> what the backend saw, if it can.
-        late: count when the counts are asked for, which a short run may never be; `events` and `observed` are kept
-            until then.
+        late: count when the counts are asked for, which a short run may never be; `tally` and `observed` are kept until
+            then.
     """
 
     def of_layer(name: str) -> LayerCounts:
         """Of one layer."""
-        layer = program.layer(name)
-        per_edge = tuple(np.asarray(events[edge.source] @ edge.map.fan_out(), np.int64) for edge in layer.edges)
-        spikes = events[name].sum(axis=1)
+        per_edge, spikes = tally.operations(name), tally.events(name)
         return LayerCounts(
             spikes=spikes,
             operations=sum(per_edge, start=np.zeros(len(spikes), np.int64)),
             edge_operations=per_edge,
-            updates=np.full(len(spikes), layer.size * steps, np.int64),
+            updates=np.full(len(spikes), program.layer(name).size * steps, np.int64),
             observed=observed[name] if observed is not None else None,
         )
 
-    inputs = Late([port.name for port in program.inputs], lambda name: events[name].sum(axis=1))
+    inputs = Late([port.name for port in program.inputs], tally.events)
     layers = Late([layer.name for layer in program.layers], of_layer)
     return Counts(steps=steps, inputs=inputs if late else dict(inputs), layers=layers if late else dict(layers))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroprivacy.backend import Artifact, Inputs, Record, RunResult
-from neuroprivacy.counts import Observed, count
+from neuroprivacy.counts import EventTally, Observed, count
 from neuroprivacy.errors import Issue
 from neuroprivacy.kernels import (
     conv_apply,
@@ -137,7 +137,7 @@ def run_reference(program: Program, spikes: Inputs, *, record: Record = Record()
         backend="reference",
         spikes=window,
         readout=machine.v[first] if program.readout == "membrane" else window[first].sum(axis=1, dtype=np.int64),
-        counts=count(program, events=events, steps=steps, observed=observed),
+        counts=count(program, EventTally(program, events), steps=steps, observed=observed),
         layer_spikes=fired if record.spikes else None,
         final_u=machine.u if record.final else None,
         final_v=machine.v if record.final else None,

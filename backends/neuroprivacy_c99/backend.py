@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroprivacy.backend import Artifact, Inputs, Record, RunResult, read_out
-from neuroprivacy.counts import Observed, count
+from neuroprivacy.counts import EventTally, Observed, count
 from neuroprivacy.errors import Issue, WorkerFailed
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Edge, Program, largest_inputs
@@ -95,7 +95,7 @@ def _gather(
         backend="c99",
         spikes=window,
         readout=readout,
-        counts=count(program, events=events, steps=steps, observed=observed),
+        counts=count(program, EventTally(program, events), steps=steps, observed=observed),
         layer_spikes={name: spikes[:, :, at] for name, at in own.items()} if record.spikes else None,
         final_u={name: u[:, -1, at] for name, at in own.items()} if record.final else None,
         final_v={name: v[:, -1, at] for name, at in own.items()} if record.final else None,

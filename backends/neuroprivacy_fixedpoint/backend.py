@@ -16,9 +16,6 @@ from neuroprivacy.program import ConvMap, Program, largest_inputs, save_program
 from neuroprivacy_fixedpoint.engine import run_program
 from neuroprivacy_fixedpoint.weights import LARGEST, padded_size
 
-#: Counts of a run with at most so many bytes of totals are made when they are asked for.
-KEPT_BYTES = 2**20
-
 
 class FixedPointBackend:
     """Runs every Program on the CPU, exactly as the reference does."""
@@ -62,10 +59,10 @@ class FixedPointBackend:
             readout=read_out(program, window[first], results.v[first]),
             counts=count(
                 program,
-                events=Late(tuple(program.sizes), seen.events),
+                seen,
                 steps=given + program.latency,
                 observed=Late(tuple(seen.numbers), seen.observed),
-                late=seen.nbytes <= KEPT_BYTES,
+                late=True,
             ),
             layer_spikes=results.spikes if record.spikes else None,
             final_u=results.u if record.final else None,

@@ -21,8 +21,12 @@ LAYER_COLUMNS = (
     "SMALL", "DECAY_SHIFT", "THETA", "THETA_STEP", "BIAS", "BIAS_STEP", "OF_U", "OF_U_STEP", "OF_V", "OF_V_STEP",
     "SHIFT", "HALF", "LOWEST", "HIGHEST", "SOFT", "STRICT",
 )  # fmt: skip
+#: Of what is tallied, events of a source or weights that they touch: where the totals of its source lie, and for an
+#: edge where the fan-out of its source does (-1 for a source).
+ITEM_COLUMNS = ("GRADED", "FIRST", "SIZE", "REACH")
 EDGE = {name: i for i, name in enumerate(EDGE_COLUMNS)}
 LAYER = {name: i for i, name in enumerate(LAYER_COLUMNS)}
+ITEM = {name: i for i, name in enumerate(ITEM_COLUMNS)}
 DENSE, CONV = 0, 1
 #: Dense weight rows are as long as a multiple of this: a whole number of vectors.
 ROW_STEP = 32

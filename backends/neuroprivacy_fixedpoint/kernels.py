@@ -19,7 +19,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from neuroprivacy_fixedpoint.columns import BLOCK, CONV, EDGE, LAYER
+from neuroprivacy_fixedpoint.columns import BLOCK, CONV, EDGE, ITEM, LAYER
 
 _KIND, _GRADED, _SOURCE, _SOURCE_SIZE, _DELAY = (
     EDGE[n] for n in ("KIND", "GRADED", "SOURCE", "SOURCE_SIZE", "DELAY")
@@ -41,6 +41,7 @@ _SMALL, _DECAY_SHIFT = LAYER["SMALL"], LAYER["DECAY_SHIFT"]
 _CONSTANTS = LAYER["THETA"]
 _SHIFT, _HALF, _LOWEST, _HIGHEST = (LAYER[n] for n in ("SHIFT", "HALF", "LOWEST", "HIGHEST"))
 _SOFT, _STRICT = LAYER["SOFT"], LAYER["STRICT"]
+_ITEM_GRADED, _ITEM_FIRST, _ITEM_SIZE, _ITEM_REACH = (ITEM[n] for n in ("GRADED", "FIRST", "SIZE", "REACH"))
 
 #: Values whose events are counted at once: their counts stay in the first cache.
 _COUNTED = 2**14
@@ -694,3 +695,27 @@ def count_events(fired, begin, end, totals):  # type: ignore[no-untyped-def]
                         counted[i] = np.uint8(counted[i] + np.uint8(values[i] != 0))
                 for i in range(total.size):
                     total[i] += counted[i]
+
+
+@njit(cache=True, nogil=True)
+def tally(totals, graded_totals, items, reach, sums):  # type: ignore[no-untyped-def]
+    """For each item, the events of its source, or the weights that these touched: `sums` int64 (samples, items).
+
+    Args:
+        totals: int32 (samples, values), of spikes; likewise `graded_totals`.
+        items: int64 (items, ITEM), see `columns`.
+        reach: int32, the weights that one event of each value touches, edge after edge.
+    """
+    for s in range(len(totals)):
+        for k in range(len(items)):
+            of = graded_totals[s] if items[k, _ITEM_GRADED] else totals[s]
+            values = of[items[k, _ITEM_FIRST] : items[k, _ITEM_FIRST] + items[k, _ITEM_SIZE]]
+            found = np.int64(0)
+            if items[k, _ITEM_REACH] < 0:
+                for i in range(values.size):
+                    found += np.int64(values[i])
+            else:
+                touched = reach[items[k, _ITEM_REACH] :][: values.size]
+                for i in range(values.size):
+                    found += np.int64(values[i]) * np.int64(touched[i])
+            sums[s, k] = found

@@ -17,6 +17,7 @@ from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Layer, Port, Program, fits_32_bits, largest_inputs, run_order
 from neuroprivacy_fixedpoint.columns import EDGE, EDGE_COLUMNS, LAYER, LAYER_COLUMNS, ROW_STEP
 from neuroprivacy_fixedpoint.constants import Constants
+from neuroprivacy_fixedpoint.items import Items, make_items
 from neuroprivacy_fixedpoint.layout import Layout, choose_layouts, fitting
 from neuroprivacy_fixedpoint.weights import Weights
 
@@ -43,6 +44,7 @@ class Plan:
         weights: int8, event by event; `wide_weights` int32, of layers that need wide integers.
         constants: int32, of the neurons; `wide_constants` int64.
         wide: names of the layers that need wide integers: 32 bits for weights, 64 for all else.
+        items: what is tallied.
         events: length of an event list; `largest` of an accumulator.
         work: weights that one step of one sample would touch if every source fired.
         idle: buffers that an earlier run gave back.
@@ -67,6 +69,7 @@ class Plan:
     constants: NDArray[np.int32]
     wide_constants: Int64
     wide: frozenset[str]
+    items: Items
     events: int
     largest: int
     work: int
@@ -144,7 +147,8 @@ def make_plan(program: Program, *, steps: int | None) -> Plan:
         layers=np.stack(rows), edges=np.stack(edge_rows),
         weights=_joined(weights.narrow, np.int8), wide_weights=_joined(weights.wide, np.int32),
         constants=_joined(constants.narrow, np.int32), wide_constants=_joined(constants.wide, np.int64),
-        wide=wide, events=weights.events + 16, largest=max(layer.size for layer in order) + ROW_STEP, work=weights.work,
+        wide=wide, items=make_items(program, layouts, spikes, graded), events=weights.events + 16,
+        largest=max(layer.size for layer in order) + ROW_STEP, work=weights.work,
     )  # fmt: skip
 
 

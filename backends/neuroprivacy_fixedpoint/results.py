@@ -13,28 +13,23 @@ from neuroprivacy_fixedpoint.share import Share
 
 
 class Seen:
-    """What is counted of all samples; nothing of the plan is kept but where things lie.
+    """What is counted of all samples, a tally; nothing of the plan is kept but which number is which.
 
     Attributes:
-        totals: int32 (samples, bytes of a row): in how many steps each was not zero; likewise `graded_totals`.
+        tallied: int64 (samples, items), events and operations.
         extremes: int64 (samples, layers, 5), extremes and overflows.
         numbers: layer name -> its place there.
     """
 
     def __init__(self, plan: Plan, samples: int) -> None:
-        self.layouts, self.spikes, self.graded, self.numbers = plan.layouts, plan.spikes, plan.graded, plan.numbers
-        self.totals = np.empty((samples, plan.width), np.int32)
-        self.graded_totals = np.empty((samples, plan.graded_width), np.int32)
+        self.numbers, self._sources, self._edges = plan.numbers, plan.items.sources, plan.items.edges
+        self.tallied = np.empty((samples, len(plan.items.rows)), np.int64)
         self.extremes = np.empty((samples, len(plan.order), 5), np.int64)
-
-    @property
-    def nbytes(self) -> int:
-        """Of all arrays."""
-        return self.totals.nbytes + self.graded_totals.nbytes + self.extremes.nbytes
 
     def add(self, share: Share, here: slice) -> None:
         """Take what some samples gave."""
-        self.totals[here], self.graded_totals[here] = share.totals, share.graded_totals
+        share.tally()
+        self.tallied[here] = share.tallied
         if share.parts == 1:
             self.extremes[here] = share.seen[0]
         else:
@@ -42,12 +37,12 @@ class Seen:
             self.extremes[here, :, 3:] = share.seen[..., 3:].sum(axis=0)
 
     def events(self, name: str) -> Int64:
-        """In how many steps each value of a port or layer was not zero, (samples, values)."""
-        graded, layout = name in self.graded, self.layouts[name]
-        at = (self.graded if graded else self.spikes)[name]
-        return layout.outside((self.graded_totals if graded else self.totals)[:, at : at + layout.size]).astype(
-            np.int64
-        )
+        """Events of a port or layer, (samples,)."""
+        return self.tallied[:, self._sources[name]]
+
+    def operations(self, name: str) -> tuple[Int64, ...]:
+        """Weights touched on each edge into a layer, (samples,) each."""
+        return tuple(self.tallied[:, item] for item in self._edges[name])
 
     def observed(self, name: str) -> Observed:
         """Extremes and overflows of a layer."""

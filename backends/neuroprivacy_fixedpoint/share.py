@@ -33,6 +33,7 @@ class Share:
         states: u and v, int32 (samples, neurons); `wide_states` int64, of the layers that need it.
         seen: int64 (parts, samples, layers, 5).
         totals: int32 (samples, bytes): in how many steps each value was not zero; likewise `graded_totals`.
+        tallied: int64 (samples, items), what `tally` found.
     """
 
     def __init__(self, plan: Plan, samples: int, rows: int, parts: int) -> None:
@@ -49,6 +50,7 @@ class Share:
         self.seen = np.zeros((parts, samples, len(plan.order), 5), np.int64)
         self.totals = np.zeros((samples, plan.width), np.int32)
         self.graded_totals = np.zeros((samples, plan.graded_width), np.int32)
+        self.tallied = np.zeros((samples, len(plan.items.rows)), np.int64)
         self.scratch = [_Scratch(plan) for _ in range(parts)]
 
     def begin(self) -> None:
@@ -100,6 +102,11 @@ class Share:
         self._kernels.count_events(self.fired, begin, end, self.totals)
         if self.plan.graded:
             self._kernels.count_events(self.graded, begin, end, self.graded_totals)
+
+    def tally(self) -> None:
+        """After the last step: count the events of every source, and the weights that they touched."""
+        items = self.plan.items
+        self._kernels.tally(self.totals, self.graded_totals, items.rows, items.reach, self.tallied)
 
     @cached_property
     def stages(self) -> Sequence[tuple[int, int, bool, bool]]:

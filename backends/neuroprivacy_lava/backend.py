@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroprivacy.backend import Artifact, Inputs, Record, RunResult, read_out
-from neuroprivacy.counts import count
+from neuroprivacy.counts import EventTally, count
 from neuroprivacy.errors import Issue, WorkerFailed
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Program, largest_inputs
@@ -97,7 +97,7 @@ class LavaBackend:
             backend="lava",
             spikes=window,
             readout=read_out(program, window[first], final_v[first]),
-            counts=count(program, events=events, steps=given + program.latency),
+            counts=count(program, EventTally(program, events), steps=given + program.latency),
             layer_spikes=fired if record.spikes else None,
             final_u=final_u if record.final else None,
             final_v=final_v if record.final else None,

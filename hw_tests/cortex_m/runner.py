@@ -13,7 +13,7 @@ import numpy as np
 
 from cortex_m.boards import BOARDS, Board
 from neuroprivacy.backend import Artifact, Inputs, Record, RunResult, read_out
-from neuroprivacy.counts import count
+from neuroprivacy.counts import EventTally, count
 from neuroprivacy.errors import BackendUnavailable, Issue, WorkerFailed
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Program
@@ -87,7 +87,7 @@ class CortexM:
             backend=self.name,
             spikes=window,
             readout=read_out(program, window[first], v[first]),
-            counts=count(program, events=events, steps=steps),
+            counts=count(program, EventTally(program, events), steps=steps),
             layer_spikes=fired if record.spikes else None,
             final_v=v if record.final else None,
             versions=self.versions(),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neuroprivacy.backend import Record
-from neuroprivacy.counts import Counts, count
+from neuroprivacy.counts import Counts, EventTally, count
 from neuroprivacy.energy import COST_MODELS, EnergyReport, ann_macs, measure_energy
 from neuroprivacy.errors import ConfigurationError
 from neuroprivacy.program import DenseMap, Edge, Layer, Port, Program, unroll
@@ -34,7 +34,8 @@ def dense(*, target: str = "int8", high: int = 1, dv: int = 0, du: int = 4095, f
 
 
 def counted(program: Program, *, inputs: list[list[int]], spikes: list[list[int]], steps: int = 10) -> Counts:
-    return count(program, events={"input": np.array(inputs, np.int64), "fc": np.array(spikes, np.int64)}, steps=steps)
+    events = {"input": np.array(inputs, np.int64), "fc": np.array(spikes, np.int64)}
+    return count(program, EventTally(program, events), steps=steps)
 
 
 def by_hand() -> EnergyReport:
