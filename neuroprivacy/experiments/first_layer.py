@@ -1,0 +1,36 @@
+"""How fine a first layer's units may be: what a chip's current holds of graded input bounds them, not the weights."""
+
+from __future__ import annotations
+
+import nir
+import numpy as np
+
+from neuroprivacy.lower import LowerOptions
+from neuroprivacy.lower.passes import DRAFT_PASSES, draft_of
+from neuroprivacy.lower.round_weights import weight_grid
+from neuroprivacy.lower.scale_limits import smallest_scale
+from neuroprivacy.target import load_target
+
+
+def limited_channels(graph: nir.NIRGraph, *, target: str, bits: int, steps: int) -> tuple[int, int]:
+    """In how many output channels of the first layer a width of the chip asks for a coarser unit than `bits` do.
+
+    Args:
+        graph: of a feed-forward network.
+        target: the chip.
+        bits: of the weights.
+        steps: computed steps.
+
+    Returns:
+        So many channels, and all of them.
+    """
+    spec = load_target(target)
+    draft, _ = draft_of(graph, options=LowerOptions())
+    for each in DRAFT_PASSES:
+        draft = each(draft, spec)
+    first = draft.layers[0]
+    weight = first.edges[0].weight
+    reach = {port.name: (port.low, port.high) for port in draft.inputs}
+    least = smallest_scale(first, spec, steps, reach, rows=len(weight))
+    own = np.abs(weight.reshape(len(weight), -1)).max(axis=1) / weight_grid(bits).high
+    return int((least > own).sum()), len(weight)
