@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.figures import Spread, fastest, measured, ratio
+from benchmarks.figures import Spread, fastest, ratio
 
 #: Stands for the fastest of the peers on torch.
 FASTEST_TORCH = "fastest torch peer"
@@ -69,7 +69,8 @@ def verdicts(results: dict[str, Any]) -> Iterator[Verdict]:
     for claim in CLAIMS:
         yield _verdict(claim, results.get(claim.item))
     for name in ("w1_training", "w2_training"):
-        yield _memory(name, results.get(name))
+        yield _memory(name, results.get(name), of="peak memory of the process", field="peak_bytes")
+        yield _memory(name, results.get(name), of="peak of its tensors", field="tensor_bytes")
     yield _exactness(results)
 
 
@@ -99,12 +100,14 @@ def _told(found: Spread, *, percent: bool) -> str:
     return digits.format(found.middle, found.low, found.high)
 
 
-def _memory(name: str, result: dict[str, Any] | None) -> Verdict:
-    """Peak memory of training against SpikingJelly's."""
-    text = f"{name[:2].upper()} training: peak memory, of SpikingJelly's"
-    if result is None or not (measured(result, "ours_training") and measured(result, "spikingjelly")):
+def _memory(name: str, result: dict[str, Any] | None, *, of: str, field: str) -> Verdict:
+    """Memory of training against SpikingJelly's."""
+    text = f"{name[:2].upper()} training: {of}, of SpikingJelly's"
+    rows = {} if result is None else result["rows"]
+    ours, theirs = (rows.get(key, {}).get(field) for key in ("ours_training", "spikingjelly"))
+    if not ours or not theirs:
         return Verdict(text=text, asked="<= 100%", measured="not measured", met="not run")
-    share = result["rows"]["ours_training"]["peak_bytes"] / max(1, result["rows"]["spikingjelly"]["peak_bytes"])
+    share = ours / theirs
     return Verdict(text=text, asked="<= 100%", measured=f"{share:.0%}", met="met" if share <= 1 else "missed")
 
 

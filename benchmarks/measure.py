@@ -55,6 +55,9 @@ def measure(item: Item, chosen: tuple[str, ...], prepared: Prepared, effort: Eff
                     row["seconds"].append(answer["seconds"] * row.get("extrapolated", {}).get("factor", 1))
                     row["calls"] = row.get("calls", 0) + answer["calls"]
                     row["peak_bytes"] = answer["peak_bytes"]
+        for key in list(workers) if item.training else []:
+            with _failing(key, rows, workers, tell):
+                rows[key].update(workers[key].ask({"do": "tensors"}, timeout_s=_TIMEOUT_S))
         for key in _CONTINUED & workers.keys():
             with _failing(key, rows, workers, tell):
                 told = workers[key].ask({"do": "fired"}, timeout_s=_TIMEOUT_S)

@@ -13,6 +13,7 @@ import torch
 from serving import Simulator, Task, serve
 from torch import nn
 from torch.nn import functional
+from torch.profiler import ProfilerActivity, profile
 
 
 def linear_of(layer: dict[str, Any], weight: np.ndarray, *, gain: float = 1.0) -> nn.Sequential:
@@ -79,6 +80,16 @@ class TorchSimulator(Simulator):
             for handle in handles:
                 handle.remove()
         return {layer["name"]: float(np.mean(seen[i])) for i, layer in enumerate(self.task.layers)}
+
+    def tensors(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The most bytes that tensors made in one call hold at a time, as torch's allocator tells its profiler."""
+        batch = self.convert(*self.task.take(0))
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+            self.call(batch)
+        assert seen.profiler is not None
+        told = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
+        held = np.cumsum([event.nbytes() for event in sorted(told, key=lambda event: event.start_ns())])
+        return {"tensor_bytes": int(held.max(initial=0))}
 
 
 def main(network: type[nn.Module], *packages: str) -> None:
