@@ -3,17 +3,21 @@
 import dataclasses
 from pathlib import Path
 
+import nir
 import numpy as np
 import pytest
 import torch
 
 from neuroprivacy.data import Dataset, load_dataset
 from neuroprivacy.experiments import precision
+from neuroprivacy.experiments.first_layer import limited_channels
 from neuroprivacy.experiments.image_network import Network
 from neuroprivacy.experiments.recurrent import Rows, rows
+from neuroprivacy.graph import GraphInfo
 from neuroprivacy.graph.torch_rows import row_graph
 from neuroprivacy.lower import LowerOptions, draft_of, lower
 from neuroprivacy.lower.float_run import run_float
+from neuroprivacy.nets.noise import noisy
 from neuroprivacy.nets.row_net import row_logits, row_net
 
 
@@ -43,6 +47,8 @@ def test_it_measures_keeps_and_writes(name: str, little: None, tmp_path: Path) -
     again = precision.measure(name, ways=ways, **options)
     assert found["ways"] == again["ways"]
     assert set(found["sensitivity"]) == {str(size) for size in precision.NOISE}
+    assert set(found["first_sensitivity"]) == {str(size) for size in precision.FIRST_NOISE}
+    assert ("limited" in found) == (name == "mnist")  # rows of spikes are no graded input
     assert found["ways"]["4 bits, trained"]["differing_from_itself"] <= 4
     text = precision.page([found], command="x")
     row = next(line for line in text.splitlines() if found["title"] in line)
@@ -68,3 +74,28 @@ def test_the_recurrent_network_is_its_graph() -> None:
 def test_rows_are_pixels_above_one_half() -> None:
     images = np.array([[[[0.2, 0.6], [0.5, 1.0]]]], np.float32)
     assert rows(images).tolist() == [[[0.0, 1.0], [0.0, 1.0]]]
+
+
+def test_the_chip_bounds_the_units_of_a_first_layer_of_many_graded_inputs() -> None:
+    """255 levels times |w| = 1 of n inputs have to stay below 2^17: at 127 units a weight, n may be 4."""
+    for inputs, bounded in ((4, 0), (5, 3)):
+        graph = nir.NIRGraph(
+            nodes={
+                "input": nir.Input(input_type={"input": np.array([inputs])}),
+                "fc": nir.Linear(weight=np.ones((3, inputs), np.float32)),
+                "n": nir.IF(r=np.ones(3), v_threshold=np.ones(3)),
+                "output": nir.Output(output_type={"output": np.array([3])}),
+            },
+            edges=[("input", "fc"), ("fc", "n"), ("n", "output")],
+            metadata=GraphInfo(dt_s=1.0, coding="direct", steps=4).to_metadata(),
+        )
+        assert limited_channels(graph, target="loihi2", bits=8, steps=4) == (bounded, 3)
+        assert limited_channels(graph, target="int8", bits=8, steps=4) == (0, 3)
+
+
+def test_noise_in_the_first_layers_alone() -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
+    changed = noisy(net, 0.1, layers=1)
+    assert not torch.equal(changed[0].weight, net[0].weight)  # type: ignore[index]
+    assert torch.equal(changed[1].weight, net[1].weight)  # type: ignore[index]
+    assert torch.equal(noisy(net, 0.1)[0].weight, changed[0].weight)  # type: ignore[index]
