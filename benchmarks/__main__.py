@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.competitors import COMPETITORS
+from benchmarks.deep_memory import measure_memory
 from benchmarks.items import FULL, QUICK, Item, items
 from neuroprivacy.provenance import machine, versions
 
 _DOCS = Path("docs")
 _RUNS = Path("runs")
+_DEEP = "deep_memory.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few seconds for each item, to try it; not into docs/")
-    parser.add_argument("--only", action="append", metavar="NAME", help="W1, W2, scaling, or the key of an item")
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="W1, W2, scaling, memory, or the key of an item"
+    )
     parser.add_argument("--competitors", metavar="A,B", help=f"some of {', '.join(COMPETITORS)}")
     parser.add_argument("--rounds", type=int, help="rounds of each item")
     parser.add_argument("--fresh", action="store_true", help="measure again what has been measured")
@@ -81,6 +85,11 @@ def _measure(options: argparse.Namespace, runs: Path) -> None:
             result["rows"] = {**kept["rows"], **result["rows"]}
         result["took_s"] = time.monotonic() - started
         path.write_text(json.dumps(result, indent=1))
+    path = runs / _DEEP
+    if not (options.only and "memory" not in options.only) and (options.fresh or not path.exists()):
+        _tell("memory of VGG16")
+        found = measure_memory(steps=4, batches=(1, 2)) if options.quick else measure_memory()
+        path.write_text(json.dumps({**found, "run": begun}, indent=1))
 
 
 def _has(kept: dict[str, Any], chosen: tuple[str, ...], rounds: int, *, failures: bool) -> bool:
@@ -100,7 +109,9 @@ def _about(item: Item, rounds: int, seconds: float, begun: str) -> dict[str, Any
 def _collect(runs: Path) -> dict[str, Any]:
     """All results as one."""
     found = [json.loads(path.read_text()) for path in sorted((runs / "results").glob("*.json"))]
-    return {"format": 1, "results": {result["item"]["key"]: result for result in found}}
+    collected = {"format": 1, "results": {result["item"]["key"]: result for result in found}}
+    deep = runs / _DEEP
+    return {**collected, "deep_memory": json.loads(deep.read_text())} if deep.exists() else collected
 
 
 def _tell(message: str) -> None:

@@ -55,10 +55,12 @@ def write_page(collected: dict[str, Any], folder: Path) -> None:
     """Write performance.md and performance.svg."""
     results = collected["results"]
     drawn = draw(results, folder / "performance.svg")
-    (folder / "performance.md").write_text("\n".join(_page(results, drawn)), encoding="utf-8")
+    (folder / "performance.md").write_text(
+        "\n".join(_page(results, drawn, collected.get("deep_memory"))), encoding="utf-8"
+    )
 
 
-def _page(results: dict[str, Any], drawn: bool) -> Iterator[str]:
+def _page(results: dict[str, Any], drawn: bool, deep: dict[str, Any] | None) -> Iterator[str]:
     yield _HEAD
     if not results:
         yield "Nothing has been measured yet.\n"
@@ -79,6 +81,8 @@ def _page(results: dict[str, Any], drawn: bool) -> Iterator[str]:
     for key in ("w1_training", "w2_training"):
         if key in results:
             yield from _training(results[key])
+    if deep:
+        yield from _deep_memory(deep)
     yield from _scaling(results, drawn)
     first = next(iter(results.values()))
     tolerances = {result["item"]["tolerance"] for result in results.values()}
@@ -176,6 +180,24 @@ def _training(result: dict[str, Any]) -> Iterator[str]:
         "of its tensors",
         "rates",
     )
+    yield from _table(head, lines)
+
+
+def _deep_memory(deep: dict[str, Any]) -> Iterator[str]:
+    """What recomputation saves where a network is deep and T is large."""
+    yield f"### VGG16 on 32 x 32 images, T = {deep['steps']}, {deep['threads']} threads\n"
+    yield (
+        "One forward and backward pass: all states kept, or a byte for each spike and the rest computed a second time "
+        "(`SpikingNet.recompute`; by itself where states would take more than 4 GiB).\n"
+    )
+    found = {(case["batch"], case["way"]): case for case in deep["cases"]}
+    lines = []
+    for batch in sorted({batch for batch, _ in found}):
+        kept, again = found[batch, "kept"], found[batch, "again"]
+        apart = abs(again["gradient"] / kept["gradient"] - 1)
+        times = f"{again['seconds'] / kept['seconds']:.2f}x"
+        lines.append((str(batch), *(f"{case['bytes'] / 2**20:,.0f}" for case in (kept, again)), times, f"{apart:.1e}"))
+    head = ("batch", "states kept, MiB", "computed again, MiB", "time of that", "sums of gradients differ by")
     yield from _table(head, lines)
 
 

@@ -8,6 +8,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks.claims import CLAIMS, verdicts
 from benchmarks.competitors import COMPETITORS
+from benchmarks.deep_memory import measure_memory
 from benchmarks.figures import fastest, ratio
 from benchmarks.items import FULL, QUICK, items
 from benchmarks.page import write_page
@@ -140,3 +141,21 @@ def test_an_unknown_competitor_is_refused(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit):
         command.main(["--competitors", "brian"])
     assert "--competitors: brian is none of ours" in capsys.readouterr().err
+
+
+def test_memory_of_a_deep_network_is_told_by_batch(collected: dict[str, Any], tmp_path: Path) -> None:
+    case = {"batch": 2, "seconds": 10.0, "gradient": 4.0}
+    cases = [
+        {**case, "way": "kept", "bytes": 900 * 2**20},
+        {**case, "way": "again", "bytes": 200 * 2**20, "seconds": 15},
+    ]
+    lines = page({**collected, "deep_memory": {"steps": 150, "threads": 2, "cases": cases}}, tmp_path)
+    assert "| 2 | 900 | 200 | 1.50x | 0.0e+00 |" in lines
+    assert "VGG16" not in page(collected, tmp_path)
+
+
+def test_memory_of_a_deep_network_is_measured() -> None:
+    found = measure_memory(steps=2, batches=(1,))
+    kept, again = found["cases"]
+    assert kept["bytes"] > 2**20
+    assert again["gradient"] == pytest.approx(kept["gradient"], rel=1e-5)
