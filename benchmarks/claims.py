@@ -74,12 +74,17 @@ def verdicts(results: dict[str, Any]) -> Iterator[Verdict]:
     yield _exactness(results)
 
 
+def slower_of(claim: Claim, result: dict[str, Any]) -> str | None:
+    """The competitor that a claim says takes longer; None where none of those that could be it was measured."""
+    return fastest(result, "torch") if claim.above == FASTEST_TORCH else claim.above
+
+
 def _verdict(claim: Claim, result: dict[str, Any] | None) -> Verdict:
     """One ratio."""
     asked = f">= {claim.least:.0%}" if claim.percent else f">= {claim.least:,g}x"
     text, found = claim.text, None
     if result is not None:
-        above = fastest(result, "torch") if claim.above == FASTEST_TORCH else claim.above
+        above = slower_of(claim, result)
         if above is not None:
             found = ratio(result, above, claim.below)
             if claim.above == FASTEST_TORCH:

@@ -22,6 +22,8 @@ from neuroprivacy.program import load_program
 _TIMEOUT_S = 900.0
 #: Whose state goes on from sample to sample: what is compared are all spikes since the start, as integers.
 _CONTINUED = {"lava"}
+#: The item of which ours is taken apart, and the calls that this takes.
+SHORT_RUN, _PARTS = "w1_batch1", 1000
 Tell = Callable[[str], None]
 
 
@@ -58,6 +60,9 @@ def measure(item: Item, chosen: tuple[str, ...], prepared: Prepared, effort: Eff
         for key in list(workers) if item.training else []:
             with _failing(key, rows, workers, tell):
                 rows[key].update(workers[key].ask({"do": "tensors"}, timeout_s=_TIMEOUT_S))
+        if "ours" in workers and item.key == SHORT_RUN:
+            with _failing("ours", rows, workers, tell):
+                rows["ours"].update(workers["ours"].ask({"do": "parts", "calls": _PARTS}, timeout_s=_TIMEOUT_S))
         for key in _CONTINUED & workers.keys():
             with _failing(key, rows, workers, tell):
                 told = workers[key].ask({"do": "fired"}, timeout_s=_TIMEOUT_S)

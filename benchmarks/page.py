@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.claims import verdicts
+from benchmarks.claims import CLAIMS, slower_of, verdicts
 from benchmarks.figures import Spread, measured, ratio, seconds
 from benchmarks.plot import AXES, draw
 
@@ -76,6 +76,7 @@ def _page(results: dict[str, Any], drawn: bool, deep: dict[str, Any] | None) -> 
     for key in ("w1_batch1", "w1_batch128", "w2_batch1", "w2_batch16"):
         if key in results:
             yield from _inference(results[key])
+            yield from _parts(results[key])
     yield from _dense(results)
     yield "## Training\n"
     for key in ("w1_training", "w2_training"):
@@ -126,6 +127,39 @@ def _inference(result: dict[str, Any]) -> Iterator[str]:
     yield from _table(
         ("simulator", "time per call, ms [min-max]", "samples/s", "times ours [min-max]", "rates; integers"), lines
     )
+
+
+def _parts(result: dict[str, Any]) -> Iterator[str]:
+    """Where the time of one short run goes, beside what was asked for."""
+    parts = result["rows"].get("ours", {}).get("parts")
+    if parts is None:
+        return
+    steps = (
+        ("checks of the input", "run", "backend"),
+        ("result, counts", "backend", "engine"),
+        ("plan, buffers, gathering", "engine", "computed"),
+        ("kernels: events listed and added", "computed", "silent"),
+        ("kernels: neurons, and calls between steps", "silent", "filled"),
+        ("input copied into the buffers", "filled", None),
+    )
+    allowed = []
+    for claim in CLAIMS:
+        above = slower_of(claim, result) if claim.item == result["item"]["key"] else None
+        if above is not None and measured(result, above):
+            allowed.append(
+                f"{1e6 * seconds(result, above).middle / claim.least:.0f} us ({_plain_title(result, above)})"
+            )
+    yield (
+        f"One run takes {1e6 * parts['run']:.0f} us here (median of calls that take turns with those of its parts), "
+        f"one thread; the ratios asked for allow {', '.join(allowed) or 'nothing that was measured'}.\n"
+    )
+    lines = [(text, f"{1e6 * (parts[outer] - (parts[inner] if inner else 0)):.1f}") for text, outer, inner in steps]
+    yield from _table(("part of a run", "us"), lines)
+
+
+def _plain_title(result: dict[str, Any], key: str) -> str:
+    """The name of a competitor, without what it was set to."""
+    return str(result["rows"][key]["title"]).split(",")[0]
 
 
 def _dense(results: dict[str, Any]) -> Iterator[str]:

@@ -8,6 +8,7 @@ call and kept by the backend.
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,48 @@ class Inference(Simulator):
         equal = all(np.array_equal(a, b) for a, b in pairs) and ours.counts.totals() == theirs.counts.totals()
         fired = sum(int(array.sum()) for array in theirs.layer_spikes.values())
         return {"equal": equal, "samples": len(spikes), "steps": spikes.shape[1], "spikes": fired}
+
+    def parts(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Median seconds of a call of one sample and of what it consists of, each part with all within it.
+
+        The calls of all parts take turns. "silent" computes a sample without events: what is left is lists that stay
+        empty, neurons, and calls between steps.
+        """
+        from neuroprivacy.backend import Record, inputs_as_given, run
+        from neuroprivacy_fixedpoint.engine import run_program
+        from neuroprivacy_fixedpoint.plan import plan_of
+        from neuroprivacy_fixedpoint.share import Share
+
+        program, backend, record = self.artifact.program, self.backend, Record()
+        given = [self.task.spikes[i : i + 1] for i in range(len(self.task.spikes))]
+        checked = [inputs_as_given(program, spikes) for spikes in given]
+        nothing = inputs_as_given(program, np.zeros_like(given[0]))
+        steps = self.task.steps + program.latency
+        share = Share(plan_of(program, steps), 1, steps, 1)
+
+        def filled(inputs: Any) -> None:
+            share.begin()
+            share.load(inputs, 0, steps)
+
+        def computed(inputs: Any) -> None:
+            filled(inputs)
+            share.compute(steps, lambda calls: None)
+
+        calls = {
+            "run": lambda i: run(self.artifact, spikes=given[i]),
+            "backend": lambda i: backend.run(self.artifact, checked[i], record),
+            "engine": lambda i: run_program(program, checked[i], record),
+            "computed": lambda i: computed(checked[i]),
+            "silent": lambda i: computed(nothing),
+            "filled": lambda i: filled(checked[i]),
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in calls}
+        for turn in range(request["calls"]):
+            for name, call in calls.items():
+                begun = time.perf_counter()
+                call(turn % len(given))
+                seconds[name].append(time.perf_counter() - begun)
+        return {"parts": {name: float(np.median(each)) for name, each in seconds.items()}}
 
 
 def _training(task: Task) -> Simulator:

@@ -159,3 +159,14 @@ def test_memory_of_a_deep_network_is_measured() -> None:
     kept, again = found["cases"]
     assert kept["bytes"] > 2**20
     assert again["gradient"] == pytest.approx(kept["gradient"], rel=1e-5)
+
+
+def test_a_short_run_is_taken_apart(collected: dict[str, Any], tmp_path: Path) -> None:
+    names = ("run", "backend", "engine", "computed", "silent", "filled")
+    collected["results"]["w1_batch1"]["rows"]["ours"]["parts"] = dict(
+        zip(names, (1e-4, 9e-5, 8e-5, 6e-5, 4e-5, 5e-6), strict=True)
+    )
+    lines = page(collected, tmp_path)
+    assert "| kernels: events listed and added | 20.0 |" in lines
+    assert "| input copied into the buffers | 5.0 |" in lines
+    assert "the ratios asked for allow" in lines
