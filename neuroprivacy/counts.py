@@ -163,6 +163,8 @@ def count(
             then.
     """
 
+    sizes = program.sizes  # not the Program: what is late may be kept for long
+
     def of_layer(name: str) -> LayerCounts:
         """Of one layer."""
         per_edge, spikes = tally.operations(name), tally.events(name)
@@ -170,7 +172,7 @@ def count(
             spikes=spikes,
             operations=sum(per_edge, start=np.zeros(len(spikes), np.int64)),
             edge_operations=per_edge,
-            updates=np.full(len(spikes), program.layer(name).size * steps, np.int64),
+            updates=np.full(len(spikes), sizes[name] * steps, np.int64),
             observed=observed[name] if observed is not None else None,
         )
 

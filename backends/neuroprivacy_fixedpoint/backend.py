@@ -12,7 +12,7 @@ import numpy as np
 from neuroprivacy.backend import Artifact, Inputs, Record, RunResult, read_out
 from neuroprivacy.counts import Late, count
 from neuroprivacy.errors import Issue
-from neuroprivacy.program import ConvMap, Program, largest_inputs, save_program
+from neuroprivacy.program import ConvMap, LinearMap, Program, largest_inputs, save_program
 from neuroprivacy_fixedpoint.engine import run_program
 from neuroprivacy_fixedpoint.weights import LARGEST, padded_size
 
@@ -27,7 +27,7 @@ class FixedPointBackend:
         weights = 0
         for layer in program.layers:
             for edge in layer.edges:
-                where, weight = f"{layer.name} from {edge.source}", int(np.abs(edge.map.weight).max())
+                where, weight = f"{layer.name} from {edge.source}", _largest_weight(edge.map)
                 window = math.prod(edge.map.pool) if isinstance(edge.map, ConvMap) else 1
                 value = largest.get(edge.source, 1) * window
                 weights += padded_size(edge.map)
@@ -71,6 +71,13 @@ class FixedPointBackend:
             states_v=results.states_v if record.states else None,
             versions=dict(_versions()),
         )
+
+
+def _largest_weight(linear: LinearMap) -> int:
+    """A bound of |w|, also as a matrix: behind overlapping windows, weights of a convolution then add up."""
+    if isinstance(linear, ConvMap) and any(np.less(linear.pool_stride, linear.pool)):
+        return int(np.abs(linear.weight).sum(axis=(2, 3)).max())
+    return int(np.abs(linear.weight).max())
 
 
 @cache

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Program
@@ -19,12 +18,12 @@ class Items:
 
     Attributes:
         rows: int64 (items, ITEM), see `columns`.
-        reach: int32, the weights that one event of each value of a source touches, edge after edge.
+        reach: int64, the weights that one event of each value of a source touches, edge after edge.
         sources: port or layer name -> its item; `edges` layer name -> those of the edges into it.
     """
 
     rows: Int64
-    reach: NDArray[np.int32]
+    reach: Int64
     sources: dict[str, int]
     edges: dict[str, tuple[int, ...]]
 
@@ -33,7 +32,7 @@ def make_items(
     program: Program, layouts: Mapping[str, Layout], spikes: Mapping[str, int], graded: Mapping[str, int]
 ) -> Items:
     """The items of a Program whose sources lie at these places of the spikes or the graded inputs."""
-    rows, reach, end = [], [], 0
+    reach, end = [], 0
 
     def place(name: str, at: int) -> list[int]:
         """The row of a source."""
@@ -46,7 +45,7 @@ def make_items(
         edges[layer.name] = tuple(range(len(rows), len(rows) + len(layer.edges)))
         for edge in layer.edges:
             rows.append(place(edge.source, end))
-            reach.append(layouts[edge.source].inside(edge.map.fan_out()).astype(np.int32))
+            reach.append(layouts[edge.source].inside(edge.map.fan_out()))
             end += reach[-1].size
     return Items(
         rows=np.array(rows, np.int64),

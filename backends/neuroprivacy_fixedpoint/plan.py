@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroprivacy.kernels.formats import Int64
-from neuroprivacy.program import Layer, Port, Program, fits_32_bits, largest_inputs, run_order
+from neuroprivacy.program import Edge, Layer, Port, Program, fits_32_bits, largest_inputs, run_order
 from neuroprivacy_fixedpoint.columns import EDGE, EDGE_COLUMNS, LAYER, LAYER_COLUMNS, ROW_STEP
 from neuroprivacy_fixedpoint.constants import Constants
 from neuroprivacy_fixedpoint.items import Items, make_items
@@ -115,26 +116,30 @@ def make_plan(program: Program, *, steps: int | None) -> Plan:
     spikes, width = _places([(node.name, node.size) for node in nodes])
     graded, graded_width = _places([(port.name, port.size) for port in program.inputs if port not in binary])
     states, neurons = _places([(layer.name, layer.size) for layer in order])
-    wide = _wide_layers(program, [members for members, _ in ordered], steps)
+    fitted = {
+        layer.name: tuple(fitting(edge, layouts[edge.source], layouts[layer.name]) for edge in layer.edges)
+        for layer in order
+    }
+    wide = _wide_layers(program, fitted, [members for members, _ in ordered], steps)
     weights, constants = Weights(), Constants()
     u_init, v_init = np.zeros(neurons, np.int64), np.zeros(neurons, np.int64)
     rows: list[NDArray[np.int64]] = []
     edge_rows: list[NDArray[np.int64]] = []
     for layer in order:
-        fitted = [fitting(edge, layouts[edge.source], layouts[layer.name]) for edge in layer.edges]
+        edges = fitted[layer.name]
         row = np.zeros(len(LAYER_COLUMNS), np.int64)
-        row[LAYER["FIRST_EDGE"]], row[LAYER["END_EDGE"]] = len(edge_rows), len(edge_rows) + len(fitted)
+        row[LAYER["FIRST_EDGE"]], row[LAYER["END_EDGE"]] = len(edge_rows), len(edge_rows) + len(edges)
         row[LAYER["OFFSET"]], row[LAYER["STATE"]] = spikes[layer.name], states[layer.name]
         row[LAYER["CHANNELS"]], row[LAYER["ROWS"]], row[LAYER["COLUMNS"]] = layouts[layer.name].grid
-        row[LAYER["STEADY"]] = all(edge.source in graded for edge in fitted)
-        for edge in fitted:
+        row[LAYER["STEADY"]] = all(edge.source in graded for edge in edges)
+        for edge in edges:
             placed = np.zeros(len(EDGE_COLUMNS), np.int64)
             placed[EDGE["GRADED"]] = edge.source in graded
             placed[EDGE["SOURCE"]] = graded[edge.source] if edge.source in graded else spikes[edge.source]
             weights.add(placed, edge, layouts[edge.source], layouts[layer.name], wide=layer.name in wide)
             edge_rows.append(placed)
         bound = layer.activation_bound(largest_inputs(program))
-        row[LAYER["SHORT"]] = bound < 2**15 and not any(edge.source in graded for edge in fitted)
+        row[LAYER["SHORT"]] = bound < 2**15 and not any(edge.source in graded for edge in edges)
         constants.add(row, program, layer, layouts[layer.name], bound, steps=steps, wide=layer.name in wide)
         rows.append(row)
         own = slice(states[layer.name], states[layer.name] + layer.size)
@@ -152,16 +157,21 @@ def make_plan(program: Program, *, steps: int | None) -> Plan:
     )  # fmt: skip
 
 
-def _wide_layers(program: Program, groups: list[tuple[str, ...]], steps: int | None) -> frozenset[str]:
+def _wide_layers(
+    program: Program, fitted: Mapping[str, Sequence[Edge]], groups: Sequence[tuple[str, ...]], steps: int | None
+) -> frozenset[str]:
     """Layers that need more than weights of 8 bits and integers of 32; with one of a loop, all of it."""
-    needing = {layer.name for layer in program.layers if not _is_narrow(program, layer, steps)}
+    needing = {
+        layer.name
+        for layer in program.layers
+        if not _fit_8_bits(fitted[layer.name]) or not fits_32_bits(program, layer, steps=steps)
+    }
     return frozenset(name for members in groups if needing & set(members) for name in members)
 
 
-def _is_narrow(program: Program, layer: Layer, steps: int | None) -> bool:
-    """Whether a layer's weights fit 8 bits and all else 32."""
-    weight = max(max(int(edge.map.weight.max()), -int(edge.map.weight.min()) - 1) for edge in layer.edges)
-    return weight <= 127 and fits_32_bits(program, layer, steps=steps)
+def _fit_8_bits(edges: Sequence[Edge]) -> bool:
+    """Whether all weights do, as they are laid out: those of a matrix made of a convolution may have added up."""
+    return max(max(int(edge.map.weight.max()), -int(edge.map.weight.min()) - 1) for edge in edges) <= 127
 
 
 def _stages(groups: list[tuple[tuple[str, ...], bool, bool]]) -> tuple[tuple[int, int, bool, bool], ...]:

@@ -29,6 +29,7 @@ class Weights:
 
     def add(self, row: NDArray[np.int64], edge: Edge, source: Layout, target: Layout, *, wide: bool) -> None:
         """Pack an edge and fill in its row."""
+        window = 1 if isinstance(edge.map, DenseMap) else edge.map.pool[0] * edge.map.pool[1]
         packed = _pack_dense(edge.map, source, target) if isinstance(edge.map, DenseMap) else _pack_conv(edge.map)
         row[EDGE["WEIGHTS"]] = self.ends[wide]
         row[EDGE["DELAY"]], row[EDGE["SOURCE_SIZE"]], row[EDGE["LIMIT"]] = edge.delay, edge.map.in_size, LARGEST
@@ -36,8 +37,7 @@ class Weights:
             self.wide.append(packed.astype(np.int32))
         else:
             self.narrow.append(packed.astype(np.int8))
-            places = 1 if isinstance(edge.map, DenseMap) else edge.map.pool[0] * edge.map.pool[1]
-            row[EDGE["LIMIT"]] = event_limit(edge.map.weight.reshape(len(edge.map.weight), -1), places)
+            row[EDGE["LIMIT"]] = event_limit(edge.map.weight.reshape(len(edge.map.weight), -1), window)
         self.ends[wide] += packed.size
         if self.ends[wide] > LARGEST:  # a convolution that had to become a matrix
             what = "number of weights"
@@ -49,7 +49,6 @@ class Weights:
             return
         _describe_conv(row, edge.map)
         channels, rows, columns = edge.map.pooled_shape
-        window = edge.map.pool[0] * edge.map.pool[1]
         self.events = max(self.events, channels * rows * columns * window)
 
 

@@ -15,11 +15,13 @@ from neuroprivacy.target import load_target
 def limited_channels(graph: nir.NIRGraph, *, target: str, bits: int, steps: int) -> tuple[int, int]:
     """In how many output channels of the first layer a width of the chip asks for a coarser unit than `bits` do.
 
+    For graded input that width is the current's; channels without weights are not counted.
+
     Args:
         graph: of a feed-forward network.
         target: the chip.
         bits: of the weights.
-        steps: computed steps.
+        steps: of a run.
 
     Returns:
         So many channels, and all of them.
@@ -33,4 +35,4 @@ def limited_channels(graph: nir.NIRGraph, *, target: str, bits: int, steps: int)
     reach = {port.name: (port.low, port.high) for port in draft.inputs}
     least = smallest_scale(first, spec, steps, reach, rows=len(weight))
     own = np.abs(weight.reshape(len(weight), -1)).max(axis=1) / weight_grid(bits).high
-    return int((least > own).sum()), len(weight)
+    return int(((least > own) & (own > 0)).sum()), len(weight)

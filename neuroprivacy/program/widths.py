@@ -45,7 +45,7 @@ def membrane_bound(layer: Layer, change: int, *, steps: int | None = None) -> in
     |v| <= k|v| + change, k the largest share that a step keeps, stays below change / (1 - k) once it is.
 
     Args:
-        layer: whose membranes; fires above 0.
+        layer: whose membranes; its threshold is not negative, so that no reset takes one further from 0.
         change: the most that current and bias add in one step.
         steps: the most computed steps of a run; None for any number.
     """

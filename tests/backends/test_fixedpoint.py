@@ -2,9 +2,11 @@
 
 import gc
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from types import FunctionType, ModuleType
 
 import numpy as np
 import pytest
@@ -199,9 +201,24 @@ def test_counts_keep_neither_states_nor_weights(tmp_path: Path) -> None:
     backend = FixedPointBackend()
     counts = backend.run(backend.build(case.program, tmp_path), case.spikes, EVERYTHING).counts
     assert counts.totals() == run_reference(case.program, case.spikes).counts.totals()
-    held_by = {type(each).__name__ for each in gc.get_referents(*gc.get_referents(counts.layers))}
-    assert "Results" not in held_by
-    assert "Plan" not in held_by
+    held_by = {type(each).__name__ for each in reachable(counts)}
+    assert "Seen" in held_by  # the walk goes far enough
+    assert not {"Results", "Plan", "Share", "Program", "Layer"} & held_by
+
+
+def reachable(start: object) -> Iterator[object]:
+    """All objects that one keeps alive, through closures but not through types and modules."""
+    seen, waiting = set(), [start]
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen or isinstance(each, type | ModuleType):
+            continue
+        seen.add(id(each))
+        yield each
+        if isinstance(each, FunctionType):
+            waiting += [cell.cell_contents for cell in each.__closure__ or ()]
+        else:
+            waiting += gc.get_referents(each)
 
 
 @pytest.mark.parametrize("places", [1, 4])
@@ -238,6 +255,10 @@ def test_sums_that_16_bits_hold_only_in_rounds(parts: str, tmp_path: Path, monke
         ConvMap(weight=large(8, 8, 6, 6), in_shape=square, padding=(1, 1), groups=2),
         ConvMap(weight=large(2, 12, 4, 4), in_shape=(12, 7, 7), padding=(1, 1), pool=(3, 3), pool_stride=(1, 1)),
         ConvMap(weight=large(3, 1, 1, 400), in_shape=(1, 1, 500)),  # one neuron sees more positions than may fire
+        *(
+            ConvMap(weight=np.full((2, channels, 1, columns), 127), in_shape=(channels, 1, columns + 50))
+            for channels, columns in ((3, 150), (1, 400), (5, 100), (40, 20), (9, 50), (13, 51))
+        ),
         DenseMap(weight=large(5, 2000)),
     ]
     for linear in maps:
@@ -252,7 +273,7 @@ def test_sums_that_16_bits_hold_only_in_rounds(parts: str, tmp_path: Path, monke
 
 
 def test_small_membranes_are_computed_as_all_others(tmp_path: Path) -> None:
-    """Decays in units of 1, 2 ... 2048, negative membranes, both resets; just below and above what is small."""
+    """Decays in units of 1, 2 ... 2048, negative membranes, both resets; small ones and others."""
     generator = np.random.default_rng(1)
     seen = set()
     for dv in (1, 2, 410, 411, 1024, 2048, 4095):
@@ -266,3 +287,46 @@ def test_small_membranes_are_computed_as_all_others(tmp_path: Path) -> None:
             given = generator.integers(0, 2, (3, 30, 20))
             assert held(program, {"input": given}, tmp_path, EVERYTHING) == []
     assert seen == {0, 1}
+
+
+def test_membranes_that_can_be_clipped_are_not_small(tmp_path: Path) -> None:
+    for weight in (127, -127):
+        made = layer("n", [edge("input", np.full((1, 1000), weight))], threshold=131071, dv=2048)
+        assert held(network([made]), {"input": np.ones((1, 8, 1000), np.int64)}, tmp_path) == []
+
+
+@pytest.mark.parametrize("v_init", [524_416, -524_416, 524_417, -524_417])
+def test_the_largest_membrane_of_which_one_product_fits_32_bits(v_init: int, tmp_path: Path) -> None:
+    """4095 times 524,416 is the last below 2^31."""
+    made = layer("n", [edge("input", [[1]])], threshold=2**30, dv=1, v_init=v_init)
+    program = network([made], target="int8")
+    assert plan_of(program, 9).layers[0, LAYER["SMALL"]] == (abs(v_init) == 524_416)
+    assert held(program, {"input": np.zeros((1, 9, 1), np.int64)}, tmp_path) == []
+
+
+@pytest.mark.parametrize("high", [1, 3])
+def test_events_of_long_runs_are_all_counted(high: int, tmp_path: Path) -> None:
+    """More steps than a byte counts, and more values than are counted at once."""
+    port = Port(name="input", shape=(20_000,), high=high)
+    program = network([layer("n", [edge("input", np.ones((1, 20_000), int))], threshold=2000)], inputs=(port,))
+    given = np.zeros((1, 700, 20_000), np.int64)
+    given[:, :, :50] = high
+    given[:, ::3, -9:] = 1
+    assert held(program, {"input": given}, tmp_path, Record()) == []
+
+
+@pytest.mark.parametrize(("size", "channels", "kernel", "pooled"), [(12, 4, 4, 6), (24, 9, 5, 8)])
+def test_weights_that_add_up_where_a_convolution_becomes_a_matrix(
+    size: int, channels: int, kernel: int, pooled: int, tmp_path: Path
+) -> None:
+    """Two readings of one input, of which one needs a matrix; behind overlapping windows its weights leave 8 bits."""
+    generator = np.random.default_rng(0)
+    first = ConvMap(weight=generator.integers(-5, 5, (2, 1, 3, 3)), in_shape=(1, size, size), padding=(1, 1))
+    second = ConvMap(
+        weight=np.full((3, channels, kernel, kernel), 100), in_shape=(channels, pooled, pooled), padding=(1, 1),
+        pool=(2, 2), pool_stride=(1, 1),
+    )  # fmt: skip
+    layers = [layer("a", [edge("input", first)], threshold=9), layer("b", [edge("input", second)], threshold=20_000)]
+    program = network(layers, target="int8", outputs=["a", "b"])
+    given = generator.integers(0, 2, (2, 4, size * size))
+    assert held(program, {"input": given}, tmp_path) == []
