@@ -1,7 +1,7 @@
 """The compiled kernels: lists of events, synaptic sums, neurons, over a range of layers and steps.
 
-All of them are here because numba's cache watches only the file of the function that it compiled. Everything runs on
-one core; `engine.py` spreads samples, or parts of a layer, over threads.
+All that `advance` calls is here because numba's cache watches only the file of the function that it compiled.
+Everything runs on one core; `engine.py` spreads samples, or parts of a layer, over threads.
 
 A layer's neurons lie channels-last, so that the targets of one event lie side by side. Accumulators are as narrow as
 the sums of this step are proved to fit, or take its events in rounds of which each is; integers of the neurons are 32
@@ -19,7 +19,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from neuroprivacy_fixedpoint.columns import BLOCK, CONV, EDGE, ITEM, LAYER
+from neuroprivacy_fixedpoint.columns import BLOCK, CONV, EDGE, LAYER
 
 _KIND, _GRADED, _SOURCE, _SOURCE_SIZE, _DELAY = (
     EDGE[n] for n in ("KIND", "GRADED", "SOURCE", "SOURCE_SIZE", "DELAY")
@@ -41,10 +41,7 @@ _SMALL, _DECAY_SHIFT = LAYER["SMALL"], LAYER["DECAY_SHIFT"]
 _CONSTANTS = LAYER["THETA"]
 _SHIFT, _HALF, _LOWEST, _HIGHEST = (LAYER[n] for n in ("SHIFT", "HALF", "LOWEST", "HIGHEST"))
 _SOFT, _STRICT = LAYER["SOFT"], LAYER["STRICT"]
-_ITEM_GRADED, _ITEM_FIRST, _ITEM_SIZE, _ITEM_REACH = (ITEM[n] for n in ("GRADED", "FIRST", "SIZE", "REACH"))
 
-#: Values whose events are counted at once: their counts stay in the first cache.
-_COUNTED = 2**14
 #: Events of each position that a round of sums has to take to be faster than sums in 32 bits: measured on kernels of
 #: 3 x 3 to 16 x 16, of which 7 x 7 breaks even.
 _FEWEST = 4
@@ -679,47 +676,3 @@ def advance(  # type: ignore[no-untyped-def]
                     _last_current(short_sums[:size], own_u, layer[_SHIFT])
                 else:
                     _last_current(sums[:size], own_u, layer[_SHIFT])
-
-
-@njit(cache=True, nogil=True)
-def count_events(fired, begin, end, totals):  # type: ignore[no-untyped-def]
-    """Add to `totals` int32 (samples, values) in how many of the rows begin ... end - 1 each value is not zero.
-
-    Some values at a time, counted in bytes while these lie in the cache.
-    """
-    counted = np.zeros(_COUNTED, np.uint8)
-    for s in range(fired.shape[0]):
-        for first in range(0, fired.shape[2], _COUNTED):
-            total = totals[s, first : first + _COUNTED]
-            for top in range(begin, end, 255):
-                counted[: total.size] = 0
-                for row in range(top, min(top + 255, end)):
-                    values = fired[s, row, first : first + _COUNTED]
-                    for i in range(total.size):
-                        counted[i] = np.uint8(counted[i] + np.uint8(values[i] != 0))
-                for i in range(total.size):
-                    total[i] += counted[i]
-
-
-@njit(cache=True, nogil=True)
-def tally(totals, graded_totals, items, reach, sums):  # type: ignore[no-untyped-def]
-    """For each item, the events of its source, or the weights that these touched: `sums` int64 (samples, items).
-
-    Args:
-        totals: int32 (samples, values), of spikes; likewise `graded_totals`.
-        items: int64 (items, ITEM), see `columns`.
-        reach: int64, the weights that one event of each value touches, edge after edge.
-    """
-    for s in range(len(totals)):
-        for k in range(len(items)):
-            of = graded_totals[s] if items[k, _ITEM_GRADED] else totals[s]
-            values = of[items[k, _ITEM_FIRST] : items[k, _ITEM_FIRST] + items[k, _ITEM_SIZE]]
-            found = np.int64(0)
-            if items[k, _ITEM_REACH] < 0:
-                for i in range(values.size):
-                    found += values[i]
-            else:
-                touched = reach[items[k, _ITEM_REACH] :][: values.size]
-                for i in range(values.size):
-                    found += values[i] * touched[i]
-            sums[s, k] = found

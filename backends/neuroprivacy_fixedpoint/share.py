@@ -37,9 +37,10 @@ class Share:
     """
 
     def __init__(self, plan: Plan, samples: int, rows: int, parts: int) -> None:
-        from neuroprivacy_fixedpoint import kernels  # not before there is something to run: it loads what is compiled
+        # Not before there is something to run: it loads what is compiled.
+        from neuroprivacy_fixedpoint import counting, kernels
 
-        self._kernels = kernels
+        self._kernels, self._counting = kernels, counting
         self.plan, self.samples, self.rows, self.parts = plan, samples, rows, parts
         self.fired = np.zeros((samples, plan.history + rows, plan.width), np.uint8)
         self.graded = np.zeros((samples, plan.history + rows, plan.graded_width), np.int32)
@@ -99,14 +100,14 @@ class Share:
                     partial(self._advance, first, last, wide, p, self.parts, begin, end) for p in range(self.parts)
                 ]
                 together(parts)
-        self._kernels.count_events(self.fired, begin, end, self.totals)
+        self._counting.count_events(self.fired, begin, end, self.totals)
         if self.plan.graded:
-            self._kernels.count_events(self.graded, begin, end, self.graded_totals)
+            self._counting.count_events(self.graded, begin, end, self.graded_totals)
 
     def tally(self) -> None:
         """After the last step: count the events of every source, and the weights that they touched."""
         items = self.plan.items
-        self._kernels.tally(self.totals, self.graded_totals, items.rows, items.reach, self.tallied)
+        self._counting.tally(self.totals, self.graded_totals, items.rows, items.reach, self.tallied)
 
     @cached_property
     def stages(self) -> Sequence[tuple[int, int, bool, bool]]:
