@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from neuroprivacy.counts import Counts
 from neuroprivacy.errors import BackendNotFound, ConfigurationError, DoesNotFit, Issue, raise_fatal
 from neuroprivacy.kernels.formats import Int64
-from neuroprivacy.program import Program
+from neuroprivacy.program import Port, Program
 
 GROUP = "neuroprivacy.backends"
 Inputs = Mapping[str, NDArray[Any]]
@@ -100,9 +100,17 @@ class Backend(Protocol):
         """Run all samples of `spikes`: port name -> integers of any type, (samples, T, values of the port)."""
 
 
-def read_out(program: Program, window: NDArray[np.uint8], final_v: Int64) -> Int64:
-    """The readout of the first output, (samples, neurons): its membrane after the last step, or its spikes counted."""
-    return final_v if program.readout == "membrane" else window.sum(axis=1, dtype=np.int64)
+def read_out(program: Program, window: NDArray[np.uint8], final_v: Mapping[str, Int64]) -> Int64:
+    """The readout of the first output, (samples, neurons): its membrane after the last step, or its spikes counted.
+
+    Args:
+        program: that ran.
+        window: spikes of its first output.
+        final_v: layer name -> membranes after the last step, of the first output where these are the readout.
+    """
+    if program.readout == "membrane":
+        return final_v[program.outputs[0]]
+    return np.asarray(np.add.reduce(window, axis=1, dtype=np.int64))
 
 
 def backend_names() -> tuple[str, ...]:
@@ -190,27 +198,14 @@ def inputs_as_given(program: Program, spikes: Inputs | NDArray[Any]) -> dict[str
     if isinstance(spikes, np.ndarray):
         if len(program.inputs) != 1:
             raise ConfigurationError(f"input: the program has {len(program.inputs)} ports; give one array for each")
-        spikes = {program.inputs[0].name: spikes}
-    if set(spikes) != {port.name for port in program.inputs}:
+        checked = {program.inputs[0].name: _as_given(program.inputs[0], spikes)}
+    elif set(spikes) != {port.name for port in program.inputs}:
         raise ConfigurationError(
             f"input: ports {', '.join(sorted(spikes))} were given, "
             f"the program has {', '.join(port.name for port in program.inputs)}"
         )
-    checked: dict[str, NDArray[Any]] = {}
-    for port in program.inputs:
-        array = np.asarray(spikes[port.name])
-        if array.dtype.kind not in "iub":
-            raise ConfigurationError(f"{port.name}: values are {array.dtype}; integers are needed, encode them first")
-        if array.ndim < 3 or (array.shape[2:] != port.shape and array.shape[2:] != (port.size,)):
-            raise ConfigurationError(
-                f"{port.name}: shape {array.shape} is not (samples, steps, {', '.join(map(str, port.shape))})"
-            )
-        flat = array.reshape(*array.shape[:2], port.size)
-        if flat.size and (flat.min() < port.low or flat.max() > port.high):
-            raise ConfigurationError(
-                f"{port.name}: values {flat.min()} ... {flat.max()} leave {port.low} ... {port.high}"
-            )
-        checked[port.name] = flat
+    else:
+        checked = {port.name: _as_given(port, np.asarray(spikes[port.name])) for port in program.inputs}
     shapes = {array.shape[:2] for array in checked.values()}
     if len(shapes) != 1:
         raise ConfigurationError(f"input: ports differ in samples or steps: {sorted(shapes)}")
@@ -223,3 +218,20 @@ def inputs_as_given(program: Program, spikes: Inputs | NDArray[Any]) -> dict[str
             "lower it again with more steps"
         )
     return checked
+
+
+def _as_given(port: Port, array: NDArray[Any]) -> NDArray[Any]:
+    """An array for one port, (samples, T, neurons of the port)."""
+    shape, kind = array.shape, array.dtype.kind
+    if kind not in "iub":
+        raise ConfigurationError(f"{port.name}: values are {array.dtype}; integers are needed, encode them first")
+    if len(shape) < 3 or (shape[2:] != port.shape and shape[2:] != (port.size,)):
+        raise ConfigurationError(
+            f"{port.name}: shape {shape} is not (samples, steps, {', '.join(map(str, port.shape))})"
+        )
+    # What has no sign is not looked through for what lies below 0.
+    if array.size and (((kind == "i" or port.low > 0) and array.min() < port.low) or array.max() > port.high):
+        raise ConfigurationError(
+            f"{port.name}: values {array.min()} ... {array.max()} leave {port.low} ... {port.high}"
+        )
+    return array if len(shape) == 3 else array.reshape(*shape[:2], port.size)

@@ -176,8 +176,7 @@ def count(
             observed=observed[name] if observed is not None else None,
         )
 
-    inputs = Late([port.name for port in program.inputs], tally.events)
-    layers = Late([layer.name for layer in program.layers], of_layer)
+    inputs, layers = Late(program.port_names, tally.events), Late(program.layer_names, of_layer)
     return Counts(steps=steps, inputs=inputs if late else dict(inputs), layers=layers if late else dict(layers))
 
 

@@ -88,7 +88,7 @@ def _gather(
         name: spikes[:, program.window(name, steps - program.latency), own[name]].copy() for name in program.outputs
     }
     first = program.outputs[0]
-    readout = read_out(program, window[first], v[:, -1, own[first]])
+    readout = read_out(program, window[first], {first: v[:, -1, own[first]]})
     if not np.array_equal(readout, np.concatenate([part.readout for part in parts])):
         raise WorkerFailed("c99: network_readout does not give what the spikes and membranes say; report this, please")
     return RunResult(

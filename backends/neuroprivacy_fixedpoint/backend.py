@@ -48,20 +48,19 @@ class FixedPointBackend:
     def run(self, artifact: Artifact, spikes: Inputs, record: Record) -> RunResult:
         """Run all samples, in shares of bounded memory, on all threads."""
         program = artifact.program
-        inputs = {port.name: np.asarray(spikes[port.name]) for port in program.inputs}
-        given = next(iter(inputs.values())).shape[1]
-        results = run_program(program, inputs, record)
-        first, seen = program.outputs[0], results.seen
+        given = spikes[program.inputs[0].name].shape[1]
+        results = run_program(program, spikes, record)
+        seen = results.seen
         window = {name: results.spikes[name][:, program.window(name, given)] for name in program.outputs}
         return RunResult(
             backend="fixedpoint",
             spikes=window,
-            readout=read_out(program, window[first], results.v[first]),
+            readout=read_out(program, window[program.outputs[0]], results.v),
             counts=count(
                 program,
                 seen,
                 steps=given + program.latency,
-                observed=Late(tuple(seen.numbers), seen.observed),
+                observed=Late(program.layer_names, seen.observed),
                 late=True,
             ),
             layer_spikes=results.spikes if record.spikes else None,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from neuroprivacy.kernels.dynamics import DECAY_ONE
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Layer, Program, membrane_bound
-from neuroprivacy_fixedpoint.columns import BLOCK, LAYER
+from neuroprivacy_fixedpoint.columns import BLOCK, LAYER, NEVER
 from neuroprivacy_fixedpoint.layout import Layout
 
 
@@ -39,7 +39,7 @@ class Constants:
         strict = rule.threshold_test == ">"
         theta = (layer.threshold << rule.threshold_shift) + strict
         if not layer.fires:
-            theta = np.full(1, 2**62 if wide else 2**31 - 1)
+            theta = np.full(1, 2**62 if wide else NEVER)
         row[LAYER["KEEPS"]], row[LAYER["LEAKS"]] = keeps, bool(layer.dv.any())
         row[LAYER["SHIFT"]], row[LAYER["HALF"]] = rule.activation_shift, rule.u_half if rule.keeps_current else 0
         row[LAYER["LOWEST"]], row[LAYER["HIGHEST"]] = rule.v_lowest, rule.v_highest

@@ -64,7 +64,6 @@ def run_program(program: Program, inputs: Mapping[str, NDArray[Any]], record: Re
         here = slice(first, min(first + size, samples))
         share = _taken(plan, here.stop - first, rows, parts)
         part = {name: values[here] for name, values in inputs.items()}
-        share.begin()
         for step in range(0, steps, rows):
             count = min(rows, steps - step)
             share.load(part, step, count)

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroprivacy.kernels.formats import Int64
-from neuroprivacy.program import Edge, Layer, Port, Program, fits_32_bits, largest_inputs, run_order
-from neuroprivacy_fixedpoint.columns import EDGE, EDGE_COLUMNS, LAYER, LAYER_COLUMNS, ROW_STEP
+from neuroprivacy.program import DenseMap, Edge, Layer, Port, Program, fits_32_bits, largest_inputs, run_order
+from neuroprivacy_fixedpoint.columns import EDGE, EDGE_COLUMNS, LAYER, LAYER_COLUMNS, ROW_STEP, STEPS, TILE
 from neuroprivacy_fixedpoint.constants import Constants
 from neuroprivacy_fixedpoint.items import Items, make_items
 from neuroprivacy_fixedpoint.layout import Layout, choose_layouts, fitting
@@ -26,6 +26,8 @@ from neuroprivacy_fixedpoint.weights import Weights
 _ALIGN = 64
 #: Runs of at most so many steps share a plan: within them, few membranes can leave 32 bits.
 SHORT = 4096
+#: Length of a list of the events of many steps: some of it stays near the core.
+_LISTED = 2**15
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,7 +48,8 @@ class Plan:
         constants: int32, of the neurons; `wide_constants` int64.
         wide: names of the layers that need wide integers: 32 bits for weights, 64 for all else.
         items: what is tallied.
-        events: length of an event list; `largest` of an accumulator.
+        events: length of an event list; `listed` of one of many steps, with so many `starts`; `largest` of an
+            accumulator.
         work: weights that one step of one sample would touch if every source fired.
         idle: buffers that an earlier run gave back.
     """
@@ -72,6 +75,8 @@ class Plan:
     wide: frozenset[str]
     items: Items
     events: int
+    listed: int
+    starts: int
     largest: int
     work: int
     idle: deque[Any] = field(default_factory=lambda: deque(maxlen=8))
@@ -93,6 +98,9 @@ _PLANS: WeakKeyDictionary[Program, dict[bool, Plan]] = WeakKeyDictionary()
 def plan_of(program: Program, steps: int) -> Plan:
     """The plan of a Program for runs of so many steps, made once for as long as the Program lives."""
     short = steps <= SHORT
+    made = _PLANS.get(program)
+    if made is not None and short in made:
+        return made[short]
     with _MAKING:
         kept = _PLANS.setdefault(program, {})
         if short not in kept:
@@ -132,11 +140,13 @@ def make_plan(program: Program, *, steps: int | None) -> Plan:
         row[LAYER["OFFSET"]], row[LAYER["STATE"]] = spikes[layer.name], states[layer.name]
         row[LAYER["CHANNELS"]], row[LAYER["ROWS"]], row[LAYER["COLUMNS"]] = layouts[layer.name].grid
         row[LAYER["STEADY"]] = all(edge.source in graded for edge in edges)
+        tiled = layer.name not in wide and all(isinstance(e.map, DenseMap) and e.source in spikes for e in edges)
+        row[LAYER["TILED"]] = tiled
         for edge in edges:
             placed = np.zeros(len(EDGE_COLUMNS), np.int64)
             placed[EDGE["GRADED"]] = edge.source in graded
             placed[EDGE["SOURCE"]] = graded[edge.source] if edge.source in graded else spikes[edge.source]
-            weights.add(placed, edge, layouts[edge.source], layouts[layer.name], wide=layer.name in wide)
+            weights.add(placed, edge, layouts[edge.source], layouts[layer.name], wide=layer.name in wide, tiled=tiled)
             edge_rows.append(placed)
         bound = layer.activation_bound(largest_inputs(program))
         row[LAYER["SHORT"]] = bound < 2**15 and not any(edge.source in graded for edge in edges)
@@ -144,6 +154,7 @@ def make_plan(program: Program, *, steps: int | None) -> Plan:
         rows.append(row)
         own = slice(states[layer.name], states[layer.name] + layer.size)
         u_init[own], v_init[own] = (layouts[layer.name].inside(each) for each in (layer.u_init, layer.v_init))
+    most_edges = max(len(edges) for edges in fitted.values())
     return Plan(
         order=order, stages=_stages([(members, loop, members[0] in wide) for members, loop in ordered]),
         layouts=layouts, spikes=spikes, width=width, graded=graded, graded_width=graded_width, states=states,
@@ -152,8 +163,9 @@ def make_plan(program: Program, *, steps: int | None) -> Plan:
         layers=np.stack(rows), edges=np.stack(edge_rows),
         weights=_joined(weights.narrow, np.int8), wide_weights=_joined(weights.wide, np.int32),
         constants=_joined(constants.narrow, np.int32), wide_constants=_joined(constants.wide, np.int64),
-        wide=wide, items=make_items(program, layouts, spikes, graded), events=weights.events + 16,
-        largest=max(layer.size for layer in order) + ROW_STEP, work=weights.work,
+        wide=wide, items=make_items(program, layouts, spikes, graded), events=weights.events + TILE,
+        listed=max(_LISTED, most_edges * (weights.events + TILE)), starts=STEPS * most_edges + 1,
+        largest=max(STEPS * TILE, max(layer.size for layer in order) + ROW_STEP), work=weights.work,
     )  # fmt: skip
 
 
@@ -183,14 +195,14 @@ def _stages(groups: list[tuple[tuple[str, ...], bool, bool]]) -> tuple[tuple[int
 
 
 def _places(sizes: list[tuple[str, int]]) -> tuple[dict[str, int], int]:
-    """Where each begins, and the end of all; nothing is empty."""
+    """Where each begins, and the end of all; nothing is empty, and kernels may read on behind each."""
     places, position = {}, 0
     for name, size in sizes:
         places[name] = position
         position += -(-size // _ALIGN) * _ALIGN
-    return places, max(position, _ALIGN)
+    return places, position + _ALIGN
 
 
 def _joined(parts: list[NDArray[Any]], kind: Any) -> NDArray[Any]:
-    """One flat array; kernels want at least one value."""
-    return np.concatenate([*(part.reshape(-1) for part in parts), np.zeros(1, kind)])
+    """One flat array, and zeros behind it that kernels may read."""
+    return np.concatenate([*(part.reshape(-1) for part in parts), np.zeros(TILE, kind)])

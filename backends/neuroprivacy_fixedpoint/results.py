@@ -28,7 +28,6 @@ class Seen:
 
     def add(self, share: Share, here: slice) -> None:
         """Take what some samples gave."""
-        share.tally()
         self.tallied[here] = share.tallied
         if share.parts == 1:
             self.extremes[here] = share.seen[0]
@@ -55,20 +54,20 @@ class Results:
     Attributes:
         spikes: layer name -> uint8 (samples, steps, neurons): recorded layers and outputs.
         seen: what is counted.
-        u, v: layer name -> int64 (samples, neurons), after the last step.
+        u, v: layer name -> int64 (samples, neurons), after the last step: of recorded layers and a readout.
         states_u, states_v: layer name -> int64 (samples, steps, neurons).
     """
 
     def __init__(self, program: Program, plan: Plan, samples: int, steps: int, record: Record) -> None:
         sizes = program.sizes
-        names = [layer.name for layer in program.layers]
+        names = program.layer_names
         shown = names if record.spikes else program.outputs
         self.spikes = {n: np.empty((samples, steps, sizes[n]), np.uint8) for n in shown}
         self.seen = Seen(plan, samples)
-        ended = names if record.final else program.outputs[:1]
+        ended = names if record.final else program.outputs[:1] if program.readout == "membrane" else ()
         self.u: dict[str, Int64] = {n: np.empty((samples, sizes[n]), np.int64) for n in ended}
         self.v: dict[str, Int64] = {n: np.empty((samples, sizes[n]), np.int64) for n in ended}
-        kept = names if record.states else []
+        kept = names if record.states else ()
         self.states_u: dict[str, Int64] = {n: np.empty((samples, steps, sizes[n]), np.int64) for n in kept}
         self.states_v: dict[str, Int64] = {n: np.empty((samples, steps, sizes[n]), np.int64) for n in kept}
 

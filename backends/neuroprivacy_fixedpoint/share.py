@@ -19,9 +19,9 @@ class _Scratch:
 
     def __init__(self, plan: Plan) -> None:
         self.lists, self.value = np.zeros((5, plan.events), np.int32), np.zeros(plan.events, np.int32)
-        self.sums = (np.zeros(plan.largest, np.int16), np.zeros(plan.largest, np.int32))
-        wide = (2, plan.largest if plan.wide else 0)
-        self.wide_sums = tuple(np.zeros(wide, np.int64))
+        self.listed, self.starts = np.zeros(plan.listed, np.int32), np.zeros(plan.starts, np.int64)
+        self.sums = tuple(np.zeros(plan.largest, kind) for kind in (np.int16, np.int32))
+        self.wide_sums = tuple(np.zeros((2, plan.largest if plan.wide else 0), np.int64))
 
 
 class Share:
@@ -33,14 +33,14 @@ class Share:
         states: u and v, int32 (samples, neurons); `wide_states` int64, of the layers that need it.
         seen: int64 (parts, samples, layers, 5).
         totals: int32 (samples, bytes): in how many steps each value was not zero; likewise `graded_totals`.
-        tallied: int64 (samples, items), what `tally` found.
+        tallied: int64 (samples, items), what was tallied of all steps until now.
     """
 
     def __init__(self, plan: Plan, samples: int, rows: int, parts: int) -> None:
         # Not before there is something to run: it loads what is compiled.
-        from neuroprivacy_fixedpoint import counting, kernels
+        from neuroprivacy_fixedpoint import kernels
 
-        self._kernels, self._counting = kernels, counting
+        self._kernels = kernels
         self.plan, self.samples, self.rows, self.parts = plan, samples, rows, parts
         self.fired = np.zeros((samples, plan.history + rows, plan.width), np.uint8)
         self.graded = np.zeros((samples, plan.history + rows, plan.graded_width), np.int32)
@@ -53,72 +53,72 @@ class Share:
         self.graded_totals = np.zeros((samples, plan.graded_width), np.int32)
         self.tallied = np.zeros((samples, len(plan.items.rows)), np.int64)
         self.scratch = [_Scratch(plan) for _ in range(parts)]
-
-    def begin(self) -> None:
-        """Before the first step of new samples."""
-        history = self.plan.history
-        self.fired[:, :history] = 0
-        self.graded[:, :history] = 0
-        for u, v in (self.states, self.wide_states) if self.plan.wide else (self.states,):
-            u[:], v[:] = self.plan.u_init, self.plan.v_init
-        for counter in (self.seen, self.totals, self.graded_totals):
-            counter.fill(0)
+        #: Whether samples begin with the next block, and whether anything stands in the rows before it.
+        self._fresh = self._follows = False
 
     def load(self, inputs: Mapping[str, NDArray[Any]], first: int, count: int) -> None:
-        """Take steps first ... first + count - 1 of the inputs, (samples, T, values) by port; silence follows them."""
+        """Take steps first ... first + count - 1 of the inputs, (samples, T, values) by port; silence follows them.
+
+        New samples begin with step 0.
+        """
         plan, history = self.plan, self.plan.history
+        self._fresh = first == 0
         if first:
             for buffer in (self.fired, self.graded):
                 buffer[:, :history] = buffer[:, self.rows : self.rows + history].copy()
+            self._follows = True
+        elif self._follows:
+            self.fired[:, :history] = 0
+            self.graded[:, :history] = 0
+            self._follows = False
         for name, values in inputs.items():
             graded = name in plan.graded
             at = plan.graded[name] if graded else plan.spikes[name]
-            buffer = (self.graded if graded else self.fired)[:, history : history + count]
-            layout, given = plan.layouts[name], values[:, first : first + count]
-            target = buffer[:, :, at : at + layout.size]
-            taken = given.shape[1]
+            buffer, layout = self.graded if graded else self.fired, plan.layouts[name]
+            taken = min(count, max(0, values.shape[1] - first))
+            given = values if taken == values.shape[1] else values[:, first : first + taken]
+            target = buffer[:, history : history + taken, at : at + layout.size]
             if layout.plain:
-                target[:, :taken] = given
+                target[:] = given
             else:
                 channels, area = layout.grid[0], layout.grid[1] * layout.grid[2]
                 apart = given.reshape(*given.shape[:2], channels, area).swapaxes(2, 3)
-                target.reshape(*target.shape[:2], area, channels)[:, :taken] = apart  # a view: one axis is split
-            target[:, taken:] = 0
+                target.reshape(*target.shape[:2], area, channels)[:] = apart  # a view: one axis is split
+            if taken < count:
+                buffer[:, history + taken : history + count, at : at + layout.size] = 0
 
     def compute(self, count: int, together: Callable[[Calls], None]) -> None:
         """Compute a block of so many rows; `together` runs one call for each part of a layer at the same time."""
         begin = self.plan.history
         end = begin + count
-        for first, last, loop, wide in self.stages:
+        if self._at_once:
+            layers, wide = self._at_once
+            self._advance(0, layers, wide, begin, end, self._fresh, counts=True)
+            return
+        for first, last, loop, wide in self.plan.stages:
             if loop:
                 for row in range(begin, end):
-                    self._advance(first, last, wide, 0, 1, row, row + 1)
+                    self._advance(first, last, wide, row, row + 1, self._fresh and row == begin)
             elif self.parts == 1:
-                self._advance(first, last, wide, 0, 1, begin, end)
+                self._advance(first, last, wide, begin, end, self._fresh)
             else:
-                parts = [
-                    partial(self._advance, first, last, wide, p, self.parts, begin, end) for p in range(self.parts)
-                ]
-                together(parts)
-        self._counting.count_events(self.fired, begin, end, self.totals)
-        if self.plan.graded:
-            self._counting.count_events(self.graded, begin, end, self.graded_totals)
-
-    def tally(self) -> None:
-        """After the last step: count the events of every source, and the weights that they touched."""
-        items = self.plan.items
-        self._counting.tally(self.totals, self.graded_totals, items.rows, items.reach, self.tallied)
+                whole = partial(self._advance, first, last, wide, begin, end, self._fresh, parts=self.parts)
+                together([partial(whole, part=part) for part in range(self.parts)])
+        self._advance(0, 0, False, begin, end, self._fresh, counts=True)
 
     @cached_property
-    def stages(self) -> Sequence[tuple[int, int, bool, bool]]:
-        """The plan's, joined to one call where one thread computes them all and there is nothing to tell apart."""
+    def _at_once(self) -> tuple[int, bool] | None:
+        """How many layers, and whether wide, where one thread computes all in one call: nothing is to be told apart."""
         stages = self.plan.stages
         if self.parts > 1 or any(loop for _, _, loop, _ in stages) or len({wide for *_, wide in stages}) > 1:
-            return stages
-        return ((0, len(self.plan.order), False, stages[0][3]),)
+            return None
+        return len(self.plan.order), stages[0][3]
 
-    def _advance(self, first: int, last: int, wide: bool, part: int, parts: int, begin: int, end: int) -> None:
-        self._kernels.advance(first, last, part, parts, begin, end, *self._arrays[wide][part])
+    def _advance(
+        self, first: int, last: int, wide: bool, begin: int, end: int, fresh: bool, *, part: int = 0, parts: int = 1,
+        counts: bool = False,
+    ) -> None:  # fmt: skip
+        self._kernels.advance(first, last, part, parts, begin, end, fresh, counts, *self._arrays[wide][part])
 
     @cached_property
     def _arrays(self) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
@@ -130,8 +130,10 @@ class Share:
         )
         narrow, wide = (
             [
-                (plan.layers, plan.edges, weights, constants, self.fired, self.graded, *states, self.seen[part],
-                 self.scratch[part].lists, self.scratch[part].value, *sums[part])
+                (plan.layers, plan.edges, weights, constants, plan.u_init, plan.v_init, self.fired, self.graded,
+                 *states, self.seen[part], self.scratch[part].lists, self.scratch[part].value, *sums[part],
+                 self.scratch[part].listed, self.scratch[part].starts, bool(plan.graded), self.totals,
+                 self.graded_totals, plan.items.rows, plan.items.reach, self.tallied)
                 for part in range(self.parts)
             ]
             for weights, constants, states, sums in both

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from neuroprivacy.errors import DoesNotFit, Issue
 from neuroprivacy.program import ConvMap, DenseMap, Edge
-from neuroprivacy_fixedpoint.columns import CONV, DENSE, EDGE, ROW_STEP
+from neuroprivacy_fixedpoint.columns import CONV, DENSE, EDGE, ROW_STEP, TILE
 from neuroprivacy_fixedpoint.layout import Layout
 
 #: Weights, values and places in the weight buffer are 32-bit integers in the kernels.
@@ -27,10 +27,17 @@ class Weights:
         self.ends = [0, 0]
         self.events = self.work = 0
 
-    def add(self, row: NDArray[np.int64], edge: Edge, source: Layout, target: Layout, *, wide: bool) -> None:
+    def add(
+        self, row: NDArray[np.int64], edge: Edge, source: Layout, target: Layout, *, wide: bool, tiled: bool
+    ) -> None:
         """Pack an edge and fill in its row."""
         window = 1 if isinstance(edge.map, DenseMap) else edge.map.pool[0] * edge.map.pool[1]
-        packed = _pack_dense(edge.map, source, target) if isinstance(edge.map, DenseMap) else _pack_conv(edge.map)
+        if isinstance(edge.map, DenseMap):
+            packed = _pack_dense(edge.map, source, target, TILE if tiled else ROW_STEP)
+            if tiled:
+                packed = _pack_tiles(packed)
+        else:
+            packed = _pack_conv(edge.map)
         row[EDGE["WEIGHTS"]] = self.ends[wide]
         row[EDGE["DELAY"]], row[EDGE["SOURCE_SIZE"]], row[EDGE["LIMIT"]] = edge.delay, edge.map.in_size, LARGEST
         if wide:
@@ -45,7 +52,7 @@ class Weights:
         self.events = max(self.events, edge.map.in_size)
         self.work += int(edge.map.fan_out().sum())
         if isinstance(edge.map, DenseMap):
-            row[EDGE["KIND"]], row[EDGE["REACH"]], row[EDGE["ROW"]] = DENSE, 1, packed.shape[1]
+            row[EDGE["KIND"]], row[EDGE["REACH"]], row[EDGE["ROW"]] = DENSE, 1, packed.shape[-1]
             return
         _describe_conv(row, edge.map)
         channels, rows, columns = edge.map.pooled_shape
@@ -81,22 +88,22 @@ def event_limit(weight: NDArray[np.generic], places: int) -> int:
 
 
 def padded_size(linear: DenseMap | ConvMap) -> int:
-    """Places of a map's weights in the buffer."""
+    """The most places of a map's weights in the buffer."""
     if isinstance(linear, ConvMap):
         return int(linear.weight.size)
-    return linear.in_size * (len(linear.weight) + _behind(len(linear.weight)))
+    return (linear.in_size + 1) * -(-len(linear.weight) // TILE) * TILE
 
 
-def _behind(length: int) -> int:
-    """Zeros behind a dense row, up to whole vectors."""
-    return -length % ROW_STEP
-
-
-def _pack_dense(linear: DenseMap, source: Layout, target: Layout) -> NDArray[np.generic]:
-    """(sources, targets), both channels-last: what one event adds lies side by side, and zeros up to whole vectors."""
+def _pack_dense(linear: DenseMap, source: Layout, target: Layout, step: int) -> NDArray[np.generic]:
+    """(sources, targets), both channels-last: what one event adds lies side by side, and zeros up to whole steps."""
     by_target = target.inside(linear.weight.T)
     packed = source.inside(by_target.T).T
-    return np.pad(packed, ((0, 0), (0, _behind(packed.shape[1]))))
+    return np.pad(packed, ((0, 0), (0, -packed.shape[1] % step)))
+
+
+def _pack_tiles(packed: NDArray[np.generic]) -> NDArray[np.generic]:
+    """(sources, targets) -> (tiles, sources + 1, TILE): all weights of a tile lie together, zeros behind them."""
+    return np.pad(packed.reshape(len(packed), -1, TILE).swapaxes(0, 1), ((0, 0), (0, 1), (0, 0)))
 
 
 def _pack_conv(linear: ConvMap) -> NDArray[np.generic]:

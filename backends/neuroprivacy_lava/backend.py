@@ -96,7 +96,7 @@ class LavaBackend:
         return RunResult(
             backend="lava",
             spikes=window,
-            readout=read_out(program, window[first], final_v[first]),
+            readout=read_out(program, window[first], final_v),
             counts=count(program, EventTally(program, events), steps=given + program.latency),
             layer_spikes=fired if record.spikes else None,
             final_u=final_u if record.final else None,

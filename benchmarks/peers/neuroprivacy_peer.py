@@ -90,7 +90,6 @@ class Inference(Simulator):
         share = Share(plan_of(program, steps), 1, steps, 1)
 
         def filled(inputs: Any) -> None:
-            share.begin()
             share.load(inputs, 0, steps)
 
         def computed(inputs: Any) -> None:

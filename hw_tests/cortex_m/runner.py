@@ -86,7 +86,7 @@ class CortexM:
         result = RunResult(
             backend=self.name,
             spikes=window,
-            readout=read_out(program, window[first], v[first]),
+            readout=read_out(program, window[first], v),
             counts=count(program, EventTally(program, events), steps=steps),
             layer_spikes=fired if record.spikes else None,
             final_v=v if record.final else None,

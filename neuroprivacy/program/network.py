@@ -154,6 +154,16 @@ class Program:
         nodes: tuple[Port | Layer, ...] = (*self.inputs, *self.layers)
         return {node.name: node.size for node in nodes}
 
+    @cached_property
+    def port_names(self) -> tuple[str, ...]:
+        """Names of the inputs, in their order."""
+        return tuple(port.name for port in self.inputs)
+
+    @cached_property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of the layers, in their order."""
+        return tuple(layer.name for layer in self.layers)
+
     def layer(self, name: str) -> Layer:
         """The layer of that name.
 

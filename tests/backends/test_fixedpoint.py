@@ -188,8 +188,8 @@ def test_a_target_for_checking_alone_is_not_built_for(tmp_path: Path) -> None:
 
 
 def test_rows_are_counted_as_long_as_they_are_laid_out() -> None:
-    assert padded_size(DenseMap(weight=np.ones((1, 5), int))) == 5 * 32
-    assert padded_size(DenseMap(weight=np.ones((33, 2), int))) == 2 * 64
+    assert padded_size(DenseMap(weight=np.ones((1, 5), int))) == 6 * 64
+    assert padded_size(DenseMap(weight=np.ones((33, 2), int))) == 3 * 64
     narrow = DenseMap(weight=np.ones((1, 2**21), int))
     program = network([layer("n", [edge("input", narrow)], threshold=9)], inputs=(Port(name="input", shape=(2**21,)),))
     assert FixedPointBackend().check(program) == ()

@@ -1,0 +1,113 @@
+"""What Python calls: a range of layers over a range of steps, and counters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from neuroprivacy_fixedpoint.columns import LAYER, TILE
+from neuroprivacy_fixedpoint.kernels.compiled import entry, inner, sources
+from neuroprivacy_fixedpoint.kernels.counting import count_rows
+from neuroprivacy_fixedpoint.kernels.neurons import last_current, neurons
+from neuroprivacy_fixedpoint.kernels.sums import same_input, sum_step
+from neuroprivacy_fixedpoint.kernels.tiles import advance_tiles
+
+_OFFSET, _STATE, _TILED, _STEADY = (LAYER[n] for n in ("OFFSET", "STATE", "TILED", "STEADY"))
+_KEEPS, _SHIFT = LAYER["KEEPS"], LAYER["SHIFT"]
+_CHANNELS, _ROWS, _COLUMNS = LAYER["CHANNELS"], LAYER["ROWS"], LAYER["COLUMNS"]
+
+
+@inner
+def _advance_rows(  # type: ignore[no-untyped-def]
+    layer, low, high, begin, end, edges, weights, constants, fired, graded, u, v, seen, lists, value, short_sums, sums,
+):  # fmt: skip
+    """Compute rows begin ... end - 1 of output rows low ... high - 1 of a layer, one sample, step after step."""
+    index, starts, bases, cuts = lists[0], lists[1], lists[2], lists[3:]
+    line = layer[_COLUMNS] * layer[_CHANNELS]
+    first, last = low * line, high * line
+    own = slice(layer[_STATE] + first, layer[_STATE] + last)
+    short = False
+    for row in range(begin, end):
+        if row == begin or not layer[_STEADY] or not same_input(layer, edges, row, graded):
+            short = sum_step(
+                layer, edges, low, high, row, fired, graded, weights, index, starts, starts[1:], bases, cuts,
+                value, short_sums, sums,
+            )  # fmt: skip
+        out = fired[row, layer[_OFFSET] + first : layer[_OFFSET] + last]
+        if short:
+            neurons(short_sums, u[own], v[own], constants, layer, first, out, seen)
+        else:
+            neurons(sums, u[own], v[own], constants, layer, first, out, seen)
+    if not layer[_KEEPS]:
+        if short:
+            last_current(short_sums, u[own], layer[_SHIFT])
+        else:
+            last_current(sums, u[own], layer[_SHIFT])
+
+
+def _compiled(sources: str) -> Any:
+    """The function, and with it all that it calls."""
+
+    @entry
+    def advance(  # type: ignore[no-untyped-def]
+        first_layer, end_layer, part, parts, begin, end, fresh, counts, layers, edges, weights, constants, u_init,
+        v_init, fired, graded, u, v, seen, lists, value, short_sums, sums, listed, starts, has_graded, totals,
+        graded_totals, items, reach, tallied,
+    ):  # fmt: skip
+        """Compute rows begin ... end - 1 of the buffers for some layers and all samples.
+
+        Layers are computed one after another over all rows, while their weights are in cache; call it row by row for
+        layers that form a loop. It is compiled twice: for layers whose weights fit 8 bits and whose integers fit 32,
+        and for any.
+
+        Args:
+            first_layer, end_layer: which layers.
+            part, parts: compute only this share of each layer's output rows, or tiles.
+            begin, end: rows; enough earlier rows for every delay lie before them, and one more.
+            fresh: whether samples begin: states are what they were before the first step, nothing has been seen.
+            counts: whether all layers will then have been computed: events are to be counted.
+            layers, edges: the plan, int64 (layers, LAYER) and (edges, EDGE).
+            weights: int8 or int32.
+            constants: of the neurons, int32 or int64.
+            u_init, v_init: int64 (neurons,).
+            fired: uint8 (samples, rows, bytes), 0 or 1: spiking inputs and layers; written.
+            graded: int32 (samples, rows, values): inputs with values.
+            u, v: int32 or int64 (samples, neurons); written.
+            seen: int64 (samples, layers, 5); written.
+            lists: int32 (5, events): scratch, likewise `value` (int32), `listed` (int32) and `starts` (int64).
+            short_sums, sums: accumulators, int16 and int32, or both int64.
+            has_graded, totals, graded_totals, items, reach, tallied: see `count_rows`.
+        """
+        _of = sources  # in the closure, see `compiled`
+        for n in range(first_layer, end_layer):
+            layer = layers[n]
+            unit = TILE if layer[_TILED] else layer[_COLUMNS] * layer[_CHANNELS]
+            size = layer[_ROWS] * layer[_COLUMNS] * layer[_CHANNELS]
+            units = (size + unit - 1) // unit
+            low, high = units * part // parts, units * (part + 1) // parts
+            for s in range(fired.shape[0]):
+                if fresh:
+                    seen[s, n] = 0
+                    for j in range(layer[_STATE] + low * unit, layer[_STATE] + min(size, high * unit)):
+                        u[s, j], v[s, j] = u_init[j], v_init[j]
+                if low == high:
+                    continue
+                if layer[_TILED]:
+                    advance_tiles(
+                        layer, low, high, begin, end, edges, weights, constants, fired[s], u[s], v[s], seen[s, n],
+                        listed, starts, sums,
+                    )  # fmt: skip
+                else:
+                    _advance_rows(
+                        layer, low, high, begin, end, edges, weights, constants, fired[s], graded[s], u[s], v[s],
+                        seen[s, n], lists, value, short_sums, sums,
+                    )  # fmt: skip
+
+        if counts:
+            count_rows(
+                fired, graded, begin, end, fresh, has_graded, totals, graded_totals, items, reach, tallied
+            )  # fmt: skip
+
+    return advance
+
+
+advance = _compiled(sources())

@@ -1,0 +1,71 @@
+"""The compiled counters: events of each value, then events of each source and the weights that they touch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neuroprivacy_fixedpoint.columns import ITEM
+from neuroprivacy_fixedpoint.kernels.compiled import inlined, inner
+
+_GRADED, _FIRST, _SIZE, _REACH = (ITEM[n] for n in ("GRADED", "FIRST", "SIZE", "REACH"))
+#: Values whose events are counted at once: their counts stay in the first cache.
+_COUNTED = 2**14
+
+
+@inner
+def _add_totals(rows, begin, end, fresh, totals):  # type: ignore[no-untyped-def]
+    """Add to `totals`, int32 (values,), in how many of the rows begin ... end - 1 each value is not zero.
+
+    Some values at a time, counted in bytes while these lie in the cache.
+    """
+    counted = np.empty(min(_COUNTED, totals.size), np.uint8)
+    if fresh:
+        totals[:] = 0
+    for first in range(0, totals.size, _COUNTED):
+        total = totals[first : first + _COUNTED]
+        for top in range(begin, end, 255):
+            counted[:] = 0
+            for row in range(top, min(top + 255, end)):
+                values = rows[row, first : first + _COUNTED]
+                for i in range(total.size):
+                    counted[i] = np.uint8(counted[i] + np.uint8(values[i] != 0))
+            for i in range(total.size):
+                total[i] += counted[i]
+
+
+@inner
+def _tally(totals, graded_totals, items, reach, tallied):  # type: ignore[no-untyped-def]
+    """For each item, the events of its source, or the weights that these touched."""
+    for k in range(len(items)):
+        of = graded_totals if items[k, _GRADED] else totals
+        values = of[items[k, _FIRST] : items[k, _FIRST] + items[k, _SIZE]]
+        found = np.int64(0)
+        if items[k, _REACH] < 0:
+            for i in range(values.size):
+                found += values[i]
+        else:
+            touched = reach[items[k, _REACH] :][: values.size]
+            for i in range(values.size):
+                found += values[i] * touched[i]
+        tallied[k] = found
+
+
+@inlined
+def count_rows(  # type: ignore[no-untyped-def]
+    fired, graded, begin, end, fresh, has_graded, totals, graded_totals, items, reach, tallied
+):  # fmt: skip
+    """Count the events of rows begin ... end - 1, and tally those of all rows until now.
+
+    Args:
+        fired: uint8 (samples, rows, values); likewise `graded`, int32, which is counted if `has_graded`.
+        fresh: whether samples begin: nothing has been counted.
+        totals: int32 (samples, values), in how many steps each value was not zero; written, as `graded_totals`.
+        items: int64 (items, ITEM), see `columns`.
+        reach: int64, the weights that one event of each value touches, edge after edge.
+        tallied: int64 (samples, items), events of a source, or the weights that they touched; written.
+    """
+    for s in range(len(fired)):
+        _add_totals(fired[s], begin, end, fresh, totals[s])
+        if has_graded:
+            _add_totals(graded[s], begin, end, fresh, graded_totals[s])
+        _tally(totals[s], graded_totals[s], items, reach, tallied[s])

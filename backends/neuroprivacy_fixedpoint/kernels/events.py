@@ -1,0 +1,268 @@
+"""Lists of events: which values of a source are not zero in a step, for a whole layer or position by position."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from neuroprivacy_fixedpoint.columns import CONV, EDGE
+from neuroprivacy_fixedpoint.kernels.compiled import inlined, inner, intrinsic, machine_features
+
+_KIND, _SOURCE, _SOURCE_SIZE = EDGE["KIND"], EDGE["SOURCE"], EDGE["SOURCE_SIZE"]
+_CHANNELS, _HEIGHT, _WIDTH = EDGE["CHANNELS"], EDGE["HEIGHT"], EDGE["WIDTH"]
+_POOLED, _POOLED_HEIGHT, _POOLED_WIDTH = EDGE["POOLED"], EDGE["POOLED_HEIGHT"], EDGE["POOLED_WIDTH"]
+_POOL_ROWS, _POOL_COLUMNS = EDGE["POOL_ROWS"], EDGE["POOL_COLUMNS"]
+_POOL_STRIDE_ROWS, _POOL_STRIDE_COLUMNS = EDGE["POOL_STRIDE_ROWS"], EDGE["POOL_STRIDE_COLUMNS"]
+
+#: Channels from which on each position is looked at by itself.
+_MANY = 8
+_ALL = np.uint64(2**64 - 1)
+
+
+@intrinsic
+def _mask(typing, row, at):  # type: ignore[no-untyped-def]
+    """Which of the 64 bytes from row[at] on are not zero, as bits, the first byte's the lowest."""
+
+    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+        """Arrays are handed over by their memory alone: nothing is checked."""
+        source = context.make_array(signature.args[0])(context, builder, given[0]).data
+        bytes_ = ir.VectorType(ir.IntType(8), 64)
+        values = builder.load(builder.bitcast(builder.gep(source, [given[1]]), bytes_.as_pointer()), align=1)
+        found = builder.icmp_unsigned("!=", values, ir.Constant(bytes_, [0] * 64))
+        return builder.bitcast(found, ir.IntType(64))
+
+    return types.uint64(row, at), generate
+
+
+@intrinsic
+def _count_bits(typing, mask):  # type: ignore[no-untyped-def]
+    """How many bits of a mask are set."""
+
+    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+        """One instruction, where the machine has it."""
+        return builder.ctpop(given[0])
+
+    return types.int64(mask), generate
+
+
+@intrinsic
+def _put_lowest(typing, index, at, mask, first, step):  # type: ignore[no-untyped-def]
+    """index[at : at + 8] = (first + the places of the lowest eight bits of a mask) * step; returns the other bits."""
+
+    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+        """Where there are fewer bits, anything is written behind them. Nothing is checked."""
+        target = builder.gep(context.make_array(signature.args[0])(context, builder, given[0]).data, [given[1]])
+        rest, one = given[2], ir.Constant(ir.IntType(64), 1)
+        for k in range(8):
+            place = builder.cttz(rest, ir.Constant(ir.IntType(1), 0))
+            value = builder.mul(builder.add(place, given[3]), given[4])
+            builder.store(builder.trunc(value, ir.IntType(32)), builder.gep(target, [ir.Constant(ir.IntType(64), k)]))
+            rest = builder.and_(rest, builder.sub(rest, one))
+        return rest
+
+    return types.uint64(index, at, mask, first, step), generate
+
+
+@inner
+def _put_one_by_one(index, at, mask, first, step):  # type: ignore[no-untyped-def]
+    """index[at ...] = (first + the places of all bits of a mask) * step; up to seven more numbers are written."""
+    while mask:
+        mask = _put_lowest(index, at, mask, first, step)
+        at += 8
+
+
+@intrinsic
+def _put_compressed(typing, index, at, mask, first, step):  # type: ignore[no-untyped-def]
+    """The same, in a third of the time, where the machine can compress bytes; 64 numbers may be written."""
+
+    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+        """Sixteen numbers are written in any case, the others if there are more bits. Nothing is checked."""
+        target = builder.gep(context.make_array(signature.args[0])(context, builder, given[0]).data, [given[1]])
+        byte, number = ir.IntType(8), ir.IntType(32)
+        places, bits = ir.VectorType(byte, 64), ir.VectorType(ir.IntType(1), 64)
+        compress = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
+            builder.module, ir.FunctionType(places, [places, places, bits]), "llvm.x86.avx512.mask.compress.v64i8"
+        )
+        every, none = ir.Constant(places, list(range(64))), ir.Constant(places, [0] * 64)
+        found = builder.call(compress, [every, none, builder.bitcast(given[2], bits)])
+        some = ir.VectorType(number, 16)
+
+        def everywhere(value: Any) -> Any:
+            """One number, sixteen times."""
+            one = builder.insert_element(
+                ir.Constant(some, ir.Undefined), builder.trunc(value, number), ir.Constant(number, 0)
+            )
+            return builder.shuffle_vector(one, ir.Constant(some, ir.Undefined), ir.Constant(some, [0] * 16))
+
+        begin, times = everywhere(given[3]), everywhere(given[4])
+
+        def put(part: int) -> None:
+            """Sixteen of them."""
+            which = ir.Constant(some, list(range(16 * part, 16 * part + 16)))
+            values = builder.zext(builder.shuffle_vector(found, none, which), some)
+            to = builder.gep(target, [ir.Constant(ir.IntType(64), 16 * part)])
+            values = builder.mul(builder.add(values, begin), times)
+            builder.store(values, builder.bitcast(to, some.as_pointer()), align=4)
+
+        put(0)
+        more = builder.icmp_unsigned(">", builder.ctpop(given[2]), ir.Constant(ir.IntType(64), 16))
+        with builder.if_then(more, likely=False):
+            for part in range(1, 4):
+                put(part)
+        return context.get_dummy_value()
+
+    return types.void(index, at, mask, first, step), generate
+
+
+_put_places = _put_compressed if "+avx512vbmi2" in machine_features() else _put_one_by_one
+
+
+@inner
+def list_ones(row, first, size, step, index, found):  # type: ignore[no-untyped-def]
+    """Append step times the places of what is not zero among bytes, of which 64 at a time are looked at.
+
+    Places are written without asking how many there are.
+
+    Args:
+        row: bytes; `first` is the first one, `size` how many; 63 more can be read.
+        index: int32, 64 longer than what can be listed.
+        found: how many are listed; returns how many are then.
+    """
+    for at in range(0, size, 64):
+        mask = _mask(row, first + at) & (_ALL >> np.uint64(max(0, 64 - (size - at))))
+        _put_places(index, found, mask, np.uint64(at), np.uint64(step))
+        found += _count_bits(mask)
+    return found
+
+
+@inner
+def _list_units(source, first, count, index, found):  # type: ignore[no-untyped-def]
+    """Append the places of small counts, each as often as it counts: branch-free but for values above one."""
+    for i in range(count):
+        x = source[first + i]
+        index[found] = i
+        found += x != 0
+        if x > 1:
+            for _ in range(x - 1):
+                index[found] = i
+                found += 1
+    return found
+
+
+@inner
+def list_values(source, size, index, value):  # type: ignore[no-untyped-def]
+    """List the non-zero entries of one step with their values; returns how many."""
+    found = 0
+    for i in range(size):
+        x = source[i]
+        index[found] = i
+        value[found] = x
+        found += x != 0
+    return found
+
+
+@inner
+def pool(edge, source, pooled):  # type: ignore[no-untyped-def]
+    """Sum one step over pooling windows, channels-last."""
+    channels, width = edge[_CHANNELS], edge[_WIDTH]
+    target = 0
+    for row in range(edge[_POOLED_HEIGHT]):
+        for column in range(edge[_POOLED_WIDTH]):
+            into = pooled[target : target + channels]
+            into[:] = 0
+            for y in range(row * edge[_POOL_STRIDE_ROWS], row * edge[_POOL_STRIDE_ROWS] + edge[_POOL_ROWS]):
+                left = column * edge[_POOL_STRIDE_COLUMNS]
+                for x in range(left, left + edge[_POOL_COLUMNS]):
+                    first = (y * width + x) * channels
+                    of = source[first : first + channels]
+                    for c in range(channels):
+                        into[c] += of[c]
+            target += channels
+
+
+@inner
+def _list_positions(edge, row, first, index, starts):  # type: ignore[no-untyped-def]
+    """Events of a convolution's source by position: which channels, `starts` (positions + 1); returns the most of one.
+
+    `_list_windows` gives the same for windows of one place, in 1.6 times the time.
+    """
+    channels, positions = edge[_CHANNELS], edge[_HEIGHT] * edge[_WIDTH]
+    found = most = 0
+    for p in range(positions):
+        starts[p] = before = found
+        found = list_ones(row, first + p * channels, channels, 1, index, found)
+        most = max(most, found - before)
+    starts[positions] = found
+    return most
+
+
+@inner
+def _list_windows(edge, row, first, index, starts):  # type: ignore[no-untyped-def]
+    """The same behind a pool: the channels of all places of a window; what fires at two of them stands there twice."""
+    channels, width = edge[_CHANNELS], edge[_WIDTH]
+    found = most = position = 0
+    for down in range(edge[_POOLED_HEIGHT]):
+        top = down * edge[_POOL_STRIDE_ROWS]
+        for aside in range(edge[_POOLED_WIDTH]):
+            left = aside * edge[_POOL_STRIDE_COLUMNS]
+            starts[position] = before = found
+            for y in range(top, top + edge[_POOL_ROWS]):
+                for x in range(left, left + edge[_POOL_COLUMNS]):
+                    found = list_ones(row, first + (y * width + x) * channels, channels, 1, index, found)
+            most = max(most, found - before)
+            position += 1
+    starts[position] = found
+    return most
+
+
+@inner
+def _list_units_by_position(edge, source, index, starts):  # type: ignore[no-untyped-def]
+    """The same for few channels, from values that have been pooled."""
+    channels = edge[_CHANNELS]
+    positions = edge[_POOLED_HEIGHT] * edge[_POOLED_WIDTH]
+    found = most = 0
+    for p in range(positions):
+        starts[p] = before = found
+        found = _list_units(source, p * channels, channels, index, found)
+        most = max(most, found - before)
+    starts[positions] = found
+    return most
+
+
+@inner
+def _list_by_position(edge, row, first, index, starts):  # type: ignore[no-untyped-def]
+    """The same for few channels without a pool: all places are listed, and told apart afterwards."""
+    channels, positions = edge[_CHANNELS], edge[_HEIGHT] * edge[_WIDTH]
+    found = list_ones(row, first, positions * channels, 1, index, 0)
+    most = k = end = 0
+    for p in range(positions):
+        starts[p] = before = k
+        end += channels
+        while k < found and index[k] < end:
+            index[k] -= end - channels
+            k += 1
+        most = max(most, k - before)
+    starts[positions] = found
+    return most
+
+
+@inlined
+def list_events(edge, row, index, starts, value):  # type: ignore[no-untyped-def]
+    """List the events of one step of a source of spikes; returns positions, and the most events of one of them."""
+    source, size = edge[_SOURCE], edge[_SOURCE_SIZE]
+    if edge[_KIND] != CONV:
+        starts[0], starts[1] = 0, list_ones(row, source, size, 1, index, 0)
+        return 1, starts[1]
+    positions = edge[_POOLED_HEIGHT] * edge[_POOLED_WIDTH]
+    if edge[_CHANNELS] >= _MANY:
+        if edge[_POOLED]:
+            return positions, _list_windows(edge, row, source, index, starts)
+        return positions, _list_positions(edge, row, source, index, starts)
+    if edge[_POOLED]:
+        pool(edge, row[source : source + size], value)
+        return positions, _list_units_by_position(edge, value, index, starts)
+    return positions, _list_by_position(edge, row, source, index, starts)

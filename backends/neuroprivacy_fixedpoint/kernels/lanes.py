@@ -1,0 +1,249 @@
+"""Numbers that are TILE neurons at once: integers of 32 bits, and what is true of which of them.
+
+Functions that are written with `where`, `larger` and `size_of` compute one neuron or TILE of them, whichever they are
+given. The compiler cuts lanes into vectors as wide as the machine has them; a loop over neurons it makes vectors of by
+itself, but tests before each step of a tile whether arrays overlap, which took longer than the step.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import models, overload, register_model
+
+from neuroprivacy_fixedpoint.columns import TILE
+from neuroprivacy_fixedpoint.kernels.compiled import intrinsic
+
+
+class _Vector(types.Type):
+    """TILE integers of so many bits."""
+
+    def __init__(self, name: str, bits: int) -> None:
+        super().__init__(name=name)
+        self.bits = bits
+
+
+_LANES, _MASK = _Vector("Lanes", 32), _Vector("Mask", 1)
+
+
+@register_model(_Vector)
+class _VectorModel(models.PrimitiveModel):
+    """One value of LLVM."""
+
+    def __init__(self, manager: Any, kind: _Vector) -> None:
+        super().__init__(manager, kind, ir.VectorType(ir.IntType(kind.bits), TILE))  # type: ignore[no-untyped-call]
+
+
+def _as_wide(builder: Any, value: Any, element: Any) -> Any:
+    """Signed integers, or a vector of them, with elements of that width; of a mask, 1 where it is true."""
+    vector = isinstance(value.type, ir.VectorType)
+    has = (value.type.element if vector else value.type).width
+    wanted = ir.VectorType(element, TILE) if vector else element
+    if has == element.width:
+        return value
+    if has > element.width:
+        return builder.trunc(value, wanted)
+    return builder.zext(value, wanted) if has == 1 else builder.sext(value, wanted)
+
+
+def _splat(builder: Any, value: Any, kind: Any) -> Any:
+    """A vector of one number, of which only the lowest bits are kept; vectors as they are."""
+    if isinstance(kind, _Vector):
+        return value
+    wanted = ir.IntType(32)
+    vector = ir.VectorType(wanted, TILE)
+    nothing, first = ir.Constant(vector, ir.Undefined), ir.Constant(wanted, 0)
+    one = builder.insert_element(nothing, _as_wide(builder, value, wanted), first)
+    return builder.shuffle_vector(one, nothing, ir.Constant(vector, [0] * TILE))
+
+
+def _binary(result: Any, build: Callable[[Any, Any, Any], Any]) -> Any:
+    """A function of two lanes, or of lanes and a number."""
+
+    @intrinsic
+    def apply(typing, a, b):  # type: ignore[no-untyped-def]
+        """Lane by lane."""
+
+        def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+            """Numbers become lanes."""
+            return build(builder, *(_splat(builder, *pair) for pair in zip(given, signature.args, strict=True)))
+
+        return result(a, b), generate
+
+    return apply
+
+
+def _are_lanes(a: Any, b: Any) -> bool:
+    """Whether lanes meet lanes or a number."""
+    kinds = [a, b]
+    return _LANES in kinds and all(kind is _LANES or isinstance(kind, types.Integer) for kind in kinds)
+
+
+def _define(of: Any, result: Any, build: Callable[[Any, Any, Any], Any]) -> None:
+    """Let an operator work on lanes."""
+    apply = _binary(result, build)
+
+    @overload(of)
+    def operate(a, b):  # type: ignore[no-untyped-def]
+        """Only where one is lanes."""
+        return (lambda a, b: apply(a, b)) if _are_lanes(a, b) else None
+
+
+_define(operator.add, _LANES, lambda builder, a, b: builder.add(a, b))
+_define(operator.sub, _LANES, lambda builder, a, b: builder.sub(a, b))
+_define(operator.mul, _LANES, lambda builder, a, b: builder.mul(a, b))
+_define(operator.and_, _LANES, lambda builder, a, b: builder.and_(a, b))
+_define(operator.lshift, _LANES, lambda builder, a, b: builder.shl(a, b))
+_define(operator.rshift, _LANES, lambda builder, a, b: builder.ashr(a, b))
+for _operator, _sign in (
+    (operator.ge, ">="), (operator.gt, ">"), (operator.le, "<="), (operator.lt, "<"), (operator.ne, "!="),
+):  # fmt: skip
+    _define(_operator, _MASK, lambda builder, a, b, sign=_sign: builder.icmp_signed(sign, a, b))  # type: ignore[misc]
+
+
+@intrinsic
+def load_lanes(typing, values, at):  # type: ignore[no-untyped-def]
+    """values[at : at + TILE] as lanes."""
+
+    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+        """Arrays are handed over by their memory alone: nothing is checked."""
+        source = builder.gep(context.make_array(signature.args[0])(context, builder, given[0]).data, [given[1]])
+        kind = ir.VectorType(source.type.pointee, TILE)
+        return _as_wide(builder, builder.load(builder.bitcast(source, kind.as_pointer()), align=1), ir.IntType(32))
+
+    return _LANES(values, at), generate
+
+
+@intrinsic
+def store_lanes(typing, values, at, lanes):  # type: ignore[no-untyped-def]
+    """values[at : at + TILE] = lanes, or 1 where a mask is true."""
+
+    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+        """Arrays are handed over by their memory alone: nothing is checked."""
+        target = builder.gep(context.make_array(signature.args[0])(context, builder, given[0]).data, [given[1]])
+        value = _as_wide(builder, given[2], target.type.pointee)
+        builder.store(value, builder.bitcast(target, value.type.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(values, at, lanes), generate
+
+
+@intrinsic
+def as_lanes(typing, number):  # type: ignore[no-untyped-def]
+    """Lanes that are all one number; lanes as they are."""
+
+    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+        """See `_splat`."""
+        return _splat(builder, given[0], signature.args[0])
+
+    return _LANES(number), generate
+
+
+@intrinsic
+def lane_numbers(typing):  # type: ignore[no-untyped-def]
+    """0 ... TILE - 1."""
+
+    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+        """A constant."""
+        return ir.Constant(ir.VectorType(ir.IntType(32), TILE), list(range(TILE)))
+
+    return _LANES(), generate
+
+
+@intrinsic
+def _choose(typing, condition, a, b):  # type: ignore[no-untyped-def]
+    """Lane by lane, a where the mask is true, else b."""
+
+    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+        """One selection."""
+        return builder.select(*given)
+
+    return _LANES(condition, a, b), generate
+
+
+@intrinsic
+def _count_true(typing, mask):  # type: ignore[no-untyped-def]
+    """In how many lanes a mask is true."""
+
+    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+        """The bits of one integer."""
+        return builder.ctpop(builder.bitcast(given[0], ir.IntType(64)))
+
+    return types.int64(mask), generate
+
+
+def where(condition: Any, a: Any, b: Any) -> Any:
+    """`a` where the condition holds, else `b`."""
+    return a if condition else b
+
+
+def larger(a: Any, b: Any) -> Any:
+    """The larger one."""
+    return max(a, b)
+
+
+def size_of(x: Any) -> Any:
+    """|x|."""
+    return abs(x)
+
+
+def how_many(condition: Any) -> Any:
+    """In how many lanes it holds; 1 or 0 of one number."""
+    return int(condition)
+
+
+@overload(where)
+def _where(condition, a, b):  # type: ignore[no-untyped-def]
+    """Of lanes or numbers."""
+    if condition is _MASK:
+        return lambda condition, a, b: _choose(condition, a, b)
+    return lambda condition, a, b: a if condition else b
+
+
+@overload(larger)
+def _larger(a, b):  # type: ignore[no-untyped-def]
+    """Of lanes or numbers."""
+    if a is _LANES:
+        return lambda a, b: _choose(a > b, a, b)
+    return lambda a, b: max(a, b)
+
+
+@overload(size_of)
+def _size_of(x):  # type: ignore[no-untyped-def]
+    """Of lanes or numbers."""
+    if x is _LANES:
+        return lambda x: _choose(x < 0, 0 - x, x)
+    return lambda x: abs(x)
+
+
+@overload(how_many)
+def _how_many(condition):  # type: ignore[no-untyped-def]
+    """Of lanes or numbers."""
+    if condition is _MASK:
+        return lambda condition: _count_true(condition)
+    return lambda condition: int(condition)
+
+
+@intrinsic
+def largest_lane(typing, lanes):  # type: ignore[no-untyped-def]
+    """The largest of all lanes."""
+
+    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+        """Halves are compared with each other until one lane is left."""
+        value, left = given[0], TILE
+        while left > 1:
+            left //= 2
+            halves = [
+                builder.shuffle_vector(
+                    value, value, ir.Constant(ir.VectorType(ir.IntType(32), left), list(range(first, first + left)))
+                )
+                for first in (0, left)
+            ]
+            value = builder.select(builder.icmp_signed(">", *halves), *halves)
+        return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+
+    return types.int32(lanes), generate

@@ -1,0 +1,214 @@
+"""Neurons: currents, membranes, thresholds and resets, for some neurons over some steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neuroprivacy_fixedpoint.columns import BLOCK, LAYER, NEVER, TILE
+from neuroprivacy_fixedpoint.kernels.compiled import inlined, inner
+from neuroprivacy_fixedpoint.kernels.lanes import (
+    as_lanes,
+    how_many,
+    lane_numbers,
+    larger,
+    largest_lane,
+    load_lanes,
+    size_of,
+    store_lanes,
+    where,
+)
+
+_KEEPS, _LEAKS, _SMALL, _DECAY_SHIFT = (LAYER[n] for n in ("KEEPS", "LEAKS", "SMALL", "DECAY_SHIFT"))
+_CONSTANTS = LAYER["THETA"]
+_SHIFT, _HALF, _LOWEST, _HIGHEST = (LAYER[n] for n in ("SHIFT", "HALF", "LOWEST", "HIGHEST"))
+_SOFT, _STRICT = LAYER["SOFT"], LAYER["STRICT"]
+
+#: No shift is larger: numba shifts 64 bits, the compiler then sees that 32 do (a third fewer operations).
+_WORD = 31
+
+
+@inlined
+def _decayed(x, keeps, kind):  # type: ignore[no-untyped-def]
+    """tz(x·keeps), 0 <= keeps <= 4096, within the width of `kind`: the upper and the lower 12 bits apart."""
+    size = kind(size_of(x))
+    kept = kind(kind(kind(size >> 12) * keeps) + kind(kind(kind(size & 4095) * keeps) >> 12))
+    return where(x >= 0, kept, kind(0 - kept))
+
+
+@inlined
+def _decayed_small(x, keeps, shift, kind):  # type: ignore[no-untyped-def]
+    """tz(x·keeps / 2^shift), of which the product is within the width of `kind`."""
+    kept = kind(kind(kind(size_of(x)) * keeps) >> (shift & _WORD))
+    return where(x >= 0, kept, kind(0 - kept))
+
+
+def _neuron_kernel(*, keeps: bool = False, leaks: bool = True, small: bool = False) -> tuple[Any, Any]:
+    """Neurons that keep a current or not, whose membrane leaks or not, or stays small: constants to the compiler."""
+
+    @inlined
+    def advanced(arrived, u, v, theta, bias, of_u, of_v, rule, kind):  # type: ignore[no-untyped-def]
+        """One step of one neuron, or of lanes of them.
+
+        Returns:
+            u, v, the membrane that was tested, whether it fires, whether the current wrapped, whether v saturated.
+        """
+        shift, half, lowest, highest, soft, strict, places = rule
+        held = kind(kind(arrived) << (shift & _WORD))
+        current = held
+        if keeps:
+            current = kind(held + _decayed(u, of_u, kind))
+            held = current
+            if half != 0:
+                held = where(current > half, kind(current - 2 * half), current)
+                held = where(current <= -half, kind(current + 2 * half), held)
+        kept = v
+        if small:
+            kept = _decayed_small(v, of_v, places, kind)
+        elif leaks:
+            kept = _decayed(v, of_v, kind)
+        free = kind(kind(kept + held) + bias)
+        m = free
+        if not small:
+            m = where(m < lowest, kind(lowest), m)
+            m = where(m > highest, kind(highest), m)
+        fires = m >= theta
+        after = where(fires, kind(kind(kind(m - theta) + strict) & soft), m)
+        return held, after, m, fires, held != current, m != free
+
+    @inner
+    def in_order(sums, u, v, constants, layer, begin, fired, seen):  # type: ignore[no-untyped-def]
+        """One step of neurons begin ... begin + u.size - 1 of a layer.
+
+        Args:
+            sums: synaptic sums.
+            u, v: state of these neurons, 32 or 64 bits; written.
+            constants: the least v that fires, bias, what u keeps and what v keeps; the layer knows where its own lie.
+            fired: uint8, written.
+            seen: extremes and overflows (5); written.
+        """
+        kind = v.dtype.type
+        rule = _rule(layer, kind)
+        top_a, top_u, top_v = kind(seen[0]), kind(seen[1]), kind(seen[2])
+        wraps = saturations = np.int64(0)
+        for first in range(0, u.size, BLOCK):
+            size = min(BLOCK, u.size - first)
+            theta, bias, of_u, of_v = _constants(constants, layer, begin + first, size)
+            a, uu, vv, out = sums[first:][:size], u[first:][:size], v[first:][:size], fired[first:][:size]
+            wrapped = saturated = np.int32(0)
+            for j in range(size):
+                held, after, m, fires, wraps_now, saturates = advanced(
+                    a[j], uu[j], vv[j], theta[j], bias[j], of_u[j], of_v[j], rule, kind
+                )
+                if keeps:
+                    uu[j] = held
+                    top_u = larger(top_u, size_of(held))
+                    wrapped += wraps_now
+                saturated += saturates
+                vv[j], out[j] = after, fires
+                top_a, top_v = larger(top_a, kind(size_of(kind(a[j])))), larger(top_v, kind(size_of(m)))
+            wraps += np.int64(wrapped)
+            saturations += np.int64(saturated)
+        seen[0], seen[2] = top_a, top_v
+        seen[1] = np.int64(top_u) if keeps else seen[0] << rule[0]
+        seen[3] += wraps
+        seen[4] += saturations
+
+    @inner
+    def in_tiles(sums, rows, u, v, constants, layer, begin, fired, row, offset, seen):  # type: ignore[no-untyped-def]
+        """Some steps of neurons begin ... begin + u.size - 1, TILE or less: their states stay where they are computed.
+
+        What lies behind a shorter tile is read and written: states that nobody reads, spikes that are written as none.
+
+        Args:
+            sums: (rows · TILE,), 0 where there is no neuron; else as above, of a layer with integers of 32 bits.
+            fired: uint8 (rows, bytes), written from `row` and `offset` on.
+        """
+        rule, nothing = _rule(layer, np.int32), as_lanes(0)
+        there = lane_numbers() < u.size
+        of = _constants(constants, layer, begin, u.size)
+        theta = where(there, load_lanes(of[0], 0), as_lanes(NEVER))
+        bias, of_u, of_v = where(there, load_lanes(of[1], 0), nothing), load_lanes(of[2], 0), load_lanes(of[3], 0)
+        uu, vv = where(there, load_lanes(u, 0), nothing), where(there, load_lanes(v, 0), nothing)
+        top_a = top_u = top_v = nothing
+        wraps = saturations = np.int64(0)
+        for step in range(rows):
+            arrived = load_lanes(sums, step * TILE)
+            held, vv, m, fires, wraps_now, saturates = advanced(
+                arrived, uu, vv, theta, bias, of_u, of_v, rule, as_lanes
+            )
+            uu = held
+            store_lanes(fired[row + step], offset, fires)
+            top_a, top_v = larger(top_a, size_of(arrived)), larger(top_v, size_of(m))
+            if keeps:
+                top_u = larger(top_u, size_of(held))
+                wraps += how_many(wraps_now)
+            if not small:
+                saturations += how_many(saturates)
+        store_lanes(u, 0, uu)
+        store_lanes(v, 0, vv)
+        seen[0], seen[2] = max(seen[0], largest_lane(top_a)), max(seen[2], largest_lane(top_v))
+        seen[1] = max(seen[1], largest_lane(top_u)) if keeps else seen[0] << rule[0]
+        seen[3] += wraps
+        seen[4] += saturations
+
+    return in_order, in_tiles
+
+
+@inlined
+def _rule(layer, kind):  # type: ignore[no-untyped-def]
+    """What is the same for all neurons of a layer."""
+    return (
+        layer[_SHIFT], kind(layer[_HALF]), kind(layer[_LOWEST]), kind(layer[_HIGHEST]), kind(-layer[_SOFT]),
+        kind(layer[_STRICT]), layer[_DECAY_SHIFT],
+    )  # fmt: skip
+
+
+@inlined
+def _constants(constants, layer, at, size):  # type: ignore[no-untyped-def]
+    """Of neurons at ... at + size - 1. Each has an offset and a step; 0 repeats one block for all neurons."""
+    theta = constants[layer[_CONSTANTS] + at * layer[_CONSTANTS + 1] :][:size]
+    bias = constants[layer[_CONSTANTS + 2] + at * layer[_CONSTANTS + 3] :][:size]
+    of_u = constants[layer[_CONSTANTS + 4] + at * layer[_CONSTANTS + 5] :][:size]
+    of_v = constants[layer[_CONSTANTS + 6] + at * layer[_CONSTANTS + 7] :][:size]
+    return theta, bias, of_u, of_v
+
+
+_with_current, _current_tiles = _neuron_kernel(keeps=True)
+_leaking, _leaking_tiles = _neuron_kernel()
+_adding, _adding_tiles = _neuron_kernel(leaks=False)
+_small, _small_tiles = _neuron_kernel(small=True)
+
+
+@inlined
+def neurons(sums, u, v, constants, layer, begin, fired, seen):  # type: ignore[no-untyped-def]
+    """One step of neurons of whichever kind."""
+    if layer[_KEEPS]:
+        _with_current(sums, u, v, constants, layer, begin, fired, seen)
+    elif layer[_SMALL]:
+        _small(sums, u, v, constants, layer, begin, fired, seen)
+    elif layer[_LEAKS]:
+        _leaking(sums, u, v, constants, layer, begin, fired, seen)
+    else:
+        _adding(sums, u, v, constants, layer, begin, fired, seen)
+
+
+@inlined
+def neurons_of_tile(sums, rows, u, v, constants, layer, begin, fired, row, offset, seen):  # type: ignore[no-untyped-def]
+    """Some steps of TILE neurons of whichever kind."""
+    if layer[_KEEPS]:
+        _current_tiles(sums, rows, u, v, constants, layer, begin, fired, row, offset, seen)
+    elif layer[_SMALL]:
+        _small_tiles(sums, rows, u, v, constants, layer, begin, fired, row, offset, seen)
+    elif layer[_LEAKS]:
+        _leaking_tiles(sums, rows, u, v, constants, layer, begin, fired, row, offset, seen)
+    else:
+        _adding_tiles(sums, rows, u, v, constants, layer, begin, fired, row, offset, seen)
+
+
+@inner
+def last_current(sums, u, shift):  # type: ignore[no-untyped-def]
+    """The current of neurons that keep none: what arrived in the last step."""
+    for j in range(u.size):
+        u[j] = u.dtype.type(sums[j]) << (shift & _WORD)
