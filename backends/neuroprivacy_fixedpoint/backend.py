@@ -13,8 +13,9 @@ from neuroprivacy.backend import Artifact, Inputs, Record, RunResult, read_out
 from neuroprivacy.counts import Late, count
 from neuroprivacy.errors import Issue
 from neuroprivacy.program import ConvMap, LinearMap, Program, largest_inputs, save_program
+from neuroprivacy_fixedpoint.columns import LARGEST
 from neuroprivacy_fixedpoint.engine import run_program
-from neuroprivacy_fixedpoint.weights import LARGEST, padded_size
+from neuroprivacy_fixedpoint.weights import padded_size
 
 
 class FixedPointBackend:

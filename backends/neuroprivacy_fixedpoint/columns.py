@@ -4,12 +4,14 @@ from __future__ import annotations
 
 #: Of an edge. `SOURCE` is an offset into the graded inputs (GRADED = 1) or the spikes (0); `REACH` is how many
 #: positions one neuron sees; `LIMIT` is how many events may meet in one neuron so that 16 bits hold their sum, whatever
-#: these are; `ROW` is the length of the weights of one event.
+#: these are; `ROW` is the length of the weights of one event. `TILE` is how many channels a convolution computes at
+#: once if at least CROWD values of its source fire, with weights that lie at `OF_TILES`; 0 where kernels are scattered.
 EDGE_COLUMNS = (
     "KIND", "GRADED", "SOURCE", "SOURCE_SIZE", "DELAY", "WEIGHTS", "LIMIT", "REACH", "ROW",
     "CHANNELS", "HEIGHT", "WIDTH", "POOLED", "POOLED_HEIGHT", "POOLED_WIDTH", "GROUP_IN", "GROUP_OUT",
     "KERNEL_ROWS", "KERNEL_COLUMNS", "STRIDE_ROWS", "STRIDE_COLUMNS", "PAD_ROWS", "PAD_COLUMNS",
-    "DILATION_ROWS", "DILATION_COLUMNS", "POOL_ROWS", "POOL_COLUMNS", "POOL_STRIDE_ROWS", "POOL_STRIDE_COLUMNS",
+    "DILATION_ROWS", "DILATION_COLUMNS", "TILE", "CROWD", "OF_TILES",
+    "POOL_ROWS", "POOL_COLUMNS", "POOL_STRIDE_ROWS", "POOL_STRIDE_COLUMNS",
 )  # fmt: skip
 #: Of a layer. `OFFSET` is where its spikes lie, `STATE` where its u and v do; `TILED` is whether its weights lie tile
 #: by tile; `SHORT` whether every sum fits 16 bits; `STEADY` whether only graded inputs feed it; `KEEPS` whether a
@@ -35,5 +37,7 @@ TILE, STEPS, EVENTS = 64, 64, 4
 ROW_STEP = 32
 #: Neurons of one block: their constants stay in the first cache.
 BLOCK = 512
+#: Weights, values and places in the weight buffer are 32-bit integers in the kernels.
+LARGEST = 2**31 - 1
 #: A threshold that no membrane of 32 bits reaches.
 NEVER = 2**31 - 1

@@ -164,7 +164,8 @@ def make_plan(program: Program, *, steps: int | None) -> Plan:
         weights=_joined(weights.narrow, np.int8), wide_weights=_joined(weights.wide, np.int32),
         constants=_joined(constants.narrow, np.int32), wide_constants=_joined(constants.wide, np.int64),
         wide=wide, items=make_items(program, layouts, spikes, graded), events=weights.events + TILE,
-        listed=max(_LISTED, most_edges * (weights.events + TILE)), starts=STEPS * most_edges + 1,
+        listed=max(_LISTED, most_edges * (weights.events + TILE), weights.meeting + 2 * TILE),
+        starts=STEPS * most_edges + 1,
         largest=max(STEPS * TILE, max(layer.size for layer in order) + ROW_STEP), work=weights.work,
     )  # fmt: skip
 

@@ -21,8 +21,7 @@ from neuroprivacy.testing import random_case
 from neuroprivacy.testing.case import edge, layer, network
 from neuroprivacy.verify import compare
 from neuroprivacy_fixedpoint import FixedPointBackend, engine, plan, weights
-from neuroprivacy_fixedpoint.backend import LARGEST
-from neuroprivacy_fixedpoint.columns import LAYER
+from neuroprivacy_fixedpoint.columns import LARGEST, LAYER
 from neuroprivacy_fixedpoint.plan import plan_of
 from neuroprivacy_fixedpoint.weights import padded_size
 
@@ -227,7 +226,7 @@ def test_so_many_events_fit_16_bits_whichever_they_are(places: int) -> None:
     generator = np.random.default_rng(places)
     for sources in (40, 300, 2000):
         weight = np.clip(np.rint(generator.normal(0, 60, (7, sources))), -128, 127).astype(np.int64)
-        expected = weights.LARGEST
+        expected = LARGEST
         for one_sided in (weight, -weight):
             worst = np.sort(one_sided.clip(0), axis=1)[:, ::-1].repeat(places, axis=1).cumsum(axis=1)
             fitting = (worst <= 32767).sum(axis=1)[worst[:, -1] > 32767]

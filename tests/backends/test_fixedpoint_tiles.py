@@ -1,4 +1,4 @@
-"""Layers whose weights are matrices: whole tiles and others, many steps, lists that fill up, neurons of every kind."""
+"""Layers that are computed in tiles: matrices over many steps, convolutions, neurons of every kind, full lists."""
 
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,12 @@ from numba import njit
 
 from neuroprivacy.backend import Record
 from neuroprivacy.kernels.formats import Int64
-from neuroprivacy.program import Layer, Port, Program
+from neuroprivacy.program import ConvMap, Layer, Port, Program
 from neuroprivacy.reference import run_reference
 from neuroprivacy.testing.case import edge, layer, network
 from neuroprivacy.verify import compare
-from neuroprivacy_fixedpoint import FixedPointBackend, engine, plan
-from neuroprivacy_fixedpoint.columns import EVENTS, LAYER, STEPS, TILE
+from neuroprivacy_fixedpoint import FixedPointBackend, engine, plan, weights
+from neuroprivacy_fixedpoint.columns import EDGE, EVENTS, LAYER, STEPS, TILE
 from neuroprivacy_fixedpoint.kernels import advance, compiled, events
 from neuroprivacy_fixedpoint.plan import plan_of
 
@@ -138,6 +138,83 @@ def test_recurrent_tiles(tmp_path: Path) -> None:
     assert differences(network(layers), {"input": given}, tmp_path) == []
 
 
+#: Options of convolutions: channels out, shape in, kernel, and others.
+CONVOLUTIONS: dict[str, tuple[int, tuple[int, int, int], tuple[int, int], dict[str, Any]]] = {
+    "plain": (64, (16, 9, 7), (3, 3), {"padding": (1, 1)}),
+    "three tiles of 32": (96, (5, 6, 6), (3, 3), {"padding": (1, 1)}),
+    "five tiles of 16": (80, (64, 4, 5), (2, 3), {}),
+    "no tile": (72, (8, 4, 4), (3, 3), {"padding": (1, 1)}),
+    "few channels": (16, (3, 8, 8), (5, 5), {"padding": (2, 2)}),
+    "one position": (128, (24, 4, 4), (4, 4), {}),
+    "strides": (32, (12, 9, 9), (3, 2), {"stride": (2, 3), "padding": (2, 1)}),
+    "dilations": (32, (9, 9, 9), (3, 3), {"dilation": (2, 1), "padding": (2, 1)}),
+    "dilated columns": (16, (70, 7, 9), (2, 3), {"dilation": (1, 3), "padding": (0, 4), "stride": (1, 2)}),
+    "pools": (64, (16, 8, 8), (3, 3), {"padding": (1, 1), "pool": (2, 2), "pool_stride": (2, 2)}),
+    "pools that overlap": (16, (8, 7, 9), (3, 3), {"padding": (1, 1), "pool": (3, 2), "pool_stride": (1, 2)}),
+    "pools of few channels": (32, (3, 8, 8), (3, 3), {"padding": (1, 1), "pool": (2, 2), "pool_stride": (1, 1)}),
+    "groups": (32, (8, 5, 5), (3, 3), {"padding": (1, 1), "groups": 2}),
+    "wide padding": (16, (8, 3, 3), (3, 3), {"padding": (5, 4)}),
+    "in a row": (64, (16, 1, 40), (1, 9), {"padding": (0, 4)}),
+}
+
+
+@pytest.mark.parametrize("meeting", [0, weights._MEETING, 10**6])
+@pytest.mark.parametrize("options", CONVOLUTIONS.values(), ids=list(CONVOLUTIONS))
+def test_convolutions_in_tiles_and_scattered(
+    options: Any, meeting: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Always, by how many events there are, and never; on one thread and on three; of which sums fit 16 bits or not."""
+    monkeypatch.setattr(weights, "_MEETING", meeting)
+    monkeypatch.setattr(engine, "_WORK_FOR_THREADS", 0)
+    monkeypatch.setattr(engine, "_WORK_FOR_PARTS", 0)
+    channels, shape, kernel, others = options
+    generator = np.random.default_rng(channels)
+    used = set()
+    for low, high in ((-20, 20), (100, 128)):
+        weight = generator.integers(low, high, (channels, shape[0] // others.get("groups", 1), *kernel))
+        linear = ConvMap(weight=weight, in_shape=shape, **others)
+        size = int(np.prod(linear.out_shape))
+        constants = varied(generator, size, threshold=high * 9)
+        program = network([layer("a", [edge("input", linear, delay=0)], **constants)], target="int8")
+        row = plan_of(program, 9).edges[0]
+        assert (row[EDGE["TILE"]] > 0) == (channels % 16 == 0 and "groups" not in others)
+        for rate in (0.0, 0.02, 0.3, 1.0):
+            given = (generator.random((2, 5, linear.in_size)) < rate).astype(np.int64)
+            used |= {bool(row[EDGE["TILE"]]) and fires >= row[EDGE["CROWD"]] for fires in given.sum(axis=2).ravel()}
+            for threads in ("1", "3"):
+                monkeypatch.setenv("NEUROPRIVACY_THREADS", threads)
+                assert differences(program, {"input": given}, tmp_path) == [], (low, rate, threads)
+    if row[EDGE["TILE"]]:
+        assert used == ({True} if meeting == 0 else {False} if meeting > 5 else {True, False})
+
+
+@pytest.mark.parametrize("listed", [0, 3000])
+def test_convolutions_whose_lists_hold_few_positions(
+    listed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And several edges, of which one is a matrix, one is late, and one has values."""
+    monkeypatch.setattr(plan, "_LISTED", listed)
+    monkeypatch.setattr(weights, "_MEETING", 0)
+    generator = np.random.default_rng(listed)
+    ports = (Port(name="x", shape=(40, 6, 6)), Port(name="y", shape=(9, 6, 6), high=200))
+
+    def conv(channels: int) -> ConvMap:
+        """To 32 channels."""
+        weight = generator.integers(-128, 128, (32, channels, 3, 3))
+        return ConvMap(weight=weight, in_shape=(channels, 6, 6), padding=(1, 1))
+
+    first = [edge("x", conv(40), delay=0), edge("x", conv(40), delay=2), edge("y", conv(9), delay=0)]
+    dense = edge("a", matrix(generator, 32 * 36, 32 * 36), delay=0)
+    layers = [
+        layer("a", first, **varied(generator, 32 * 36, threshold=9000)),
+        layer("b", [edge("a", conv(32), delay=0), dense], **varied(generator, 32 * 36, threshold=9000)),
+        layer("c", [edge("b", conv(32), delay=0)], **varied(generator, 32 * 36, threshold=500)),
+    ]
+    program = network(layers, target="int8", inputs=ports)
+    given = {port.name: (generator.random((2, 6, port.size)) < 0.3) * np.int64(port.high) for port in ports}
+    assert differences(program, given, tmp_path) == []
+
+
 @pytest.mark.parametrize("put", [events._put_one_by_one, events._put_places], ids=["one by one", "of this machine"])
 def test_lists_of_ones(put: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever way the machine can, all counts of bits of 64, and sizes that end within 64."""
@@ -148,8 +225,8 @@ def test_lists_of_ones(put: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         for size in (1, 8, 63, 64, 65, 200):
             row = (generator.random(400) < bits / 64).astype(np.uint8)
             index = np.full(600, -1, np.int32)
-            found = list_ones(row, 8, size, 3, index, 2)
-            expected = 3 * np.flatnonzero(row[8 : 8 + size])
+            found = list_ones(row, 8, size, 5, 3, index, 2)
+            expected = 3 * (5 + np.flatnonzero(row[8 : 8 + size]))
             assert found == 2 + len(expected)
             assert np.array_equal(index[2:found], expected)
             assert (index[:2] == -1).all()

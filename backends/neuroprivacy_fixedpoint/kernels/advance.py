@@ -19,6 +19,7 @@ _CHANNELS, _ROWS, _COLUMNS = LAYER["CHANNELS"], LAYER["ROWS"], LAYER["COLUMNS"]
 @inner
 def _advance_rows(  # type: ignore[no-untyped-def]
     layer, low, high, begin, end, edges, weights, constants, fired, graded, u, v, seen, lists, value, short_sums, sums,
+    listed, bounds,
 ):  # fmt: skip
     """Compute rows begin ... end - 1 of output rows low ... high - 1 of a layer, one sample, step after step."""
     index, starts, bases, cuts = lists[0], lists[1], lists[2], lists[3:]
@@ -30,13 +31,13 @@ def _advance_rows(  # type: ignore[no-untyped-def]
         if row == begin or not layer[_STEADY] or not same_input(layer, edges, row, graded):
             short = sum_step(
                 layer, edges, low, high, row, fired, graded, weights, index, starts, starts[1:], bases, cuts,
-                value, short_sums, sums,
+                value, short_sums, sums, listed, bounds,
             )  # fmt: skip
-        out = fired[row, layer[_OFFSET] + first : layer[_OFFSET] + last]
+        at = layer[_OFFSET] + first
         if short:
-            neurons(short_sums, u[own], v[own], constants, layer, first, out, seen)
+            neurons(short_sums, u[own], v[own], constants, layer, first, fired, row, at, seen)
         else:
-            neurons(sums, u[own], v[own], constants, layer, first, out, seen)
+            neurons(sums, u[own], v[own], constants, layer, first, fired, row, at, seen)
     if not layer[_KEEPS]:
         if short:
             last_current(short_sums, u[own], layer[_SHIFT])
@@ -99,7 +100,7 @@ def _compiled(sources: str) -> Any:
                 else:
                     _advance_rows(
                         layer, low, high, begin, end, edges, weights, constants, fired[s], graded[s], u[s], v[s],
-                        seen[s, n], lists, value, short_sums, sums,
+                        seen[s, n], lists, value, short_sums, sums, listed, starts,
                     )  # fmt: skip
 
         if counts:

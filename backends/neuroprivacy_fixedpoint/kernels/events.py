@@ -122,20 +122,30 @@ _put_places = _put_compressed if "+avx512vbmi2" in machine_features() else _put_
 
 
 @inner
-def list_ones(row, first, size, step, index, found):  # type: ignore[no-untyped-def]
-    """Append step times the places of what is not zero among bytes, of which 64 at a time are looked at.
+def list_ones(row, first, size, number, step, index, found):  # type: ignore[no-untyped-def]
+    """Append step times the numbers of what is not zero among bytes, of which 64 at a time are looked at.
 
-    Places are written without asking how many there are.
+    Numbers are written without asking how many there are.
 
     Args:
         row: bytes; `first` is the first one, `size` how many; 63 more can be read.
+        number: of the first one.
         index: int32, 64 longer than what can be listed.
         found: how many are listed; returns how many are then.
     """
     for at in range(0, size, 64):
         mask = _mask(row, first + at) & (_ALL >> np.uint64(max(0, 64 - (size - at))))
-        _put_places(index, found, mask, np.uint64(at), np.uint64(step))
+        _put_places(index, found, mask, np.uint64(number + at), np.uint64(step))
         found += _count_bits(mask)
+    return found
+
+
+@inner
+def count_ones(row, first, size):  # type: ignore[no-untyped-def]
+    """How many bytes are not zero; up to the next multiple of 64 there are no others."""
+    found = np.int64(0)
+    for at in range(first, first + size, 64):
+        found += _count_bits(_mask(row, at))
     return found
 
 
@@ -184,24 +194,36 @@ def pool(edge, source, pooled):  # type: ignore[no-untyped-def]
             target += channels
 
 
+@inlined
+def _numbering(edge, column, tile):  # type: ignore[no-untyped-def]
+    """Number of the first channel of a position, and the step from one to the next.
+
+    Where a convolution is added up in tiles, events are numbered by where their weights lie in a row of positions.
+    """
+    return (column * edge[_CHANNELS], tile) if tile else (0, 1)
+
+
 @inner
-def _list_positions(edge, row, first, index, starts):  # type: ignore[no-untyped-def]
+def _list_positions(edge, row, first, index, starts, tile):  # type: ignore[no-untyped-def]
     """Events of a convolution's source by position: which channels, `starts` (positions + 1); returns the most of one.
 
     `_list_windows` gives the same for windows of one place, in 1.6 times the time.
     """
-    channels, positions = edge[_CHANNELS], edge[_HEIGHT] * edge[_WIDTH]
-    found = most = 0
-    for p in range(positions):
-        starts[p] = before = found
-        found = list_ones(row, first + p * channels, channels, 1, index, found)
-        most = max(most, found - before)
-    starts[positions] = found
+    channels, width = edge[_CHANNELS], edge[_WIDTH]
+    found = most = position = 0
+    for _ in range(edge[_HEIGHT]):
+        for column in range(width):
+            starts[position] = before = found
+            number, step = _numbering(edge, column, tile)
+            found = list_ones(row, first + position * channels, channels, number, step, index, found)
+            most = max(most, found - before)
+            position += 1
+    starts[position] = found
     return most
 
 
 @inner
-def _list_windows(edge, row, first, index, starts):  # type: ignore[no-untyped-def]
+def _list_windows(edge, row, first, index, starts, tile):  # type: ignore[no-untyped-def]
     """The same behind a pool: the channels of all places of a window; what fires at two of them stands there twice."""
     channels, width = edge[_CHANNELS], edge[_WIDTH]
     found = most = position = 0
@@ -210,9 +232,11 @@ def _list_windows(edge, row, first, index, starts):  # type: ignore[no-untyped-d
         for aside in range(edge[_POOLED_WIDTH]):
             left = aside * edge[_POOL_STRIDE_COLUMNS]
             starts[position] = before = found
+            number, step = _numbering(edge, aside, tile)
             for y in range(top, top + edge[_POOL_ROWS]):
                 for x in range(left, left + edge[_POOL_COLUMNS]):
-                    found = list_ones(row, first + (y * width + x) * channels, channels, 1, index, found)
+                    at = first + (y * width + x) * channels
+                    found = list_ones(row, at, channels, number, step, index, found)
             most = max(most, found - before)
             position += 1
     starts[position] = found
@@ -220,49 +244,59 @@ def _list_windows(edge, row, first, index, starts):  # type: ignore[no-untyped-d
 
 
 @inner
-def _list_units_by_position(edge, source, index, starts):  # type: ignore[no-untyped-def]
+def _list_units_by_position(edge, source, index, starts, tile):  # type: ignore[no-untyped-def]
     """The same for few channels, from values that have been pooled."""
-    channels = edge[_CHANNELS]
-    positions = edge[_POOLED_HEIGHT] * edge[_POOLED_WIDTH]
-    found = most = 0
-    for p in range(positions):
-        starts[p] = before = found
-        found = _list_units(source, p * channels, channels, index, found)
-        most = max(most, found - before)
-    starts[positions] = found
+    channels, width = edge[_CHANNELS], edge[_POOLED_WIDTH]
+    found = most = position = 0
+    for _ in range(edge[_POOLED_HEIGHT]):
+        for column in range(width):
+            starts[position] = before = found
+            found = _list_units(source, position * channels, channels, index, found)
+            number, step = _numbering(edge, column, tile)
+            for k in range(before, found):
+                index[k] = (index[k] + number) * step
+            most = max(most, found - before)
+            position += 1
+    starts[position] = found
     return most
 
 
 @inner
-def _list_by_position(edge, row, first, index, starts):  # type: ignore[no-untyped-def]
+def _list_by_position(edge, row, first, index, starts, tile):  # type: ignore[no-untyped-def]
     """The same for few channels without a pool: all places are listed, and told apart afterwards."""
-    channels, positions = edge[_CHANNELS], edge[_HEIGHT] * edge[_WIDTH]
-    found = list_ones(row, first, positions * channels, 1, index, 0)
-    most = k = end = 0
-    for p in range(positions):
-        starts[p] = before = k
-        end += channels
-        while k < found and index[k] < end:
-            index[k] -= end - channels
-            k += 1
-        most = max(most, k - before)
-    starts[positions] = found
+    channels, width = edge[_CHANNELS], edge[_WIDTH]
+    found = list_ones(row, first, edge[_HEIGHT] * width * channels, 0, 1, index, 0)
+    most = k = begin = position = 0
+    for _ in range(edge[_HEIGHT]):
+        for column in range(width):
+            starts[position] = before = k
+            number, step = _numbering(edge, column, tile)
+            while k < found and index[k] < begin + channels:
+                index[k] = (index[k] - begin + number) * step
+                k += 1
+            most = max(most, k - before)
+            begin += channels
+            position += 1
+    starts[position] = found
     return most
 
 
 @inlined
-def list_events(edge, row, index, starts, value):  # type: ignore[no-untyped-def]
-    """List the events of one step of a source of spikes; returns positions, and the most events of one of them."""
+def list_events(edge, row, index, starts, value, tile):  # type: ignore[no-untyped-def]
+    """List the events of one step of a source of spikes; returns positions, and the most events of one of them.
+
+    `tile` is the width of tiles, or 0, see `_numbering`.
+    """
     source, size = edge[_SOURCE], edge[_SOURCE_SIZE]
     if edge[_KIND] != CONV:
-        starts[0], starts[1] = 0, list_ones(row, source, size, 1, index, 0)
+        starts[0], starts[1] = 0, list_ones(row, source, size, 0, 1, index, 0)
         return 1, starts[1]
     positions = edge[_POOLED_HEIGHT] * edge[_POOLED_WIDTH]
     if edge[_CHANNELS] >= _MANY:
         if edge[_POOLED]:
-            return positions, _list_windows(edge, row, source, index, starts)
-        return positions, _list_positions(edge, row, source, index, starts)
+            return positions, _list_windows(edge, row, source, index, starts, tile)
+        return positions, _list_positions(edge, row, source, index, starts, tile)
     if edge[_POOLED]:
         pool(edge, row[source : source + size], value)
-        return positions, _list_units_by_position(edge, value, index, starts)
-    return positions, _list_by_position(edge, row, source, index, starts)
+        return positions, _list_units_by_position(edge, value, index, starts, tile)
+    return positions, _list_by_position(edge, row, source, index, starts, tile)

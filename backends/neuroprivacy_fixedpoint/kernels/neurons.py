@@ -83,7 +83,7 @@ def _neuron_kernel(*, keeps: bool = False, leaks: bool = True, small: bool = Fal
 
         Args:
             sums: synaptic sums.
-            u, v: state of these neurons, 32 or 64 bits; written.
+            u, v: state of these neurons, 32 or 64 bits; written, u where it is kept.
             constants: the least v that fires, bias, what u keeps and what v keeps; the layer knows where its own lie.
             fired: uint8, written.
             seen: extremes and overflows (5); written.
@@ -94,7 +94,9 @@ def _neuron_kernel(*, keeps: bool = False, leaks: bool = True, small: bool = Fal
         wraps = saturations = np.int64(0)
         for first in range(0, u.size, BLOCK):
             size = min(BLOCK, u.size - first)
-            theta, bias, of_u, of_v = _constants(constants, layer, begin + first, size)
+            of = _places(layer, begin + first)
+            theta, bias = constants[of[0] :][:size], constants[of[1] :][:size]
+            of_u, of_v = constants[of[2] :][:size], constants[of[3] :][:size]
             a, uu, vv, out = sums[first:][:size], u[first:][:size], v[first:][:size], fired[first:][:size]
             wrapped = saturated = np.int32(0)
             for j in range(size):
@@ -116,38 +118,44 @@ def _neuron_kernel(*, keeps: bool = False, leaks: bool = True, small: bool = Fal
         seen[4] += saturations
 
     @inner
-    def in_tiles(sums, rows, u, v, constants, layer, begin, fired, row, offset, seen):  # type: ignore[no-untyped-def]
-        """Some steps of neurons begin ... begin + u.size - 1, TILE or less: their states stay where they are computed.
+    def in_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen):  # type: ignore[no-untyped-def]
+        """The same of whole tiles in one step, or of one tile, or less, in some: its states stay in registers.
 
-        What lies behind a shorter tile is read and written: states that nobody reads, spikes that are written as none.
+        No current is written where none is kept, see `last_current`.
+
+        What lies behind less than a tile is written, too: states that nobody reads, and no spikes.
 
         Args:
-            sums: (rows · TILE,), 0 where there is no neuron; else as above, of a layer with integers of 32 bits.
+            sums: of all neurons, or (steps · TILE,), 0 where there is no neuron; else as above, integers of 32 bits.
             fired: uint8 (rows, bytes), written from `row` and `offset` on.
         """
         rule, nothing = _rule(layer, np.int32), as_lanes(0)
-        there = lane_numbers() < u.size
-        of = _constants(constants, layer, begin, u.size)
-        theta = where(there, load_lanes(of[0], 0), as_lanes(NEVER))
-        bias, of_u, of_v = where(there, load_lanes(of[1], 0), nothing), load_lanes(of[2], 0), load_lanes(of[3], 0)
-        uu, vv = where(there, load_lanes(u, 0), nothing), where(there, load_lanes(v, 0), nothing)
         top_a = top_u = top_v = nothing
         wraps = saturations = np.int64(0)
-        for step in range(rows):
-            arrived = load_lanes(sums, step * TILE)
-            held, vv, m, fires, wraps_now, saturates = advanced(
-                arrived, uu, vv, theta, bias, of_u, of_v, rule, as_lanes
-            )
-            uu = held
-            store_lanes(fired[row + step], offset, fires)
-            top_a, top_v = larger(top_a, size_of(arrived)), larger(top_v, size_of(m))
+        for first in range(0, u.size, TILE):
+            of = _places(layer, begin + first)
+            theta, bias = load_lanes(constants, of[0]), load_lanes(constants, of[1])
+            of_u, of_v = load_lanes(constants, of[2]), load_lanes(constants, of[3])
+            uu, vv = load_lanes(u, first), load_lanes(v, first)
+            if u.size - first < TILE:
+                there = lane_numbers() < u.size - first
+                theta, bias = where(there, theta, as_lanes(NEVER)), where(there, bias, nothing)
+                uu, vv = where(there, uu, nothing), where(there, vv, nothing)
+            for step in range(steps):
+                arrived = load_lanes(sums, first + step * TILE)
+                uu, vv, m, fires, wraps_now, saturates = advanced(
+                    arrived, uu, vv, theta, bias, of_u, of_v, rule, as_lanes
+                )
+                store_lanes(fired[row + step], offset + first, fires)
+                top_a, top_v = larger(top_a, size_of(arrived)), larger(top_v, size_of(m))
+                if keeps:
+                    top_u = larger(top_u, size_of(uu))
+                    wraps += how_many(wraps_now)
+                if not small:
+                    saturations += how_many(saturates)
             if keeps:
-                top_u = larger(top_u, size_of(held))
-                wraps += how_many(wraps_now)
-            if not small:
-                saturations += how_many(saturates)
-        store_lanes(u, 0, uu)
-        store_lanes(v, 0, vv)
+                store_lanes(u, first, uu)
+            store_lanes(v, first, vv)
         seen[0], seen[2] = max(seen[0], largest_lane(top_a)), max(seen[2], largest_lane(top_v))
         seen[1] = max(seen[1], largest_lane(top_u)) if keeps else seen[0] << rule[0]
         seen[3] += wraps
@@ -166,13 +174,12 @@ def _rule(layer, kind):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _constants(constants, layer, at, size):  # type: ignore[no-untyped-def]
-    """Of neurons at ... at + size - 1. Each has an offset and a step; 0 repeats one block for all neurons."""
-    theta = constants[layer[_CONSTANTS] + at * layer[_CONSTANTS + 1] :][:size]
-    bias = constants[layer[_CONSTANTS + 2] + at * layer[_CONSTANTS + 3] :][:size]
-    of_u = constants[layer[_CONSTANTS + 4] + at * layer[_CONSTANTS + 5] :][:size]
-    of_v = constants[layer[_CONSTANTS + 6] + at * layer[_CONSTANTS + 7] :][:size]
-    return theta, bias, of_u, of_v
+def _places(layer, at):  # type: ignore[no-untyped-def]
+    """Where threshold, bias and decays of a neuron lie. Each has an offset and a step; 0 repeats one block for all."""
+    return (
+        layer[_CONSTANTS] + at * layer[_CONSTANTS + 1], layer[_CONSTANTS + 2] + at * layer[_CONSTANTS + 3],
+        layer[_CONSTANTS + 4] + at * layer[_CONSTANTS + 5], layer[_CONSTANTS + 6] + at * layer[_CONSTANTS + 7],
+    )  # fmt: skip
 
 
 _with_current, _current_tiles = _neuron_kernel(keeps=True)
@@ -182,7 +189,7 @@ _small, _small_tiles = _neuron_kernel(small=True)
 
 
 @inlined
-def neurons(sums, u, v, constants, layer, begin, fired, seen):  # type: ignore[no-untyped-def]
+def _neurons_in_order(sums, u, v, constants, layer, begin, fired, seen):  # type: ignore[no-untyped-def]
     """One step of neurons of whichever kind."""
     if layer[_KEEPS]:
         _with_current(sums, u, v, constants, layer, begin, fired, seen)
@@ -195,16 +202,27 @@ def neurons(sums, u, v, constants, layer, begin, fired, seen):  # type: ignore[n
 
 
 @inlined
-def neurons_of_tile(sums, rows, u, v, constants, layer, begin, fired, row, offset, seen):  # type: ignore[no-untyped-def]
-    """Some steps of TILE neurons of whichever kind."""
+def neurons_in_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen):  # type: ignore[no-untyped-def]
+    """One step of whole tiles of neurons of whichever kind, or some steps of one tile or less."""
     if layer[_KEEPS]:
-        _current_tiles(sums, rows, u, v, constants, layer, begin, fired, row, offset, seen)
+        _current_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen)
     elif layer[_SMALL]:
-        _small_tiles(sums, rows, u, v, constants, layer, begin, fired, row, offset, seen)
+        _small_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen)
     elif layer[_LEAKS]:
-        _leaking_tiles(sums, rows, u, v, constants, layer, begin, fired, row, offset, seen)
+        _leaking_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen)
     else:
-        _adding_tiles(sums, rows, u, v, constants, layer, begin, fired, row, offset, seen)
+        _adding_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen)
+
+
+@inner
+def neurons(sums, u, v, constants, layer, begin, fired, row, offset, seen):  # type: ignore[no-untyped-def]
+    """One step of neurons: tiles of those of 32 bits, then the rest, behind which others may write at the same time."""
+    whole = u.size // TILE * TILE if u.itemsize == 4 else 0
+    if whole:
+        neurons_in_tiles(sums, 1, u[:whole], v[:whole], constants, layer, begin, fired, row, offset, seen)
+    if whole < u.size:
+        out = fired[row, offset + whole : offset + u.size]
+        _neurons_in_order(sums[whole : u.size], u[whole:], v[whole:], constants, layer, begin + whole, out, seen)
 
 
 @inner

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from neuroprivacy_fixedpoint.columns import CONV, EDGE, LAYER
+from neuroprivacy_fixedpoint.columns import CONV, EDGE, LARGEST, LAYER
 from neuroprivacy_fixedpoint.kernels.compiled import inlined, inner
-from neuroprivacy_fixedpoint.kernels.events import list_events, list_values, pool
+from neuroprivacy_fixedpoint.kernels.conv_tiles import add_conv_tiles
+from neuroprivacy_fixedpoint.kernels.events import count_ones, list_events, list_values, pool
 
 _KIND, _GRADED, _SOURCE, _SOURCE_SIZE, _DELAY = (
     EDGE[n] for n in ("KIND", "GRADED", "SOURCE", "SOURCE_SIZE", "DELAY")
 )  # fmt: skip
 _WEIGHTS, _LIMIT, _REACH, _ROW = (EDGE[n] for n in ("WEIGHTS", "LIMIT", "REACH", "ROW"))
+_TILE, _CROWD = EDGE["TILE"], EDGE["CROWD"]
 _CHANNELS, _POOLED = EDGE["CHANNELS"], EDGE["POOLED"]
 _POOLED_HEIGHT, _POOLED_WIDTH = EDGE["POOLED_HEIGHT"], EDGE["POOLED_WIDTH"]
 _GROUP_IN, _GROUP_OUT = EDGE["GROUP_IN"], EDGE["GROUP_OUT"]
@@ -249,7 +251,7 @@ def _add_values(edge, layer, weights, low, high, index, value, found, into):  # 
 @inlined
 def sum_step(  # type: ignore[no-untyped-def]
     layer, edges, low, high, row, fired, graded, weights, index, starts, ends, bases, cuts, value, short_sums,
-    sums,
+    sums, listed, bounds,
 ):  # fmt: skip
     """Synaptic sums of one step for output rows low ... high - 1; returns whether `short_sums` holds them."""
     size = (high - low) * layer[_L_COLUMNS] * layer[_L_CHANNELS]
@@ -274,8 +276,12 @@ def sum_step(  # type: ignore[no-untyped-def]
                 sums[:size] = 0
             _add_values(edge, layer, weights, low, high, index, value, found, sums)
             continue
-        positions, most = list_events(edge, fired[past], index, starts, value)
-        _place_rows(edge, index, starts[positions], bases)
+        fires, tile = fired[past], edge[_TILE]
+        if tile and count_ones(fires, edge[_SOURCE], edge[_SOURCE_SIZE]) < edge[_CROWD]:
+            tile = 0
+        positions, most = list_events(edge, fires, index, starts, value, tile)
+        if not tile:
+            _place_rows(edge, index, starts[positions], bases)
         rounds = 1
         if not short:
             met = most * edge[_REACH]
@@ -288,7 +294,13 @@ def sum_step(  # type: ignore[no-untyped-def]
                     short_sums[:size] = 0
                 else:
                     sums[:size] = 0
-        if short:
+        if tile:
+            grid = (low, high, layer[_L_COLUMNS], layer[_L_CHANNELS])
+            if short:
+                add_conv_tiles(edge, weights, index, starts, most, grid, LARGEST, listed, bounds, short_sums)
+            else:
+                add_conv_tiles(edge, weights, index, starts, most, grid, edge[_LIMIT], listed, bounds, sums)
+        elif short:
             _add_units(edge, layer, weights, low, high, index, starts, ends, bases, short_sums)
         elif rounds > 0:
             _add_in_rounds(

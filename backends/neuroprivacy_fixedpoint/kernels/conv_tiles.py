@@ -1,0 +1,123 @@
+"""Convolutions, tile by tile: what meets in one position is listed, then added for some channels in registers.
+
+Events of the columns that a kernel row sees lie side by side in the list of all events, each with the place of its
+weights as if the kernel began at column 0: to list what meets in a position is to copy one piece for each kernel row.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+
+from neuroprivacy_fixedpoint.columns import EDGE, EVENTS, STEPS
+from neuroprivacy_fixedpoint.kernels.compiled import inner, intrinsic
+from neuroprivacy_fixedpoint.kernels.tile_sums import tile_sum_kernel
+
+_OF_TILES, _REACH, _TILE = EDGE["OF_TILES"], EDGE["REACH"], EDGE["TILE"]
+_CHANNELS, _HEIGHT, _WIDTH = EDGE["CHANNELS"], EDGE["POOLED_HEIGHT"], EDGE["POOLED_WIDTH"]
+_KERNEL_ROWS, _KERNEL_COLUMNS = EDGE["KERNEL_ROWS"], EDGE["KERNEL_COLUMNS"]
+_STRIDE_ROWS, _STRIDE_COLUMNS = EDGE["STRIDE_ROWS"], EDGE["STRIDE_COLUMNS"]
+_PAD_ROWS, _PAD_COLUMNS = EDGE["PAD_ROWS"], EDGE["PAD_COLUMNS"]
+_DILATION_ROWS, _DILATION_COLUMNS = EDGE["DILATION_ROWS"], EDGE["DILATION_COLUMNS"]
+#: Events that are copied without asking whether there are more.
+_AT_ONCE = 32
+
+_add_16, _add_32, _add_64 = (tile_sum_kernel(width, adds=True) for width in (16, 32, 64))
+
+
+@intrinsic
+def _copy(typing, source, first, to, at, shift):  # type: ignore[no-untyped-def]
+    """to[at : at + _AT_ONCE] = source[first : first + _AT_ONCE] + shift."""
+
+    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+        """Arrays are handed over by their memory alone: nothing is checked."""
+        number = ir.IntType(32)
+        some = ir.VectorType(number, _AT_ONCE)
+        places = []
+        for i in (0, 2):
+            array = context.make_array(signature.args[i])(context, builder, given[i]).data
+            places.append(builder.bitcast(builder.gep(array, [given[i + 1]]), some.as_pointer()))
+        nothing, first_place = ir.Constant(some, ir.Undefined), ir.Constant(number, 0)
+        one = builder.insert_element(nothing, builder.trunc(given[4], number), first_place)
+        shifts = builder.shuffle_vector(one, nothing, ir.Constant(some, [0] * _AT_ONCE))
+        builder.store(builder.add(builder.load(places[0], align=4), shifts), places[1], align=4)
+        return context.get_dummy_value()
+
+    return types.void(source, first, to, at, shift), generate
+
+
+@inner
+def _gather(edge, bases, starts, y, x, listed, found):  # type: ignore[no-untyped-def]
+    """Append what meets in output position (y, x), filled up to whole EVENTS with a row of zeros.
+
+    One piece for each kernel row; where columns lie between those of the kernel, one for each place.
+    """
+    height, width, of_column = edge[_HEIGHT], edge[_WIDTH], edge[_CHANNELS] * edge[_TILE]
+    dilation, kernel_columns = edge[_DILATION_COLUMNS], edge[_KERNEL_COLUMNS]
+    top = y * edge[_STRIDE_ROWS] - edge[_PAD_ROWS]
+    column = x * edge[_STRIDE_COLUMNS] - edge[_PAD_COLUMNS]
+    pieces, columns = (1, kernel_columns) if dilation == 1 else (kernel_columns, 1)
+    for j in range(pieces):
+        begin, end = max(0, column), min(width, column + columns)
+        shift, row = (j - column) * of_column, top
+        if begin < end:
+            for _ in range(edge[_KERNEL_ROWS]):
+                if row >= 0 and row < height:
+                    first, last = starts[row * width + begin], starts[row * width + end]
+                    for k in range(first, last, _AT_ONCE):
+                        _copy(bases, k, listed, found + k - first, shift)
+                    found += last - first
+                row += edge[_DILATION_ROWS]
+                shift += kernel_columns * of_column
+        column += dilation
+    zeros = edge[_REACH] * of_column
+    for filler in range(EVENTS - 1):
+        listed[found + filler] = zeros
+    return (found + EVENTS - 1) // EVENTS * EVENTS
+
+
+@inner
+def _add(weights, listed, begin, end, offset, tile, sums, at):  # type: ignore[no-untyped-def]
+    """Add events to one tile of whichever width."""
+    if tile == 64:
+        _add_64(weights, listed, begin, end, offset, sums, at)
+    elif tile == 32:
+        _add_32(weights, listed, begin, end, offset, sums, at)
+    else:
+        _add_16(weights, listed, begin, end, offset, sums, at)
+
+
+@inner
+def add_conv_tiles(edge, weights, bases, starts, most, grid, limit, listed, ends, sums):  # type: ignore[no-untyped-def]
+    """Add the events of a convolution to some output rows.
+
+    Args:
+        bases: where the weights of each event would begin if the kernel began at column 0, position after position.
+        starts: where the events of each position begin; `most` is the most of one.
+        grid: the first output row and the one behind the last, columns and channels.
+        limit: how many are added in 16 bits; the sums of all are to fit what `sums` holds.
+        listed, ends: scratch.
+    """
+    low, high, columns, channels = grid
+    tile, first, last = edge[_TILE], low * columns, high * columns
+    of_tile = (edge[_REACH] * edge[_CHANNELS] + 1) * tile
+    largest = most * edge[_REACH] + _AT_ONCE + EVENTS
+    limit = limit // EVENTS * EVENTS
+    position = first
+    while position < last:
+        found = count = 0
+        while position + count < last and count < STEPS and (count == 0 or found + largest <= listed.size):
+            ends[count] = found
+            y = (position + count) // columns
+            found = _gather(edge, bases, starts, y, position + count - y * columns, listed, found)
+            count += 1
+        ends[count] = found
+        for t in range(channels // tile):
+            offset = edge[_OF_TILES] + t * of_tile
+            for k in range(count):
+                at = (position + k - first) * channels + t * tile
+                begin, end = ends[k], ends[k + 1]
+                while begin < end:
+                    _add(weights, listed, begin, min(end, begin + limit), offset, tile, sums, at)
+                    begin += limit
+        position += count

@@ -1,0 +1,64 @@
+"""Sums of a tile of neurons, in registers, while the weights of one event after another are added."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+
+from neuroprivacy_fixedpoint.columns import EVENTS
+from neuroprivacy_fixedpoint.kernels.compiled import intrinsic
+
+
+def tile_sum_kernel(width: int, *, adds: bool) -> Any:
+    """Sums of a tile of so many neurons, which are written, or added to what is there."""
+
+    @intrinsic
+    def sum_tile(typing, weights, bases, first, end, offset, sums, at):  # type: ignore[no-untyped-def]
+        """sums[at : at + width] = the weights from bases[first ... end - 1] + offset on, `width` of each.
+
+        Events are added EVENTS at a time, in 16 bits where weights have 8, else in 64: in vectors as wide as the
+        machine has them, which the compiler does not keep in registers by itself.
+        """
+
+        def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+            """Arrays are handed over by their memory alone: nothing is checked."""
+            _, _, begin, stop, skipped, _, place = given
+            weights_at, events, sums_at = (
+                context.make_array(signature.args[i])(context, builder, given[i]).data for i in (0, 1, 5)
+            )
+            weight, total, number = weights_at.type.pointee, sums_at.type.pointee, ir.IntType(64)
+            wide = ir.IntType(16 if weight.width == 8 else 64)
+            weight_row, wide_row, total_row = (ir.VectorType(each, width) for each in (weight, wide, total))
+            weights_at = builder.gep(weights_at, [skipped])
+            before, loop, after = builder.block, builder.append_basic_block(), builder.append_basic_block()
+            nothing = ir.Constant(wide_row, [0] * width)
+            builder.cbranch(builder.icmp_signed("<", begin, stop), loop, after)
+            builder.position_at_end(loop)
+            k, held = builder.phi(number), builder.phi(wide_row)
+            added = held
+            for event in range(EVENTS):
+                base = builder.load(builder.gep(events, [builder.add(k, ir.Constant(number, event))]))
+                row = builder.bitcast(builder.gep(weights_at, [builder.sext(base, number)]), weight_row.as_pointer())
+                added = builder.add(added, builder.sext(builder.load(row, align=1), wide_row))
+            k_next = builder.add(k, ir.Constant(number, EVENTS))
+            k.add_incoming(begin, before)
+            k.add_incoming(k_next, loop)
+            held.add_incoming(nothing, before)
+            held.add_incoming(added, loop)
+            builder.cbranch(builder.icmp_signed("<", k_next, stop), loop, after)
+            builder.position_at_end(after)
+            found = builder.phi(wide_row)
+            found.add_incoming(nothing, before)
+            found.add_incoming(added, loop)
+            value = found if total == wide else builder.sext(found, total_row)
+            target = builder.bitcast(builder.gep(sums_at, [place]), total_row.as_pointer())
+            if adds:
+                value = builder.add(builder.load(target, align=2), value)
+            builder.store(value, target, align=2)
+            return context.get_dummy_value()
+
+        return types.void(weights, bases, first, end, offset, sums, at), generate
+
+    return sum_tile
