@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from numpy.typing import NDArray
@@ -63,29 +63,19 @@ def run_program(program: Program, inputs: Mapping[str, NDArray[Any]], record: Re
         """One share."""
         here = slice(first, min(first + size, samples))
         share = _taken(plan, here.stop - first, rows, parts)
-        part = {name: values[here] for name, values in inputs.items()}
         for step in range(0, steps, rows):
             count = min(rows, steps - step)
-            share.load(part, step, count)
-            share.compute(count, _together if pool is None or parts == 1 else _apart)
+            share.load(inputs, here, step, count)
+            share.compute(count, _together if pool is None else partial(_apart, pool))
             results.add_block(share, here, step, count)
         results.add_end(share, here)
         _give_back(share)
 
-    def _apart(calls: Calls) -> None:
-        """Run each call by a thread of its own."""
-        assert pool is not None
-        others = [pool.submit(call) for call in calls[1:]]
-        calls[0]()
-        for other in others:
-            other.result()
-
-    shares = range(0, samples, size)
-    if pool is None or parts > 1 or len(shares) == 1:
-        for first in shares:
+    if pool is None or parts > 1 or size >= samples:
+        for first in range(0, samples, size):
             compute(first)
         return results
-    futures = [pool.submit(compute, first) for first in shares]
+    futures = [pool.submit(compute, first) for first in range(0, samples, size)]
     try:
         for future in futures:
             future.result()
@@ -94,6 +84,14 @@ def run_program(program: Program, inputs: Mapping[str, NDArray[Any]], record: Re
             future.cancel()
         wait(futures)
     return results
+
+
+def _apart(pool: ThreadPoolExecutor, calls: Calls) -> None:
+    """Run each call by a thread of its own."""
+    others = [pool.submit(call) for call in calls[1:]]
+    calls[0]()
+    for other in others:
+        other.result()
 
 
 def _together(calls: Calls) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import DenseMap, Edge, Layer, Port, Program, fits_32_bits, largest_inputs, run_order
-from neuroprivacy_fixedpoint.columns import EDGE, EDGE_COLUMNS, LAYER, LAYER_COLUMNS, ROW_STEP, STEPS, TILE
+from neuroprivacy_fixedpoint.columns import EDGE, EDGE_COLUMNS, LAYER, LAYER_COLUMNS, STEPS, TILE
 from neuroprivacy_fixedpoint.constants import Constants
 from neuroprivacy_fixedpoint.items import Items, make_items
 from neuroprivacy_fixedpoint.layout import Layout, choose_layouts, fitting
@@ -166,7 +166,7 @@ def make_plan(program: Program, *, steps: int | None) -> Plan:
         wide=wide, items=make_items(program, layouts, spikes, graded), events=weights.events + TILE,
         listed=max(_LISTED, most_edges * (weights.events + TILE), weights.meeting + 2 * TILE),
         starts=STEPS * most_edges + 1,
-        largest=max(STEPS * TILE, max(layer.size for layer in order) + ROW_STEP), work=weights.work,
+        largest=max(STEPS * TILE, max(layer.size for layer in order) + TILE), work=weights.work,
     )  # fmt: skip
 
 

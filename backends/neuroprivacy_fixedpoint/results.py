@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
+
 import numpy as np
+from numpy.typing import NDArray
 
 from neuroprivacy.backend import Record
 from neuroprivacy.counts import Observed
@@ -15,37 +19,41 @@ from neuroprivacy_fixedpoint.share import Share
 class Seen:
     """What is counted of all samples, a tally; nothing of the plan is kept but which number is which.
 
+    Shares of samples are put together when something is first asked for.
+
     Attributes:
-        tallied: int64 (samples, items), events and operations.
-        extremes: int64 (samples, layers, 5), extremes and overflows.
-        numbers: layer name -> its place there.
+        numbers: layer name -> its place among the extremes.
     """
 
-    def __init__(self, plan: Plan, samples: int) -> None:
+    def __init__(self, plan: Plan) -> None:
         self.numbers, self._sources, self._edges = plan.numbers, plan.items.sources, plan.items.edges
-        self.tallied = np.empty((samples, len(plan.items.rows)), np.int64)
-        self.extremes = np.empty((samples, len(plan.order), 5), np.int64)
+        self._shares: list[tuple[int, Int64, Int64]] = []
 
     def add(self, share: Share, here: slice) -> None:
         """Take what some samples gave."""
-        self.tallied[here] = share.tallied
-        if share.parts == 1:
-            self.extremes[here] = share.seen[0]
-        else:
-            self.extremes[here, :, :3] = share.seen[..., :3].max(axis=0)
-            self.extremes[here, :, 3:] = share.seen[..., 3:].sum(axis=0)
+        extremes = share.seen[0].copy()
+        if share.parts > 1:
+            extremes[..., :3] = share.seen[..., :3].max(axis=0)
+            extremes[..., 3:] = share.seen[..., 3:].sum(axis=0)
+        self._shares.append((here.start, share.tallied.copy(), extremes))
+
+    @cached_property
+    def _joined(self) -> tuple[Int64, Int64]:
+        """Events and operations, (samples, items); extremes and overflows, (samples, layers, 5)."""
+        _, tallied, extremes = zip(*sorted(self._shares, key=lambda share: share[0]), strict=True)
+        return np.concatenate(tallied), np.concatenate(extremes)
 
     def events(self, name: str) -> Int64:
         """Events of a port or layer, (samples,)."""
-        return self.tallied[:, self._sources[name]]
+        return self._joined[0][:, self._sources[name]]
 
     def operations(self, name: str) -> tuple[Int64, ...]:
         """Weights touched on each edge into a layer, (samples,) each."""
-        return tuple(self.tallied[:, item] for item in self._edges[name])
+        return tuple(self._joined[0][:, item] for item in self._edges[name])
 
     def observed(self, name: str) -> Observed:
         """Extremes and overflows of a layer."""
-        return Observed.of_columns(self.extremes[:, self.numbers[name]])
+        return Observed.of_columns(self._joined[1][:, self.numbers[name]])
 
 
 class Results:
@@ -59,17 +67,25 @@ class Results:
     """
 
     def __init__(self, program: Program, plan: Plan, samples: int, steps: int, record: Record) -> None:
-        sizes = program.sizes
+        self._samples, self._sizes = samples, program.sizes
         names = program.layer_names
-        shown = names if record.spikes else program.outputs
-        self.spikes = {n: np.empty((samples, steps, sizes[n]), np.uint8) for n in shown}
-        self.seen = Seen(plan, samples)
-        ended = names if record.final else program.outputs[:1] if program.readout == "membrane" else ()
-        self.u: dict[str, Int64] = {n: np.empty((samples, sizes[n]), np.int64) for n in ended}
-        self.v: dict[str, Int64] = {n: np.empty((samples, sizes[n]), np.int64) for n in ended}
-        kept = names if record.states else ()
-        self.states_u: dict[str, Int64] = {n: np.empty((samples, steps, sizes[n]), np.int64) for n in kept}
-        self.states_v: dict[str, Int64] = {n: np.empty((samples, steps, sizes[n]), np.int64) for n in kept}
+        self.spikes: dict[str, NDArray[np.uint8]] = {
+            name: np.empty((samples, steps, self._sizes[name]), np.uint8)
+            for name in (names if record.spikes else program.outputs)
+        }
+        self.seen = Seen(plan)
+        self.u: dict[str, Int64] = {}
+        self.v: dict[str, Int64] = {}
+        self.states_u: dict[str, Int64] = {}
+        self.states_v: dict[str, Int64] = {}
+        if record.final or program.readout == "membrane":
+            self.u, self.v = (self._empty(names if record.final else program.outputs[:1]) for _ in "uv")
+        if record.states:
+            self.states_u, self.states_v = (self._empty(names, steps) for _ in "uv")
+
+    def _empty(self, names: Sequence[str], *steps: int) -> dict[str, Int64]:
+        """States of layers, to be filled in."""
+        return {name: np.empty((self._samples, *steps, self._sizes[name]), np.int64) for name in names}
 
     def add_block(self, share: Share, here: slice, step: int, count: int) -> None:
         """Take what a block of steps gave; states are kept where a block is one step."""

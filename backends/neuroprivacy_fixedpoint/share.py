@@ -56,8 +56,8 @@ class Share:
         #: Whether samples begin with the next block, and whether anything stands in the rows before it.
         self._fresh = self._follows = False
 
-    def load(self, inputs: Mapping[str, NDArray[Any]], first: int, count: int) -> None:
-        """Take steps first ... first + count - 1 of the inputs, (samples, T, values) by port; silence follows them.
+    def load(self, inputs: Mapping[str, NDArray[Any]], here: slice, first: int, count: int) -> None:
+        """Take steps first ... first + count - 1 of some inputs, (samples, T, values) by port; silence follows them.
 
         New samples begin with step 0.
         """
@@ -76,7 +76,7 @@ class Share:
             at = plan.graded[name] if graded else plan.spikes[name]
             buffer, layout = self.graded if graded else self.fired, plan.layouts[name]
             taken = min(count, max(0, values.shape[1] - first))
-            given = values if taken == values.shape[1] else values[:, first : first + taken]
+            given = values[here, first : first + taken]
             target = buffer[:, history : history + taken, at : at + layout.size]
             if layout.plain:
                 target[:] = given

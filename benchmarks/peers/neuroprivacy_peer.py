@@ -90,7 +90,7 @@ class Inference(Simulator):
         share = Share(plan_of(program, steps), 1, steps, 1)
 
         def filled(inputs: Any) -> None:
-            share.load(inputs, 0, steps)
+            share.load(inputs, slice(0, 1), 0, steps)
 
         def computed(inputs: Any) -> None:
             filled(inputs)

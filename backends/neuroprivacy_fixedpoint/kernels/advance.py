@@ -81,10 +81,14 @@ def _compiled(sources: str) -> Any:
         _of = sources  # in the closure, see `compiled`
         for n in range(first_layer, end_layer):
             layer = layers[n]
-            unit = TILE if layer[_TILED] else layer[_COLUMNS] * layer[_CHANNELS]
-            size = layer[_ROWS] * layer[_COLUMNS] * layer[_CHANNELS]
-            units = (size + unit - 1) // unit
-            low, high = units * part // parts, units * (part + 1) // parts
+            line = layer[_COLUMNS] * layer[_CHANNELS]
+            size = layer[_ROWS] * line
+            # Parts end where a tile does: tiles themselves, or output rows as many as make whole ones.
+            unit, rows = (TILE, 1) if layer[_TILED] else (line, max(1, TILE // (line & -line)))
+            units = (size + unit * rows - 1) // (unit * rows)
+            low, high = units * part // parts * rows, units * (part + 1) // parts * rows
+            if not layer[_TILED]:
+                high = min(high, layer[_ROWS])
             for s in range(fired.shape[0]):
                 if fresh:
                     seen[s, n] = 0
@@ -105,7 +109,7 @@ def _compiled(sources: str) -> Any:
 
         if counts:
             count_rows(
-                fired, graded, begin, end, fresh, has_graded, totals, graded_totals, items, reach, tallied
+                fired, graded, begin, end, fresh, value, has_graded, totals, graded_totals, items, reach, tallied
             )  # fmt: skip
 
     return advance

@@ -13,20 +13,21 @@ _COUNTED = 2**14
 
 
 @inner
-def _add_totals(rows, begin, end, fresh, totals):  # type: ignore[no-untyped-def]
+def _add_totals(rows, begin, end, fresh, totals, scratch):  # type: ignore[no-untyped-def]
     """Add to `totals`, int32 (values,), in how many of the rows begin ... end - 1 each value is not zero.
 
-    Some values at a time, counted in bytes while these lie in the cache.
+    Some values at a time, counted in bytes of `scratch` while these lie in the cache.
     """
-    counted = np.empty(min(_COUNTED, totals.size), np.uint8)
+    bytes_ = scratch.view(np.uint8)
+    counted = bytes_[: min(_COUNTED, bytes_.size, totals.size)]
     if fresh:
         totals[:] = 0
-    for first in range(0, totals.size, _COUNTED):
-        total = totals[first : first + _COUNTED]
+    for first in range(0, totals.size, counted.size):
+        total = totals[first : first + counted.size]
         for top in range(begin, end, 255):
             counted[:] = 0
             for row in range(top, min(top + 255, end)):
-                values = rows[row, first : first + _COUNTED]
+                values = rows[row, first : first + counted.size]
                 for i in range(total.size):
                     counted[i] = np.uint8(counted[i] + np.uint8(values[i] != 0))
             for i in range(total.size):
@@ -52,20 +53,21 @@ def _tally(totals, graded_totals, items, reach, tallied):  # type: ignore[no-unt
 
 @inlined
 def count_rows(  # type: ignore[no-untyped-def]
-    fired, graded, begin, end, fresh, has_graded, totals, graded_totals, items, reach, tallied
+    fired, graded, begin, end, fresh, scratch, has_graded, totals, graded_totals, items, reach, tallied
 ):  # fmt: skip
     """Count the events of rows begin ... end - 1, and tally those of all rows until now.
 
     Args:
         fired: uint8 (samples, rows, values); likewise `graded`, int32, which is counted if `has_graded`.
         fresh: whether samples begin: nothing has been counted.
+        scratch: int32, overwritten.
         totals: int32 (samples, values), in how many steps each value was not zero; written, as `graded_totals`.
         items: int64 (items, ITEM), see `columns`.
         reach: int64, the weights that one event of each value touches, edge after edge.
         tallied: int64 (samples, items), events of a source, or the weights that they touched; written.
     """
     for s in range(len(fired)):
-        _add_totals(fired[s], begin, end, fresh, totals[s])
+        _add_totals(fired[s], begin, end, fresh, totals[s], scratch)
         if has_graded:
-            _add_totals(graded[s], begin, end, fresh, graded_totals[s])
+            _add_totals(graded[s], begin, end, fresh, graded_totals[s], scratch)
         _tally(totals[s], graded_totals[s], items, reach, tallied[s])

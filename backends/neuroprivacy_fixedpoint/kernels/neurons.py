@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba.extending import overload
 
 from neuroprivacy_fixedpoint.columns import BLOCK, LAYER, NEVER, TILE
 from neuroprivacy_fixedpoint.kernels.compiled import inlined, inner
@@ -185,25 +186,24 @@ def _places(layer, at):  # type: ignore[no-untyped-def]
 _with_current, _current_tiles = _neuron_kernel(keeps=True)
 _leaking, _leaking_tiles = _neuron_kernel()
 _adding, _adding_tiles = _neuron_kernel(leaks=False)
-_small, _small_tiles = _neuron_kernel(small=True)
+_, _small_tiles = _neuron_kernel(small=True)
 
 
-@inlined
-def _neurons_in_order(sums, u, v, constants, layer, begin, fired, seen):  # type: ignore[no-untyped-def]
-    """One step of neurons of whichever kind."""
+@inner
+def _in_order(sums, u, v, constants, layer, begin, fired, row, offset, seen):  # type: ignore[no-untyped-def]
+    """One step of neurons of whichever kind, one after another."""
+    out = fired[row, offset : offset + u.size]
     if layer[_KEEPS]:
-        _with_current(sums, u, v, constants, layer, begin, fired, seen)
-    elif layer[_SMALL]:
-        _small(sums, u, v, constants, layer, begin, fired, seen)
+        _with_current(sums, u, v, constants, layer, begin, out, seen)
     elif layer[_LEAKS]:
-        _leaking(sums, u, v, constants, layer, begin, fired, seen)
+        _leaking(sums, u, v, constants, layer, begin, out, seen)
     else:
-        _adding(sums, u, v, constants, layer, begin, fired, seen)
+        _adding(sums, u, v, constants, layer, begin, out, seen)
 
 
-@inlined
+@inner
 def neurons_in_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen):  # type: ignore[no-untyped-def]
-    """One step of whole tiles of neurons of whichever kind, or some steps of one tile or less."""
+    """One step of neurons of whichever kind, in tiles, or some steps of one tile or less."""
     if layer[_KEEPS]:
         _current_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen)
     elif layer[_SMALL]:
@@ -214,15 +214,24 @@ def neurons_in_tiles(sums, steps, u, v, constants, layer, begin, fired, row, off
         _adding_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen)
 
 
-@inner
-def neurons(sums, u, v, constants, layer, begin, fired, row, offset, seen):  # type: ignore[no-untyped-def]
-    """One step of neurons: tiles of those of 32 bits, then the rest, behind which others may write at the same time."""
-    whole = u.size // TILE * TILE if u.itemsize == 4 else 0
-    if whole:
-        neurons_in_tiles(sums, 1, u[:whole], v[:whole], constants, layer, begin, fired, row, offset, seen)
-    if whole < u.size:
-        out = fired[row, offset + whole : offset + u.size]
-        _neurons_in_order(sums[whole : u.size], u[whole:], v[whole:], constants, layer, begin + whole, out, seen)
+def neurons(*given: Any) -> None:
+    """One step of neurons: in tiles, if their integers have 32 bits; only one way is compiled."""
+
+
+@overload(neurons)
+def _neurons(sums, u, v, constants, layer, begin, fired, row, offset, seen):  # type: ignore[no-untyped-def]
+    """By the width of their integers."""
+    if v.dtype.bitwidth == 32:
+
+        def tiles(sums, u, v, constants, layer, begin, fired, row, offset, seen):  # type: ignore[no-untyped-def]
+            neurons_in_tiles(sums, np.int64(1), u, v, constants, layer, begin, fired, row, offset, seen)
+
+        return tiles
+
+    def order(sums, u, v, constants, layer, begin, fired, row, offset, seen):  # type: ignore[no-untyped-def]
+        _in_order(sums, u, v, constants, layer, begin, fired, row, offset, seen)
+
+    return order
 
 
 @inner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neuroprivacy_fixedpoint.columns import CONV, EDGE, LARGEST, LAYER
+from neuroprivacy_fixedpoint.columns import CONV, EDGE, LARGEST, LAYER, TILE
 from neuroprivacy_fixedpoint.kernels.compiled import inlined, inner
 from neuroprivacy_fixedpoint.kernels.conv_tiles import add_conv_tiles
 from neuroprivacy_fixedpoint.kernels.events import count_ones, list_events, list_values, pool
@@ -227,15 +227,16 @@ def _add_in_rounds(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Add all events to `sums`, some of each position at a time in 16 bits."""
     firsts, ends = cuts
-    firsts[:positions] = starts[:positions]
+    for p in range(positions):
+        ends[p] = starts[p]
     for k in range(1, rounds + 1):
         for p in range(positions):
+            firsts[p] = ends[p]
             ends[p] = starts[p] + (starts[p + 1] - starts[p]) * k // rounds
         short_sums[: sums.size] = 0
         _add_units(edge, layer, weights, low, high, index, firsts, ends, bases, short_sums)
         for j in range(sums.size):
             sums[j] += short_sums[j]
-        firsts[:positions] = ends[:positions]
 
 
 @inner
@@ -254,7 +255,8 @@ def sum_step(  # type: ignore[no-untyped-def]
     sums, listed, bounds,
 ):  # fmt: skip
     """Synaptic sums of one step for output rows low ... high - 1; returns whether `short_sums` holds them."""
-    size = (high - low) * layer[_L_COLUMNS] * layer[_L_CHANNELS]
+    # Sums up to the end of a tile are 0: see `neurons`.
+    size = ((high - low) * layer[_L_COLUMNS] * layer[_L_CHANNELS] + TILE - 1) // TILE * TILE
     single = layer[_END_EDGE] - layer[_FIRST_EDGE] == 1
     short = layer[_SHORT] != 0
     if short:
