@@ -206,10 +206,10 @@ def inputs_as_given(program: Program, spikes: Inputs | NDArray[Any]) -> dict[str
         )
     else:
         checked = {port.name: _as_given(port, np.asarray(spikes[port.name])) for port in program.inputs}
-    shapes = {array.shape[:2] for array in checked.values()}
-    if len(shapes) != 1:
-        raise ConfigurationError(f"input: ports differ in samples or steps: {sorted(shapes)}")
-    samples, steps = shapes.pop()
+    samples, steps = checked[program.inputs[0].name].shape[:2]
+    if len(checked) > 1 and any(array.shape[:2] != (samples, steps) for array in checked.values()):
+        shapes = sorted({array.shape[:2] for array in checked.values()})
+        raise ConfigurationError(f"input: ports differ in samples or steps: {shapes}")
     if samples < 1 or steps < 1:
         raise ConfigurationError(f"input: {samples} samples of {steps} steps; at least one of each is needed")
     if program.max_steps is not None and steps > program.max_steps:

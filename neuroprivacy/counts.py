@@ -121,18 +121,24 @@ class Tally(Protocol):
     def operations(self, name: str) -> tuple[Int64, ...]:
         """Weights touched on each edge into a layer, (samples,) each."""
 
+    def observed(self, name: str) -> Observed | None:
+        """Extremes and overflows of a layer, if the backend sees them."""
+
 
 class EventTally:
     """A tally of counted events."""
 
-    def __init__(self, program: Program, events: Mapping[str, Int64]) -> None:
+    def __init__(
+        self, program: Program, events: Mapping[str, Int64], observed: Mapping[str, Observed] | None = None
+    ) -> None:
         """Of a run.
 
         Args:
             program: what ran.
             events: port or layer name -> in how many steps each of its values was not zero, int64 (samples, values).
+            observed: layer name -> what the backend saw, if it can.
         """
-        self._program, self._events = program, events
+        self._program, self._events, self._observed = program, events, observed
 
     def events(self, name: str) -> Int64:
         """See `Tally`."""
@@ -143,24 +149,19 @@ class EventTally:
         edges = self._program.layer(name).edges
         return tuple(np.asarray(self._events[edge.source] @ edge.map.fan_out(), np.int64) for edge in edges)
 
+    def observed(self, name: str) -> Observed | None:
+        """See `Tally`."""
+        return self._observed[name] if self._observed is not None else None
 
-def count(
-    program: Program,
-    tally: Tally,
-    *,
-    steps: int,
-    observed: Mapping[str, Observed] | None = None,
-    late: bool = False,
-) -> Counts:
+
+def count(program: Program, tally: Tally, *, steps: int, late: bool = False) -> Counts:
     """Counts of a run.
 
     Args:
         program: what ran.
-        tally: the events.
+        tally: the events, and what was seen.
         steps: computed steps, T + latency.
-        observed: layer name -> what the backend saw, if it can.
-        late: count when the counts are asked for, which a short run may never be; `tally` and `observed` are kept until
-            then.
+        late: count when the counts are asked for, which a short run may never be; `tally` is kept until then.
     """
 
     sizes = program.sizes  # not the Program: what is late may be kept for long
@@ -173,7 +174,7 @@ def count(
             operations=sum(per_edge, start=np.zeros(len(spikes), np.int64)),
             edge_operations=per_edge,
             updates=np.full(len(spikes), sizes[name] * steps, np.int64),
-            observed=observed[name] if observed is not None else None,
+            observed=tally.observed(name),
         )
 
     inputs, layers = Late(program.port_names, tally.events), Late(program.layer_names, of_layer)

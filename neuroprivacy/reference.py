@@ -137,7 +137,7 @@ def run_reference(program: Program, spikes: Inputs, *, record: Record = Record()
         backend="reference",
         spikes=window,
         readout=machine.v[first] if program.readout == "membrane" else window[first].sum(axis=1, dtype=np.int64),
-        counts=count(program, EventTally(program, events), steps=steps, observed=observed),
+        counts=count(program, EventTally(program, events, observed), steps=steps),
         layer_spikes=fired if record.spikes else None,
         final_u=machine.u if record.final else None,
         final_v=machine.v if record.final else None,

@@ -95,7 +95,7 @@ def _gather(
         backend="c99",
         spikes=window,
         readout=readout,
-        counts=count(program, EventTally(program, events), steps=steps, observed=observed),
+        counts=count(program, EventTally(program, events, observed), steps=steps),
         layer_spikes={name: spikes[:, :, at] for name, at in own.items()} if record.spikes else None,
         final_u={name: u[:, -1, at] for name, at in own.items()} if record.final else None,
         final_v={name: v[:, -1, at] for name, at in own.items()} if record.final else None,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroprivacy.backend import Artifact, Inputs, Record, RunResult, read_out
-from neuroprivacy.counts import Late, count
+from neuroprivacy.counts import count
 from neuroprivacy.errors import Issue
 from neuroprivacy.program import ConvMap, LinearMap, Program, largest_inputs, save_program
 from neuroprivacy_fixedpoint.columns import LARGEST
@@ -51,19 +51,16 @@ class FixedPointBackend:
         program = artifact.program
         given = spikes[program.inputs[0].name].shape[1]
         results = run_program(program, spikes, record)
-        seen = results.seen
         window = {name: results.spikes[name][:, program.window(name, given)] for name in program.outputs}
+        if results.totals is not None and program.readout == "spike_count" and program.latency == 0:
+            readout = results.totals  # what is in the window is all there is
+        else:
+            readout = read_out(program, window[program.outputs[0]], results.v)
         return RunResult(
             backend="fixedpoint",
             spikes=window,
-            readout=read_out(program, window[program.outputs[0]], results.v),
-            counts=count(
-                program,
-                seen,
-                steps=given + program.latency,
-                observed=Late(program.layer_names, seen.observed),
-                late=True,
-            ),
+            readout=readout,
+            counts=count(program, results.seen, steps=given + program.latency, late=True),
             layer_spikes=results.spikes if record.spikes else None,
             final_u=results.u if record.final else None,
             final_v=results.v if record.final else None,

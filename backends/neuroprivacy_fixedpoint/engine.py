@@ -51,13 +51,13 @@ def run_program(program: Program, inputs: Mapping[str, NDArray[Any]], record: Re
     samples, given = next(iter(inputs.values())).shape[:2]
     steps = given + program.latency
     plan = plan_of(program, steps)
-    results = Results(program, plan, samples, steps, record)
     number = threads() if plan.work * steps * samples >= _WORK_FOR_THREADS else 1
     parts = number if samples < number and plan.work >= _WORK_FOR_PARTS else 1
     of_sample = (steps + plan.history) * (plan.width + 4 * plan.graded_width)
     size = 1 if parts > 1 else min(max(1, SHARE_BYTES // of_sample), -(-samples // number))
     rows = 1 if record.states else min(steps, max(plan.history, BLOCK_BYTES // (of_sample // steps + 1)))
     pool = _pool(number) if number > 1 else None
+    results = Results(program, plan, samples, steps, record, at_once=size >= samples and rows >= steps)
 
     def compute(first: int) -> None:
         """One share."""
@@ -124,5 +124,5 @@ def _taken(plan: Plan, samples: int, rows: int, parts: int) -> Share:
 
 def _give_back(share: Share) -> None:
     """Keep a small share for the next run."""
-    if share.fired.nbytes + share.graded.nbytes <= _KEPT_BYTES:
+    if share.bytes <= _KEPT_BYTES:
         share.plan.idle.append(share)

@@ -64,15 +64,29 @@ class Results:
         seen: what is counted.
         u, v: layer name -> int64 (samples, neurons), after the last step: of recorded layers and a readout.
         states_u, states_v: layer name -> int64 (samples, steps, neurons).
+        totals: of the first output, int64 (samples, neurons), in how many steps each fired; None if not gathered.
     """
 
-    def __init__(self, program: Program, plan: Plan, samples: int, steps: int, record: Record) -> None:
+    def __init__(
+        self, program: Program, plan: Plan, samples: int, steps: int, record: Record, *, at_once: bool
+    ) -> None:
+        """Of a run.
+
+        Args:
+            program, plan: what runs.
+            samples, steps: how many.
+            record: what is kept.
+            at_once: whether one share has them all, in one block.
+        """
         self._samples, self._sizes = samples, program.sizes
         names = program.layer_names
-        self.spikes: dict[str, NDArray[np.uint8]] = {
-            name: np.empty((samples, steps, self._sizes[name]), np.uint8)
-            for name in (names if record.spikes else program.outputs)
-        }
+        self._shown = names if record.spikes else program.outputs
+        self._first = program.outputs[0] if at_once else None
+        self.spikes: dict[str, NDArray[np.uint8]] = {}
+        self.totals: Int64 | None = None
+        if not at_once:
+            sizes = self._sizes
+            self.spikes = {name: np.empty((samples, steps, sizes[name]), np.uint8) for name in self._shown}
         self.seen = Seen(plan)
         self.u: dict[str, Int64] = {}
         self.v: dict[str, Int64] = {}
@@ -89,13 +103,18 @@ class Results:
 
     def add_block(self, share: Share, here: slice, step: int, count: int) -> None:
         """Take what a block of steps gave; states are kept where a block is one step."""
-        for name, spikes in self.spikes.items():
-            spikes[here, step : step + count] = share.fired_of(name, count)
+        for name in self._shown:
+            if self._first is not None:
+                self.spikes[name] = np.array(share.fired_of(name, count), np.uint8)
+            else:
+                self.spikes[name][here, step : step + count] = share.fired_of(name, count)
         for name in self.states_u:
             self.states_u[name][here, step], self.states_v[name][here, step] = share.states_of(name)
 
     def add_end(self, share: Share, here: slice) -> None:
         """Take what samples gave in all."""
         self.seen.add(share, here)
+        if self._first is not None:
+            self.totals = share.totals_of(self._first)
         for name in self.u:
             self.u[name][here], self.v[name][here] = share.states_of(name)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroprivacy.kernels.formats import Int64
 from neuroprivacy_fixedpoint.plan import Plan
 
 Calls = Sequence[Callable[[], None]]
@@ -33,6 +34,7 @@ class Share:
         states: u and v, int32 (samples, neurons); `wide_states` int64, of the layers that need it.
         seen: int64 (parts, samples, layers, 5).
         totals: int32 (samples, bytes): in how many steps each value was not zero; likewise `graded_totals`.
+        bytes: of `fired` and `graded`.
         tallied: int64 (samples, items), what was tallied of all steps until now.
     """
 
@@ -52,6 +54,7 @@ class Share:
         self.totals = np.zeros((samples, plan.width), np.int32)
         self.graded_totals = np.zeros((samples, plan.graded_width), np.int32)
         self.tallied = np.zeros((samples, len(plan.items.rows)), np.int64)
+        self.bytes = self.fired.nbytes + self.graded.nbytes
         self.scratch = [_Scratch(plan) for _ in range(parts)]
         #: Whether samples begin with the next block, and whether anything stands in the rows before it.
         self._fresh = self._follows = False
@@ -145,6 +148,11 @@ class Share:
         plan = self.plan
         at, layout = plan.spikes[name], plan.layouts[name]
         return layout.outside(self.fired[:, plan.history : plan.history + count, at : at + layout.size])
+
+    def totals_of(self, name: str) -> Int64:
+        """In how many steps the neurons of a layer fired, (samples, neurons)."""
+        at, layout = self.plan.spikes[name], self.plan.layouts[name]
+        return np.asarray(layout.outside(self.totals[:, at : at + layout.size]), np.int64)
 
     def states_of(self, name: str) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
         """u and v of a layer, (samples, neurons); to be copied."""

@@ -23,9 +23,10 @@ class Inference(Simulator):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        from neuroprivacy.backend import build, load_backend
+        from neuroprivacy.backend import Record, build, load_backend, run
         from neuroprivacy.program import load_program
 
+        self.run, self.record = run, Record()
         self.program = load_program(Path(task.options["program"]))
         self.scratch = tempfile.TemporaryDirectory(prefix="neuroprivacy-bench-")
         self.artifact = build(self.program, backend="fixedpoint", folder=Path(self.scratch.name))
@@ -38,11 +39,9 @@ class Inference(Simulator):
         return check_inputs(self.program, spikes) if self.checked else spikes
 
     def call(self, batch: Any) -> object:
-        from neuroprivacy.backend import Record, run
-
         if self.checked:
-            return self.backend.run(self.artifact, batch, Record())
-        return run(self.artifact, spikes=batch)
+            return self.backend.run(self.artifact, batch, self.record)
+        return self.run(self.artifact, spikes=batch)
 
     def rates(self, spikes: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         """Spikes by the counts of the run, over the steps of the input."""

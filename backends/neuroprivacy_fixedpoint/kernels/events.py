@@ -121,14 +121,14 @@ def _put_compressed(typing, index, at, mask, first, step):  # type: ignore[no-un
 _put_places = _put_compressed if "+avx512vbmi2" in machine_features() else _put_one_by_one
 
 
-@inner
+@inlined
 def list_ones(row, first, size, number, step, index, found):  # type: ignore[no-untyped-def]
     """Append step times the numbers of what is not zero among bytes, of which 64 at a time are looked at.
 
     Numbers are written without asking how many there are.
 
     Args:
-        row: bytes; `first` is the first one, `size` how many; 63 more can be read.
+        row: bytes, in one row or some; `first` is the first one of all, `size` how many; 63 more can be read.
         number: of the first one.
         index: int32, 64 longer than what can be listed.
         found: how many are listed; returns how many are then.

@@ -107,7 +107,7 @@ for _operator, _sign in (
 
 @intrinsic
 def load_lanes(typing, values, at):  # type: ignore[no-untyped-def]
-    """values[at : at + TILE] as lanes."""
+    """values[at : at + TILE] as lanes, of all values of an array."""
 
     def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
         """Arrays are handed over by their memory alone: nothing is checked."""
@@ -120,7 +120,7 @@ def load_lanes(typing, values, at):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def store_lanes(typing, values, at, lanes):  # type: ignore[no-untyped-def]
-    """values[at : at + TILE] = lanes, or 1 where a mask is true."""
+    """values[at : at + TILE] = lanes, or 1 where a mask is true, of all values of an array."""
 
     def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
         """Arrays are handed over by their memory alone: nothing is checked."""

@@ -147,7 +147,7 @@ def _neuron_kernel(*, keeps: bool = False, leaks: bool = True, small: bool = Fal
                 uu, vv, m, fires, wraps_now, saturates = advanced(
                     arrived, uu, vv, theta, bias, of_u, of_v, rule, as_lanes
                 )
-                store_lanes(fired[row + step], offset + first, fires)
+                store_lanes(fired, (row + step) * fired.shape[1] + offset + first, fires)
                 top_a, top_v = larger(top_a, size_of(arrived)), larger(top_v, size_of(m))
                 if keeps:
                     top_u = larger(top_u, size_of(uu))
@@ -189,7 +189,7 @@ _adding, _adding_tiles = _neuron_kernel(leaks=False)
 _, _small_tiles = _neuron_kernel(small=True)
 
 
-@inner
+@inlined
 def _in_order(sums, u, v, constants, layer, begin, fired, row, offset, seen):  # type: ignore[no-untyped-def]
     """One step of neurons of whichever kind, one after another."""
     out = fired[row, offset : offset + u.size]
@@ -201,7 +201,7 @@ def _in_order(sums, u, v, constants, layer, begin, fired, row, offset, seen):  #
         _adding(sums, u, v, constants, layer, begin, out, seen)
 
 
-@inner
+@inlined
 def neurons_in_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen):  # type: ignore[no-untyped-def]
     """One step of neurons of whichever kind, in tiles, or some steps of one tile or less."""
     if layer[_KEEPS]:

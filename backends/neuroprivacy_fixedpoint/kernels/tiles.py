@@ -36,11 +36,12 @@ def _list_rows(layer, edges, fired, row, end, listed, starts):  # type: ignore[n
     stop = row
     while stop < end and stop - row < STEPS and (stop == row or found + largest <= listed.size):
         for e in range(first, last):
-            edge = edges[e]
-            starts[k] = found
-            found = list_ones(fired[stop - edge[_DELAY]], edge[_SOURCE], edge[_SOURCE_SIZE], 0, TILE, listed, found)
+            starts[k], size = found, edges[e, _SOURCE_SIZE]
+            # Where it lies among all bytes: to take a row out of an array costs as much as to look through it.
+            at = (stop - edges[e, _DELAY]) * fired.shape[1] + edges[e, _SOURCE]
+            found = list_ones(fired, at, size, 0, TILE, listed, found)
             for filler in range(EVENTS - 1):
-                listed[found + filler] = edge[_SOURCE_SIZE] * TILE
+                listed[found + filler] = size * TILE
             found = (found + EVENTS - 1) // EVENTS * EVENTS
             k += 1
         stop += 1
