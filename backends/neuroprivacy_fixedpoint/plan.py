@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import DenseMap, Edge, Layer, Port, Program, fits_32_bits, largest_inputs, run_order
+from neuroprivacy_fixedpoint.aligned import zeros
 from neuroprivacy_fixedpoint.columns import EDGE, EDGE_COLUMNS, LAYER, LAYER_COLUMNS, STEPS, TILE
 from neuroprivacy_fixedpoint.constants import Constants
 from neuroprivacy_fixedpoint.items import Items, make_items
@@ -206,4 +207,7 @@ def _places(sizes: list[tuple[str, int]]) -> tuple[dict[str, int], int]:
 
 def _joined(parts: list[NDArray[Any]], kind: Any) -> NDArray[Any]:
     """One flat array, and zeros behind it that kernels may read."""
-    return np.concatenate([*(part.reshape(-1) for part in parts), np.zeros(TILE, kind)])
+    joined = zeros(sum(part.size for part in parts) + TILE, kind)
+    if parts:
+        np.concatenate([part.reshape(-1) for part in parts], out=joined[:-TILE])
+    return joined

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroprivacy.kernels.formats import Int64
+from neuroprivacy_fixedpoint.aligned import zeros
 from neuroprivacy_fixedpoint.plan import Plan
 
 Calls = Sequence[Callable[[], None]]
@@ -19,10 +20,10 @@ class _Scratch:
     """What one thread needs beside the buffers: event lists, values, and accumulators of 16 and 32 bits or twice 64."""
 
     def __init__(self, plan: Plan) -> None:
-        self.lists, self.value = np.zeros((5, plan.events), np.int32), np.zeros(plan.events, np.int32)
-        self.listed, self.starts = np.zeros(plan.listed, np.int32), np.zeros(plan.starts, np.int64)
-        self.sums = tuple(np.zeros(plan.largest, kind) for kind in (np.int16, np.int32))
-        self.wide_sums = tuple(np.zeros((2, plan.largest if plan.wide else 0), np.int64))
+        self.lists, self.value = zeros((5, plan.events), np.int32), zeros(plan.events, np.int32)
+        self.listed, self.starts = zeros(plan.listed, np.int32), zeros(plan.starts, np.int64)
+        self.sums = tuple(zeros(plan.largest, kind) for kind in (np.int16, np.int32))
+        self.wide_sums = tuple(zeros((2, plan.largest if plan.wide else 0), np.int64))
 
 
 class Share:
@@ -44,16 +45,16 @@ class Share:
 
         self._kernels = kernels
         self.plan, self.samples, self.rows, self.parts = plan, samples, rows, parts
-        self.fired = np.zeros((samples, plan.history + rows, plan.width), np.uint8)
-        self.graded = np.zeros((samples, plan.history + rows, plan.graded_width), np.int32)
+        self.fired = zeros((samples, plan.history + rows, plan.width), np.uint8)
+        self.graded = zeros((samples, plan.history + rows, plan.graded_width), np.int32)
         shape = (samples, plan.neurons)
         wide = shape if plan.wide else (0, 0)
-        self.states = (np.empty(shape, np.int32), np.empty(shape, np.int32))
-        self.wide_states = (np.empty(wide, np.int64), np.empty(wide, np.int64))
-        self.seen = np.zeros((parts, samples, len(plan.order), 5), np.int64)
-        self.totals = np.zeros((samples, plan.width), np.int32)
-        self.graded_totals = np.zeros((samples, plan.graded_width), np.int32)
-        self.tallied = np.zeros((samples, len(plan.items.rows)), np.int64)
+        self.states = (zeros(shape, np.int32), zeros(shape, np.int32))
+        self.wide_states = (zeros(wide, np.int64), zeros(wide, np.int64))
+        self.seen = zeros((parts, samples, len(plan.order), 5), np.int64)
+        self.totals = zeros((samples, plan.width), np.int32)
+        self.graded_totals = zeros((samples, plan.graded_width), np.int32)
+        self.tallied = zeros((samples, len(plan.items.rows)), np.int64)
         self.bytes = self.fired.nbytes + self.graded.nbytes
         self.scratch = [_Scratch(plan) for _ in range(parts)]
         #: Whether samples begin with the next block, and whether anything stands in the rows before it.

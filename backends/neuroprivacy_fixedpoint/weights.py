@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from neuroprivacy.errors import DoesNotFit, Issue
 from neuroprivacy.program import ConvMap, DenseMap, Edge
+from neuroprivacy_fixedpoint.aligned import LINE
 from neuroprivacy_fixedpoint.columns import CONV, DENSE, EDGE, LARGEST, ROW_STEP, TILE
 from neuroprivacy_fixedpoint.layout import Layout
 
@@ -62,11 +63,13 @@ class Weights:
     def _place(self, packed: NDArray[np.generic], edge: Edge, *, wide: bool) -> int:
         """Put weights behind the others; where they begin."""
         begin = self.ends[wide]
+        behind = -packed.size % LINE  # the next begin where a line does
+        flat = np.pad(packed.reshape(-1), (0, behind))
         if wide:
-            self.wide.append(packed.astype(np.int32))
+            self.wide.append(flat.astype(np.int32))
         else:
-            self.narrow.append(packed.astype(np.int8))
-        self.ends[wide] += packed.size
+            self.narrow.append(flat.astype(np.int8))
+        self.ends[wide] += flat.size
         if self.ends[wide] > LARGEST:  # a convolution that had to become a matrix
             what = "number of weights"
             raise DoesNotFit.of([Issue(where=edge.source, what=what, value=self.ends[wide], limit=LARGEST)])

@@ -1,0 +1,22 @@
+"""Arrays that begin where a line of the cache does: rows of weights that straddle two lines take twice as long."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Bytes of a line.
+LINE = 64
+
+
+def zeros(shape: int | tuple[int, ...], kind: Any) -> NDArray[Any]:
+    """Zeros, as numpy makes them, at an address that is a multiple of LINE."""
+    sizes = (shape,) if isinstance(shape, int) else shape
+    kind = np.dtype(kind)
+    size = math.prod(sizes) * kind.itemsize
+    memory = np.zeros(size + LINE, np.uint8)
+    begin = -memory.ctypes.data % LINE
+    return memory[begin : begin + size].view(kind).reshape(sizes)
