@@ -19,4 +19,5 @@ def zeros(shape: int | tuple[int, ...], kind: Any) -> NDArray[Any]:
     size = math.prod(sizes) * kind.itemsize
     memory = np.zeros(size + LINE, np.uint8)
     begin = -memory.ctypes.data % LINE
-    return memory[begin : begin + size].view(kind).reshape(sizes)
+    array: NDArray[Any] = memory[begin : begin + size].view(kind).reshape(sizes)
+    return array
