@@ -56,7 +56,7 @@ def measure(item: Item, chosen: tuple[str, ...], prepared: Prepared, effort: Eff
                     row = rows[key]
                     row["seconds"].append(answer["seconds"] * row.get("extrapolated", {}).get("factor", 1))
                     row["calls"] = row.get("calls", 0) + answer["calls"]
-                    row["peak_bytes"] = answer["peak_bytes"]
+                    row["peak_bytes"], row["process_bytes"] = answer["peak_bytes"], answer["process_bytes"]
         for key in list(workers) if item.training else []:
             with _failing(key, rows, workers, tell):
                 rows[key].update(workers[key].ask({"do": "tensors"}, timeout_s=_TIMEOUT_S))

@@ -115,7 +115,8 @@ class _Server:
             spent += time.perf_counter() - begun
             del kept
             self.next, calls = self.next + 1, calls + 1
-        return {"seconds": spent / calls, "calls": calls, "peak_bytes": _memory("VmHWM") - self.base}
+        peak = _memory("VmHWM")
+        return {"seconds": spent / calls, "calls": calls, "peak_bytes": peak - self.base, "process_bytes": peak}
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """One request."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
 
 
 def run_order(names: Sequence[str], pairs: Iterable[tuple[str, str]]) -> tuple[tuple[tuple[str, ...], bool], ...]:
@@ -19,6 +17,10 @@ def run_order(names: Sequence[str], pairs: Iterable[tuple[str, str]]) -> tuple[t
     Returns:
         (members, whether they form a loop), for each group.
     """
+    # Not before there is something to order: it takes a tenth of a second to load.
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import connected_components
+
     listed = list(names)
     place = {name: i for i, name in enumerate(listed)}
     joined = [(place[a], place[b]) for a, b in pairs if a in place]

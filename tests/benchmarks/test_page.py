@@ -25,7 +25,7 @@ def row(key: str) -> dict[str, Any]:
     seconds = [TIMES[key] * factor / 1e3 for factor in (0.9, 1.0, 1.1)]
     made: dict[str, Any] = {
         "title": COMPETITORS[key].title, "kind": COMPETITORS[key].kind, "seconds": seconds, "calls": 3, "run": "today",
-        "peak_bytes": 1000 if key == "ours_training" else 2000, "versions": {key: "1.0"},
+        "peak_bytes": 1000 if key == "ours_training" else 2000, "process_bytes": 9000, "versions": {key: "1.0"},
         "tensor_bytes": 300 if key == "ours_training" else 200,
     }  # fmt: skip
     if made["kind"] in ("ours", "torch"):
@@ -75,7 +75,7 @@ def test_rows_of_two_runs_are_not_compared(collected: dict[str, Any], tmp_path: 
 
 def test_every_claim_has_a_line(collected: dict[str, Any], tmp_path: Path) -> None:
     found = list(verdicts(collected["results"]))
-    assert len(found) == len(CLAIMS) + 5  # memory and tensors of two workloads, and the integers
+    assert len(found) == len(CLAIMS) + 7  # three kinds of memory of two workloads, and the integers
     lines = page(collected, tmp_path)
     assert "| W1 batch 1: fastest torch peer (sinabs) | >= 60x | 65x [65-65] | met |" in lines
     assert "| W1 batch 1: Lava, the same integers | >= 400x | 500x [500-500] | met |" in lines
