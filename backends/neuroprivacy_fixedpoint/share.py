@@ -96,33 +96,33 @@ class Share:
         begin = self.plan.history
         end = begin + count
         if self._at_once:
-            layers, wide = self._at_once
-            self._advance(0, layers, wide, begin, end, self._fresh, counts=True)
+            layers, loop, wide = self._at_once
+            self._advance(0, layers, loop, wide, begin, end, counts=True)
             return
         for first, last, loop, wide in self.plan.stages:
-            if loop:
-                for row in range(begin, end):
-                    self._advance(first, last, wide, row, row + 1, self._fresh and row == begin)
-            elif self.parts == 1:
-                self._advance(first, last, wide, begin, end, self._fresh)
+            if loop or self.parts == 1:
+                self._advance(first, last, loop, wide, begin, end)
             else:
-                whole = partial(self._advance, first, last, wide, begin, end, self._fresh, parts=self.parts)
+                whole = partial(self._advance, first, last, loop, wide, begin, end, parts=self.parts)
                 together([partial(whole, part=part) for part in range(self.parts)])
-        self._advance(0, 0, False, begin, end, self._fresh, counts=True)
+        self._advance(0, 0, False, False, begin, end, counts=True)
 
     @cached_property
-    def _at_once(self) -> tuple[int, bool] | None:
-        """How many layers, and whether wide, where one thread computes all in one call: nothing is to be told apart."""
+    def _at_once(self) -> tuple[int, bool, bool] | None:
+        """How many layers, whether they form a loop, and whether wide, where one thread computes all in one call."""
         stages = self.plan.stages
-        if self.parts > 1 or any(loop for _, _, loop, _ in stages) or len({wide for *_, wide in stages}) > 1:
+        loop, wide = stages[0][2:]
+        if self.parts > 1 or (len(stages) > 1 and {stage[2:] for stage in stages} != {(False, wide)}):
             return None
-        return len(self.plan.order), stages[0][3]
+        return len(self.plan.order), loop, wide
 
     def _advance(
-        self, first: int, last: int, wide: bool, begin: int, end: int, fresh: bool, *, part: int = 0, parts: int = 1,
+        self, first: int, last: int, loop: bool, wide: bool, begin: int, end: int, *, part: int = 0, parts: int = 1,
         counts: bool = False,
     ) -> None:  # fmt: skip
-        self._kernels.advance(first, last, part, parts, begin, end, fresh, counts, *self._arrays[wide][part])
+        self._kernels.advance(
+            first, last, loop, part, parts, begin, end, self._fresh, counts, *self._arrays[wide][part]
+        )  # fmt: skip
 
     @cached_property
     def _arrays(self) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:

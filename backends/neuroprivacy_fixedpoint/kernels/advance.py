@@ -45,23 +45,54 @@ def _advance_rows(  # type: ignore[no-untyped-def]
             last_current(sums, u[own], layer[_SHIFT])
 
 
+@inner
+def _advance_layer(  # type: ignore[no-untyped-def]
+    n, part, parts, begin, end, fresh, layers, edges, weights, constants, u_init, v_init, fired, graded, u, v, seen,
+    lists, value, short_sums, sums, listed, starts,
+):  # fmt: skip
+    """Compute rows begin ... end - 1 of a part of a layer for one sample."""
+    layer = layers[n]
+    line = layer[_COLUMNS] * layer[_CHANNELS]
+    size = layer[_ROWS] * line
+    # Parts end where a tile does: tiles themselves, or output rows as many as make whole ones.
+    unit, rows = (TILE, 1) if layer[_TILED] else (line, max(1, TILE // (line & -line)))
+    units = (size + unit * rows - 1) // (unit * rows)
+    low, high = units * part // parts * rows, units * (part + 1) // parts * rows
+    if not layer[_TILED]:
+        high = min(high, layer[_ROWS])
+    if fresh:
+        seen[n] = 0
+        for j in range(layer[_STATE] + low * unit, layer[_STATE] + min(size, high * unit)):
+            u[j], v[j] = u_init[j], v_init[j]
+    if low == high:
+        return
+    if layer[_TILED]:
+        advance_tiles(
+            layer, low, high, begin, end, edges, weights, constants, fired, u, v, seen[n], listed, starts, sums
+        )  # fmt: skip
+    else:
+        _advance_rows(
+            layer, low, high, begin, end, edges, weights, constants, fired, graded, u, v, seen[n], lists, value,
+            short_sums, sums, listed, starts,
+        )  # fmt: skip
+
+
 def _compiled(sources: str) -> Any:
     """The function, and with it all that it calls."""
 
     @entry
     def advance(  # type: ignore[no-untyped-def]
-        first_layer, end_layer, part, parts, begin, end, fresh, counts, layers, edges, weights, constants, u_init,
-        v_init, fired, graded, u, v, seen, lists, value, short_sums, sums, listed, starts, has_graded, totals,
+        first_layer, end_layer, loop, part, parts, begin, end, fresh, counts, layers, edges, weights, constants,
+        u_init, v_init, fired, graded, u, v, seen, lists, value, short_sums, sums, listed, starts, has_graded, totals,
         graded_totals, items, reach, tallied,
     ):  # fmt: skip
         """Compute rows begin ... end - 1 of the buffers for some layers and all samples.
 
-        Layers are computed one after another over all rows, while their weights are in cache; call it row by row for
-        layers that form a loop. It is compiled twice: for layers whose weights fit 8 bits and whose integers fit 32,
-        and for any.
+        Layers are computed one after another over all rows, while their weights are in cache, and those of a loop row
+        after row. It is compiled twice: for layers whose weights fit 8 bits and whose integers fit 32, and for any.
 
         Args:
-            first_layer, end_layer: which layers.
+            first_layer, end_layer: which layers; `loop`: whether they form one.
             part, parts: compute only this share of each layer's output rows, or tiles.
             begin, end: rows; enough earlier rows for every delay lie before them, and one more.
             fresh: whether samples begin: states are what they were before the first step, nothing has been seen.
@@ -79,34 +110,22 @@ def _compiled(sources: str) -> Any:
             has_graded, totals, graded_totals, items, reach, tallied: see `count_rows`.
         """
         _of = sources  # in the closure, see `compiled`
-        for n in range(first_layer, end_layer):
-            layer = layers[n]
-            line = layer[_COLUMNS] * layer[_CHANNELS]
-            size = layer[_ROWS] * line
-            # Parts end where a tile does: tiles themselves, or output rows as many as make whole ones.
-            unit, rows = (TILE, 1) if layer[_TILED] else (line, max(1, TILE // (line & -line)))
-            units = (size + unit * rows - 1) // (unit * rows)
-            low, high = units * part // parts * rows, units * (part + 1) // parts * rows
-            if not layer[_TILED]:
-                high = min(high, layer[_ROWS])
+        if loop:
             for s in range(fired.shape[0]):
-                if fresh:
-                    seen[s, n] = 0
-                    for j in range(layer[_STATE] + low * unit, layer[_STATE] + min(size, high * unit)):
-                        u[s, j], v[s, j] = u_init[j], v_init[j]
-                if low == high:
-                    continue
-                if layer[_TILED]:
-                    advance_tiles(
-                        layer, low, high, begin, end, edges, weights, constants, fired[s], u[s], v[s], seen[s, n],
-                        listed, starts, sums,
+                for row in range(begin, end):
+                    for n in range(first_layer, end_layer):
+                        _advance_layer(
+                            n, part, parts, row, row + 1, fresh and row == begin, layers, edges, weights, constants,
+                            u_init, v_init, fired[s], graded[s], u[s], v[s], seen[s], lists, value, short_sums, sums,
+                            listed, starts,
+                        )  # fmt: skip
+        else:
+            for n in range(first_layer, end_layer):
+                for s in range(fired.shape[0]):
+                    _advance_layer(
+                        n, part, parts, begin, end, fresh, layers, edges, weights, constants, u_init, v_init, fired[s],
+                        graded[s], u[s], v[s], seen[s], lists, value, short_sums, sums, listed, starts,
                     )  # fmt: skip
-                else:
-                    _advance_rows(
-                        layer, low, high, begin, end, edges, weights, constants, fired[s], graded[s], u[s], v[s],
-                        seen[s, n], lists, value, short_sums, sums, listed, starts,
-                    )  # fmt: skip
-
         if counts:
             count_rows(
                 fired, graded, begin, end, fresh, value, has_graded, totals, graded_totals, items, reach, tallied
