@@ -49,7 +49,7 @@ class Constants:
         divisor = int(np.gcd.reduce(of_v))
         common = divisor & -divisor  # the largest power of two that divides all
         row[LAYER["SMALL"]] = (
-            not keeps and bool(layer.dv.any()) and membrane <= min(-rule.v_lowest, rule.v_highest)
+            not wide and not keeps and bool(layer.dv.any()) and membrane <= min(-rule.v_lowest, rule.v_highest)
             and membrane * int(of_v.max()) // common < 2**31
         )  # fmt: skip
         if row[LAYER["SMALL"]]:

@@ -146,7 +146,7 @@ def test_pooled_sums_beyond_32_bits_are_refused() -> None:
     )
 
 
-def wide(folder: Path, weight: list[list[int]], bits: int) -> Program:
+def wide(folder: Path, weight: list[list[int]], bits: int, **options: int) -> Program:
     """One layer on a target like int8, with wider weights."""
     text = (resources.files("neuroprivacy") / "targets/int8.toml").read_text()
     folder.joinpath("wide.toml").write_text(
@@ -155,7 +155,7 @@ def wide(folder: Path, weight: list[list[int]], bits: int) -> Program:
     return Program(
         target=load_target(folder / "wide.toml"),
         inputs=(Port(name="input", shape=(len(weight[0]),)),),
-        layers=(layer("n", [edge("input", weight, delay=0)], threshold=100000),),
+        layers=(layer("n", [edge("input", weight, delay=0)], **{"threshold": 100000, **options}),),
         outputs=("n",),
         readout="spike_count",
         latency=0,
@@ -170,6 +170,15 @@ def test_weights_beyond_32_bits_are_refused(tmp_path: Path) -> None:
 def test_weights_beyond_16_bits(tmp_path: Path) -> None:
     program = wide(tmp_path, [[70000, -3]], 24)
     assert held(program, {"input": np.array([[[1, 1], [1, 0], [0, 1]]])}, tmp_path) == []
+
+
+@pytest.mark.parametrize("dv", [0, 1, 410, 2048, 4095])
+def test_wide_layers_whose_membranes_are_small(dv: int, tmp_path: Path) -> None:
+    """They take all integers in 64 bits, whatever their membranes would fit."""
+    program = wide(tmp_path, [[300, -300], [150, 7]], 12, threshold=900, dv=dv)
+    assert plan_of(program, 40).wide == {"n"}
+    given = np.random.default_rng(dv).integers(0, 2, (3, 40, 2))
+    assert held(program, {"input": given}, tmp_path, EVERYTHING) == []
 
 
 def test_the_versions_of_what_ran(tmp_path: Path) -> None:
