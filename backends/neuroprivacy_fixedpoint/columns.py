@@ -16,8 +16,9 @@ EDGE_COLUMNS = (
 #: Of a layer. `OFFSET` is where its spikes lie, `STATE` where its u and v do; `TILED` is whether its weights lie tile
 #: by tile; `SHORT` whether every sum fits 16 bits; `STEADY` whether only graded inputs feed it; `KEEPS` whether a
 #: current is remembered; `LEAKS` whether the membrane decays. `SMALL`: integers have 32 bits, no membrane can be
-#: clipped, and each times its `OF_V`, which is in units of 2 ** -DECAY_SHIFT, stays within 32 bits. `THETA` is the least
-#: membrane that fires, θ + 1 where the test is STRICT. Each constant has an offset and a step (0: one block for all).
+#: clipped, and each times its `OF_V`, which is in units of 2 ** -DECAY_SHIFT, stays within 32 bits. `THETA` is the
+#: least membrane that fires, θ + 1 where the test is STRICT. Each constant has an offset and a step (0: one block for
+#: all).
 LAYER_COLUMNS = (
     "FIRST_EDGE", "END_EDGE", "OFFSET", "STATE", "CHANNELS", "ROWS", "COLUMNS", "TILED", "SHORT", "STEADY", "KEEPS",
     "LEAKS", "SMALL", "DECAY_SHIFT", "THETA", "THETA_STEP", "BIAS", "BIAS_STEP", "OF_U", "OF_U_STEP", "OF_V",
