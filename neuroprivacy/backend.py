@@ -97,7 +97,10 @@ class Backend(Protocol):
         """Write whatever is needed to run `program` into `folder`."""
 
     def run(self, artifact: Artifact, spikes: Inputs, record: Record) -> RunResult:
-        """Run all samples of `spikes`: port name -> integers of any type, (samples, T, values of the port)."""
+        """Run all samples of `spikes`: port name -> integers of any type, (samples, T, values of the port).
+
+        `inputs_as_given` has checked them, as `run` does: a backend need not look whether values leave their port.
+        """
 
 
 def read_out(program: Program, window: NDArray[np.uint8], final_v: Mapping[str, Int64]) -> Int64:
@@ -199,13 +202,16 @@ def inputs_as_given(program: Program, spikes: Inputs | NDArray[Any]) -> dict[str
         if len(program.inputs) != 1:
             raise ConfigurationError(f"input: the program has {len(program.inputs)} ports; give one array for each")
         checked = {program.inputs[0].name: _as_given(program.inputs[0], spikes)}
+    elif not isinstance(spikes, Mapping):
+        kind = type(spikes).__name__
+        raise ConfigurationError(f"input: a {kind} was given; give an array, or one for each port by its name")
     elif set(spikes) != {port.name for port in program.inputs}:
         raise ConfigurationError(
             f"input: ports {', '.join(sorted(spikes))} were given, "
             f"the program has {', '.join(port.name for port in program.inputs)}"
         )
     else:
-        checked = {port.name: _as_given(port, np.asarray(spikes[port.name])) for port in program.inputs}
+        checked = {port.name: _as_given(port, spikes[port.name]) for port in program.inputs}
     samples, steps = checked[program.inputs[0].name].shape[:2]
     if len(checked) > 1 and any(array.shape[:2] != (samples, steps) for array in checked.values()):
         shapes = sorted({array.shape[:2] for array in checked.values()})
@@ -221,7 +227,8 @@ def inputs_as_given(program: Program, spikes: Inputs | NDArray[Any]) -> dict[str
 
 
 def _as_given(port: Port, array: NDArray[Any]) -> NDArray[Any]:
-    """An array for one port, (samples, T, neurons of the port)."""
+    """An array for one port, (samples, T, neurons of the port); a masked one with what its mask hides."""
+    array = np.asarray(array)
     shape, kind = array.shape, array.dtype.kind
     if kind not in "iub":
         raise ConfigurationError(f"{port.name}: values are {array.dtype}; integers are needed, encode them first")

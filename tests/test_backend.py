@@ -149,6 +149,8 @@ def test_ties_go_to_the_lowest_index(tmp_path: Path) -> None:
         (np.zeros((1, 0, 2), int), "input: 1 samples of 0 steps; at least one of each is needed"),
         ({"x": np.zeros((1, 1, 2), int)}, "input: ports x were given, the program has input"),
         ({}, "the program has input"),
+        ([[[0, 1]]], "input: a list was given; give an array, or one for each port by its name"),
+        (np.ma.masked_array([[[0, 9]]], mask=[[[0, 1]]]), "input: values 0 ... 9 leave 0 ... 1"),
     ],
 )
 def test_input_that_does_not_fit(given: Any, message: str, program: Program) -> None:

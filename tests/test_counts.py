@@ -134,10 +134,13 @@ def test_counts_that_are_made_late_are_the_same_and_travel() -> None:
             return super().events(name)
 
     late = count(case.program, Asked(case.program, events), steps=run.counts.steps, late=True)
+    assert "nowhere" not in late.layers
+    assert set(late.inputs) == {port.name for port in case.program.inputs}
     assert asked == []
     now = count(case.program, EventTally(case.program, events), steps=run.counts.steps)
     assert late.totals() == now.totals()
     assert sorted(set(asked)) == sorted(asked)  # each was made once
+    assert repr(late.inputs) == repr(dict(now.inputs))
     there = pickle.loads(pickle.dumps(late))
     assert there.totals() == now.totals()
     assert there.inputs["input"].tolist() == now.inputs["input"].tolist()

@@ -177,7 +177,22 @@ def test_wide_layers_whose_membranes_are_small(dv: int, tmp_path: Path) -> None:
     """They take all integers in 64 bits, whatever their membranes would fit."""
     program = wide(tmp_path, [[300, -300], [150, 7]], 12, threshold=900, dv=dv)
     assert plan_of(program, 40).wide == {"n"}
+    assert not plan_of(program, 40).layers[0, LAYER["SMALL"]]
     given = np.random.default_rng(dv).integers(0, 2, (3, 40, 2))
+    assert held(program, {"input": given}, tmp_path, EVERYTHING) == []
+
+
+def test_small_layers_that_a_loop_makes_wide(tmp_path: Path) -> None:
+    """One needs 64 bits for its threshold; the other, in a loop with it, takes them too."""
+    back = edge("b", [[3, -2]], delay=1)
+    layers = [
+        layer("a", [edge("input", [[90]], delay=0), back], threshold=150, dv=2048),
+        layer("b", [edge("a", [[100], [-7]], delay=1)], threshold=2**31 - 1, dv=1024),
+    ]
+    program = network(layers, target="int8")
+    assert plan_of(program, 30).wide == {"a", "b"}
+    assert not plan_of(program, 30).layers[:, LAYER["SMALL"]].any()
+    given = np.random.default_rng(0).integers(0, 2, (2, 30, 1))
     assert held(program, {"input": given}, tmp_path, EVERYTHING) == []
 
 

@@ -55,6 +55,7 @@ LOIHI = {
 }
 
 
+@pytest.mark.usefixtures("guarded")
 @pytest.mark.parametrize("target", ["int8", "loihi2", "loihi2-soft"])
 @pytest.mark.parametrize("size", [1, TILE - 1, TILE, TILE + 1, 3 * TILE + 17])
 def test_tiles_of_all_kinds_of_neurons(target: str, size: int, tmp_path: Path) -> None:
@@ -76,6 +77,7 @@ def test_tiles_of_all_kinds_of_neurons(target: str, size: int, tmp_path: Path) -
             assert differences(program, {"input": given}, tmp_path, Record(states=True, final=True)) == [], (kind, rate)
 
 
+@pytest.mark.usefixtures("guarded")
 @pytest.mark.parametrize("steps", [1, STEPS - 1, STEPS, STEPS + 1, 2 * STEPS + 5])
 @pytest.mark.parametrize("parts", ["1", "3"])
 def test_more_steps_than_are_listed_at_once(
@@ -96,6 +98,7 @@ def test_more_steps_than_are_listed_at_once(
     assert differences(program, {"input": given}, tmp_path) == []
 
 
+@pytest.mark.usefixtures("guarded")
 @pytest.mark.parametrize("listed", [0, 700, 5000])
 def test_lists_that_hold_few_steps(listed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One step at the least, of two edges whose sources all fire; or some, as many as are sure to fit."""
@@ -109,6 +112,7 @@ def test_lists_that_hold_few_steps(listed: int, tmp_path: Path, monkeypatch: pyt
         assert differences(program, given, tmp_path) == []
 
 
+@pytest.mark.usefixtures("guarded")
 @pytest.mark.parametrize("sources", [256, 258, 259, 1031])
 def test_sums_of_tiles_that_16_bits_hold_only_in_rounds(sources: int, tmp_path: Path) -> None:
     """127 times 258 is the last sum that fits; rounds are of whole EVENTS."""
@@ -121,6 +125,7 @@ def test_sums_of_tiles_that_16_bits_hold_only_in_rounds(sources: int, tmp_path: 
     assert EVENTS < 255  # of each round at least one
 
 
+@pytest.mark.usefixtures("guarded")
 def test_recurrent_tiles(tmp_path: Path) -> None:
     """Layers of a loop are computed step after step, each from its own earlier steps."""
     generator = np.random.default_rng(7)
@@ -158,6 +163,7 @@ CONVOLUTIONS: dict[str, tuple[int, tuple[int, int, int], tuple[int, int], dict[s
 }
 
 
+@pytest.mark.usefixtures("guarded")
 @pytest.mark.parametrize("meeting", [0, weights._MEETING, 10**6])
 @pytest.mark.parametrize("options", CONVOLUTIONS.values(), ids=list(CONVOLUTIONS))
 def test_convolutions_in_tiles_and_scattered(
@@ -188,6 +194,7 @@ def test_convolutions_in_tiles_and_scattered(
         assert used == ({True} if meeting == 0 else {False} if meeting > 5 else {True, False})
 
 
+@pytest.mark.usefixtures("guarded")
 @pytest.mark.parametrize("listed", [0, 3000])
 def test_convolutions_whose_lists_hold_few_positions(
     listed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -211,8 +218,9 @@ def test_convolutions_whose_lists_hold_few_positions(
         layer("c", [edge("b", conv(32), delay=0)], **varied(generator, 32 * 36, threshold=500)),
     ]
     program = network(layers, target="int8", inputs=ports)
-    given = {port.name: (generator.random((2, 6, port.size)) < 0.3) * np.int64(port.high) for port in ports}
-    assert differences(program, given, tmp_path) == []
+    for rate in (0.3, 1.0):
+        given = {port.name: (generator.random((2, 6, port.size)) < rate) * np.int64(port.high) for port in ports}
+        assert differences(program, given, tmp_path) == []
 
 
 @pytest.mark.parametrize("put", [events._put_one_by_one, events._put_places], ids=["one by one", "of this machine"])

@@ -27,7 +27,7 @@ intrinsic: Any = numba_intrinsic
 def sources() -> str:
     """A digest of all that is compiled here."""
     here = Path(__file__).parent
-    files = [*sorted(here.glob("*.py")), here.parent / "columns.py"]
+    files = [*sorted(here.glob("*.py")), *here.parent.glob("columns.py")]
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 
 
