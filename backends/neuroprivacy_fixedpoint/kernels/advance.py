@@ -17,7 +17,7 @@ _CHANNELS, _ROWS, _COLUMNS = LAYER["CHANNELS"], LAYER["ROWS"], LAYER["COLUMNS"]
 
 
 @inner
-def _advance_rows(  # type: ignore[no-untyped-def]
+def _advance_rows(
     layer, low, high, begin, end, edges, weights, constants, fired, graded, u, v, seen, lists, value, short_sums, sums,
     listed, bounds,
 ):  # fmt: skip
@@ -46,7 +46,7 @@ def _advance_rows(  # type: ignore[no-untyped-def]
 
 
 @inner
-def _advance_layer(  # type: ignore[no-untyped-def]
+def _advance_layer(
     n, part, parts, begin, end, fresh, layers, edges, weights, constants, u_init, v_init, fired, graded, u, v, seen,
     lists, value, short_sums, sums, listed, starts,
 ):  # fmt: skip
@@ -81,7 +81,7 @@ def _compiled(sources: str) -> Any:
     """The function, and with it all that it calls."""
 
     @entry
-    def advance(  # type: ignore[no-untyped-def]
+    def advance(
         first_layer, end_layer, loop, part, parts, begin, end, fresh, counts, layers, edges, weights, constants,
         u_init, v_init, fired, graded, u, v, seen, lists, value, short_sums, sums, listed, starts, has_graded, totals,
         graded_totals, items, reach, tallied,

@@ -26,10 +26,10 @@ _add_16, _add_32, _add_64 = (tile_sum_kernel(width, adds=True) for width in (16,
 
 
 @intrinsic
-def _copy(typing, source, first, to, at, shift):  # type: ignore[no-untyped-def]
+def _copy(typing, source, first, to, at, shift):
     """to[at : at + _AT_ONCE] = source[first : first + _AT_ONCE] + shift."""
 
-    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, given):
         """Arrays are handed over by their memory alone: nothing is checked."""
         number = ir.IntType(32)
         some = ir.VectorType(number, _AT_ONCE)
@@ -47,7 +47,7 @@ def _copy(typing, source, first, to, at, shift):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _gather(edge, bases, starts, y, x, listed, found):  # type: ignore[no-untyped-def]
+def _gather(edge, bases, starts, y, x, listed, found):
     """Append what meets in output position (y, x), filled up to whole EVENTS with a row of zeros.
 
     One piece for each kernel row; where columns lie between those of the kernel, one for each place.
@@ -77,7 +77,7 @@ def _gather(edge, bases, starts, y, x, listed, found):  # type: ignore[no-untype
 
 
 @inner
-def _add(weights, listed, begin, end, offset, tile, sums, at):  # type: ignore[no-untyped-def]
+def _add(weights, listed, begin, end, offset, tile, sums, at):
     """Add events to one tile of whichever width."""
     if tile == 64:
         _add_64(weights, listed, begin, end, offset, sums, at)
@@ -88,7 +88,7 @@ def _add(weights, listed, begin, end, offset, tile, sums, at):  # type: ignore[n
 
 
 @inner
-def add_conv_tiles(edge, weights, bases, starts, most, grid, limit, listed, ends, sums):  # type: ignore[no-untyped-def]
+def add_conv_tiles(edge, weights, bases, starts, most, grid, limit, listed, ends, sums):
     """Add the events of a convolution to some output rows.
 
     Args:

@@ -13,7 +13,7 @@ _COUNTED = 2**14
 
 
 @inner
-def _add_totals(rows, begin, end, fresh, totals, scratch):  # type: ignore[no-untyped-def]
+def _add_totals(rows, begin, end, fresh, totals, scratch):
     """Add to `totals`, int32 (values,), in how many of the rows begin ... end - 1 each value is not zero.
 
     Some values at a time, counted in bytes of `scratch` while these lie in the cache.
@@ -35,7 +35,7 @@ def _add_totals(rows, begin, end, fresh, totals, scratch):  # type: ignore[no-un
 
 
 @inner
-def _tally(totals, graded_totals, items, reach, tallied):  # type: ignore[no-untyped-def]
+def _tally(totals, graded_totals, items, reach, tallied):
     """For each item, the events of its source, or the weights that these touched."""
     for k in range(len(items)):
         of = graded_totals if items[k, _GRADED] else totals
@@ -52,7 +52,7 @@ def _tally(totals, graded_totals, items, reach, tallied):  # type: ignore[no-unt
 
 
 @inlined
-def count_rows(  # type: ignore[no-untyped-def]
+def count_rows(
     fired, graded, begin, end, fresh, scratch, has_graded, totals, graded_totals, items, reach, tallied
 ):  # fmt: skip
     """Count the events of rows begin ... end - 1, and tally those of all rows until now.

@@ -24,10 +24,10 @@ _ALL = np.uint64(2**64 - 1)
 
 
 @intrinsic
-def _mask(typing, row, at):  # type: ignore[no-untyped-def]
+def _mask(typing, row, at):
     """Which of the 64 bytes from row[at] on are not zero, as bits, the first byte's the lowest."""
 
-    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, given):
         """Arrays are handed over by their memory alone: nothing is checked."""
         source = context.make_array(signature.args[0])(context, builder, given[0]).data
         bytes_ = ir.VectorType(ir.IntType(8), 64)
@@ -39,10 +39,10 @@ def _mask(typing, row, at):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _count_bits(typing, mask):  # type: ignore[no-untyped-def]
+def _count_bits(typing, mask):
     """How many bits of a mask are set."""
 
-    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, given):
         """One instruction, where the machine has it."""
         return builder.ctpop(given[0])
 
@@ -50,10 +50,10 @@ def _count_bits(typing, mask):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _put_lowest(typing, index, at, mask, first, step):  # type: ignore[no-untyped-def]
+def _put_lowest(typing, index, at, mask, first, step):
     """index[at : at + 8] = (first + the places of the lowest eight bits of a mask) * step; returns the other bits."""
 
-    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, given):
         """Where there are fewer bits, anything is written behind them. Nothing is checked."""
         target = builder.gep(context.make_array(signature.args[0])(context, builder, given[0]).data, [given[1]])
         rest, one = given[2], ir.Constant(ir.IntType(64), 1)
@@ -68,7 +68,7 @@ def _put_lowest(typing, index, at, mask, first, step):  # type: ignore[no-untype
 
 
 @inner
-def _put_one_by_one(index, at, mask, first, step):  # type: ignore[no-untyped-def]
+def _put_one_by_one(index, at, mask, first, step):
     """index[at ...] = (first + the places of all bits of a mask) * step; up to seven more numbers are written."""
     while mask:
         mask = _put_lowest(index, at, mask, first, step)
@@ -76,15 +76,15 @@ def _put_one_by_one(index, at, mask, first, step):  # type: ignore[no-untyped-de
 
 
 @intrinsic
-def _put_compressed(typing, index, at, mask, first, step):  # type: ignore[no-untyped-def]
+def _put_compressed(typing, index, at, mask, first, step):
     """The same, in a third of the time, where the machine can compress bytes; 64 numbers may be written."""
 
-    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, given):
         """Sixteen numbers are written in any case, the others if there are more bits. Nothing is checked."""
         target = builder.gep(context.make_array(signature.args[0])(context, builder, given[0]).data, [given[1]])
         byte, number = ir.IntType(8), ir.IntType(32)
         places, bits = ir.VectorType(byte, 64), ir.VectorType(ir.IntType(1), 64)
-        compress = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
+        compress = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(places, [places, places, bits]), "llvm.x86.avx512.mask.compress.v64i8"
         )
         every, none = ir.Constant(places, list(range(64))), ir.Constant(places, [0] * 64)
@@ -122,7 +122,7 @@ _put_places = _put_compressed if "+avx512vbmi2" in machine_features() else _put_
 
 
 @inlined
-def list_ones(row, first, size, number, step, index, found):  # type: ignore[no-untyped-def]
+def list_ones(row, first, size, number, step, index, found):
     """Append step times the numbers of what is not zero among bytes, of which 64 at a time are looked at.
 
     Numbers are written without asking how many there are.
@@ -141,7 +141,7 @@ def list_ones(row, first, size, number, step, index, found):  # type: ignore[no-
 
 
 @inner
-def count_ones(row, first, size):  # type: ignore[no-untyped-def]
+def count_ones(row, first, size):
     """How many bytes are not zero; up to the next multiple of 64 there are no others."""
     found = np.int64(0)
     for at in range(first, first + size, 64):
@@ -150,7 +150,7 @@ def count_ones(row, first, size):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _list_units(source, first, count, index, found):  # type: ignore[no-untyped-def]
+def _list_units(source, first, count, index, found):
     """Append the places of small counts, each as often as it counts: branch-free but for values above one."""
     for i in range(count):
         x = source[first + i]
@@ -164,7 +164,7 @@ def _list_units(source, first, count, index, found):  # type: ignore[no-untyped-
 
 
 @inner
-def list_values(source, size, index, value):  # type: ignore[no-untyped-def]
+def list_values(source, size, index, value):
     """List the non-zero entries of one step with their values; returns how many."""
     found = 0
     for i in range(size):
@@ -176,7 +176,7 @@ def list_values(source, size, index, value):  # type: ignore[no-untyped-def]
 
 
 @inner
-def pool(edge, source, pooled):  # type: ignore[no-untyped-def]
+def pool(edge, source, pooled):
     """Sum one step over pooling windows, channels-last."""
     channels, width = edge[_CHANNELS], edge[_WIDTH]
     target = 0
@@ -195,7 +195,7 @@ def pool(edge, source, pooled):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _numbering(edge, column, tile):  # type: ignore[no-untyped-def]
+def _numbering(edge, column, tile):
     """Number of the first channel of a position, and the step from one to the next.
 
     Where a convolution is added up in tiles, events are numbered by where their weights lie in a row of positions.
@@ -204,7 +204,7 @@ def _numbering(edge, column, tile):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _list_positions(edge, row, first, index, starts, tile):  # type: ignore[no-untyped-def]
+def _list_positions(edge, row, first, index, starts, tile):
     """Events of a convolution's source by position: which channels, `starts` (positions + 1); returns the most of one.
 
     `_list_windows` gives the same for windows of one place, in 1.6 times the time.
@@ -223,7 +223,7 @@ def _list_positions(edge, row, first, index, starts, tile):  # type: ignore[no-u
 
 
 @inner
-def _list_windows(edge, row, first, index, starts, tile):  # type: ignore[no-untyped-def]
+def _list_windows(edge, row, first, index, starts, tile):
     """The same behind a pool: the channels of all places of a window; what fires at two of them stands there twice."""
     channels, width = edge[_CHANNELS], edge[_WIDTH]
     found = most = position = 0
@@ -244,7 +244,7 @@ def _list_windows(edge, row, first, index, starts, tile):  # type: ignore[no-unt
 
 
 @inner
-def _list_units_by_position(edge, source, index, starts, tile):  # type: ignore[no-untyped-def]
+def _list_units_by_position(edge, source, index, starts, tile):
     """The same for few channels, from values that have been pooled."""
     channels, width = edge[_CHANNELS], edge[_POOLED_WIDTH]
     found = most = position = 0
@@ -262,7 +262,7 @@ def _list_units_by_position(edge, source, index, starts, tile):  # type: ignore[
 
 
 @inner
-def _list_by_position(edge, row, first, index, starts, tile):  # type: ignore[no-untyped-def]
+def _list_by_position(edge, row, first, index, starts, tile):
     """The same for few channels without a pool: all places are listed, and told apart afterwards."""
     channels, width = edge[_CHANNELS], edge[_WIDTH]
     found = list_ones(row, first, edge[_HEIGHT] * width * channels, 0, 1, index, 0)
@@ -282,7 +282,7 @@ def _list_by_position(edge, row, first, index, starts, tile):  # type: ignore[no
 
 
 @inlined
-def list_events(edge, row, index, starts, value, tile):  # type: ignore[no-untyped-def]
+def list_events(edge, row, index, starts, value, tile):
     """List the events of one step of a source of spikes; returns positions, and the most events of one of them.
 
     `tile` is the width of tiles, or 0, see `_numbering`.

@@ -35,7 +35,7 @@ class _VectorModel(models.PrimitiveModel):
     """One value of LLVM."""
 
     def __init__(self, manager: Any, kind: _Vector) -> None:
-        super().__init__(manager, kind, ir.VectorType(ir.IntType(kind.bits), TILE))  # type: ignore[no-untyped-call]
+        super().__init__(manager, kind, ir.VectorType(ir.IntType(kind.bits), TILE))
 
 
 def _as_wide(builder: Any, value: Any, element: Any) -> Any:
@@ -65,10 +65,10 @@ def _binary(result: Any, build: Callable[[Any, Any, Any], Any]) -> Any:
     """A function of two lanes, or of lanes and a number."""
 
     @intrinsic
-    def apply(typing, a, b):  # type: ignore[no-untyped-def]
+    def apply(typing, a, b):
         """Lane by lane."""
 
-        def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, given):
             """Numbers become lanes."""
             return build(builder, *(_splat(builder, *pair) for pair in zip(given, signature.args, strict=True)))
 
@@ -88,7 +88,7 @@ def _define(of: Any, result: Any, build: Callable[[Any, Any, Any], Any]) -> None
     apply = _binary(result, build)
 
     @overload(of)
-    def operate(a, b):  # type: ignore[no-untyped-def]
+    def operate(a, b):
         """Only where one is lanes."""
         return (lambda a, b: apply(a, b)) if _are_lanes(a, b) else None
 
@@ -106,10 +106,10 @@ for _operator, _sign in (
 
 
 @intrinsic
-def load_lanes(typing, values, at):  # type: ignore[no-untyped-def]
+def load_lanes(typing, values, at):
     """values[at : at + TILE] as lanes, of all values of an array."""
 
-    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, given):
         """Arrays are handed over by their memory alone: nothing is checked."""
         source = builder.gep(context.make_array(signature.args[0])(context, builder, given[0]).data, [given[1]])
         kind = ir.VectorType(source.type.pointee, TILE)
@@ -119,10 +119,10 @@ def load_lanes(typing, values, at):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def store_lanes(typing, values, at, lanes):  # type: ignore[no-untyped-def]
+def store_lanes(typing, values, at, lanes):
     """values[at : at + TILE] = lanes, or 1 where a mask is true, of all values of an array."""
 
-    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, given):
         """Arrays are handed over by their memory alone: nothing is checked."""
         target = builder.gep(context.make_array(signature.args[0])(context, builder, given[0]).data, [given[1]])
         value = _as_wide(builder, given[2], target.type.pointee)
@@ -133,10 +133,10 @@ def store_lanes(typing, values, at, lanes):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def as_lanes(typing, number):  # type: ignore[no-untyped-def]
+def as_lanes(typing, number):
     """Lanes that are all one number; lanes as they are."""
 
-    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, given):
         """See `_splat`."""
         return _splat(builder, given[0], signature.args[0])
 
@@ -144,10 +144,10 @@ def as_lanes(typing, number):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def lane_numbers(typing):  # type: ignore[no-untyped-def]
+def lane_numbers(typing):
     """0 ... TILE - 1."""
 
-    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, given):
         """A constant."""
         return ir.Constant(ir.VectorType(ir.IntType(32), TILE), list(range(TILE)))
 
@@ -155,10 +155,10 @@ def lane_numbers(typing):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _choose(typing, condition, a, b):  # type: ignore[no-untyped-def]
+def _choose(typing, condition, a, b):
     """Lane by lane, a where the mask is true, else b."""
 
-    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, given):
         """One selection."""
         return builder.select(*given)
 
@@ -166,10 +166,10 @@ def _choose(typing, condition, a, b):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _count_true(typing, mask):  # type: ignore[no-untyped-def]
+def _count_true(typing, mask):
     """In how many lanes a mask is true."""
 
-    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, given):
         """The bits of one integer."""
         return builder.ctpop(builder.bitcast(given[0], ir.IntType(64)))
 
@@ -197,7 +197,7 @@ def how_many(condition: Any) -> Any:
 
 
 @overload(where)
-def _where(condition, a, b):  # type: ignore[no-untyped-def]
+def _where(condition, a, b):
     """Of lanes or numbers."""
     if condition is _MASK:
         return lambda condition, a, b: _choose(condition, a, b)
@@ -205,7 +205,7 @@ def _where(condition, a, b):  # type: ignore[no-untyped-def]
 
 
 @overload(larger)
-def _larger(a, b):  # type: ignore[no-untyped-def]
+def _larger(a, b):
     """Of lanes or numbers."""
     if a is _LANES:
         return lambda a, b: _choose(a > b, a, b)
@@ -213,7 +213,7 @@ def _larger(a, b):  # type: ignore[no-untyped-def]
 
 
 @overload(size_of)
-def _size_of(x):  # type: ignore[no-untyped-def]
+def _size_of(x):
     """Of lanes or numbers."""
     if x is _LANES:
         return lambda x: _choose(x < 0, 0 - x, x)
@@ -221,7 +221,7 @@ def _size_of(x):  # type: ignore[no-untyped-def]
 
 
 @overload(how_many)
-def _how_many(condition):  # type: ignore[no-untyped-def]
+def _how_many(condition):
     """Of lanes or numbers."""
     if condition is _MASK:
         return lambda condition: _count_true(condition)
@@ -229,10 +229,10 @@ def _how_many(condition):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def largest_lane(typing, lanes):  # type: ignore[no-untyped-def]
+def largest_lane(typing, lanes):
     """The largest of all lanes."""
 
-    def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, given):
         """Halves are compared with each other until one lane is left."""
         value, left = given[0], TILE
         while left > 1:

@@ -31,7 +31,7 @@ _WORD = 31
 
 
 @inlined
-def _decayed(x, keeps, kind):  # type: ignore[no-untyped-def]
+def _decayed(x, keeps, kind):
     """tz(x·keeps), 0 <= keeps <= 4096, within the width of `kind`: the upper and the lower 12 bits apart."""
     size = kind(size_of(x))
     kept = kind(kind(kind(size >> 12) * keeps) + kind(kind(kind(size & 4095) * keeps) >> 12))
@@ -39,7 +39,7 @@ def _decayed(x, keeps, kind):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _decayed_small(x, keeps, shift, kind):  # type: ignore[no-untyped-def]
+def _decayed_small(x, keeps, shift, kind):
     """tz(x·keeps / 2^shift), of which the product is within the width of `kind`."""
     kept = kind(kind(kind(size_of(x)) * keeps) >> (shift & _WORD))
     return where(x >= 0, kept, kind(0 - kept))
@@ -49,7 +49,7 @@ def _neuron_kernel(*, keeps: bool = False, leaks: bool = True, small: bool = Fal
     """Neurons that keep a current or not, whose membrane leaks or not, or stays small: constants to the compiler."""
 
     @inlined
-    def advanced(arrived, u, v, theta, bias, of_u, of_v, rule, kind):  # type: ignore[no-untyped-def]
+    def advanced(arrived, u, v, theta, bias, of_u, of_v, rule, kind):
         """One step of one neuron, or of lanes of them.
 
         Returns:
@@ -79,7 +79,7 @@ def _neuron_kernel(*, keeps: bool = False, leaks: bool = True, small: bool = Fal
         return held, after, m, fires, held != current, m != free
 
     @inner
-    def in_order(sums, u, v, constants, layer, begin, fired, seen):  # type: ignore[no-untyped-def]
+    def in_order(sums, u, v, constants, layer, begin, fired, seen):
         """One step of neurons begin ... begin + u.size - 1 of a layer.
 
         Args:
@@ -119,7 +119,7 @@ def _neuron_kernel(*, keeps: bool = False, leaks: bool = True, small: bool = Fal
         seen[4] += saturations
 
     @inner
-    def in_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen):  # type: ignore[no-untyped-def]
+    def in_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen):
         """The same of whole tiles in one step, or of one tile, or less, in some: its states stay in registers.
 
         No current is written where none is kept, see `last_current`.
@@ -166,7 +166,7 @@ def _neuron_kernel(*, keeps: bool = False, leaks: bool = True, small: bool = Fal
 
 
 @inlined
-def _rule(layer, kind):  # type: ignore[no-untyped-def]
+def _rule(layer, kind):
     """What is the same for all neurons of a layer."""
     return (
         layer[_SHIFT], kind(layer[_HALF]), kind(layer[_LOWEST]), kind(layer[_HIGHEST]), kind(-layer[_SOFT]),
@@ -175,7 +175,7 @@ def _rule(layer, kind):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _places(layer, at):  # type: ignore[no-untyped-def]
+def _places(layer, at):
     """Where threshold, bias and decays of a neuron lie. Each has an offset and a step; 0 repeats one block for all."""
     return (
         layer[_CONSTANTS] + at * layer[_CONSTANTS + 1], layer[_CONSTANTS + 2] + at * layer[_CONSTANTS + 3],
@@ -190,7 +190,7 @@ _, _small_tiles = _neuron_kernel(small=True)
 
 
 @inlined
-def _in_order(sums, u, v, constants, layer, begin, fired, row, offset, seen):  # type: ignore[no-untyped-def]
+def _in_order(sums, u, v, constants, layer, begin, fired, row, offset, seen):
     """One step of neurons of whichever kind, one after another."""
     out = fired[row, offset : offset + u.size]
     if layer[_KEEPS]:
@@ -202,7 +202,7 @@ def _in_order(sums, u, v, constants, layer, begin, fired, row, offset, seen):  #
 
 
 @inlined
-def neurons_in_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen):  # type: ignore[no-untyped-def]
+def neurons_in_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen):
     """One step of neurons of whichever kind, in tiles, or some steps of one tile or less."""
     if layer[_KEEPS]:
         _current_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen)
@@ -219,23 +219,23 @@ def neurons(*given: Any) -> None:
 
 
 @overload(neurons)
-def _neurons(sums, u, v, constants, layer, begin, fired, row, offset, seen):  # type: ignore[no-untyped-def]
+def _neurons(sums, u, v, constants, layer, begin, fired, row, offset, seen):
     """By the width of their integers."""
     if v.dtype.bitwidth == 32:
 
-        def tiles(sums, u, v, constants, layer, begin, fired, row, offset, seen):  # type: ignore[no-untyped-def]
+        def tiles(sums, u, v, constants, layer, begin, fired, row, offset, seen):
             neurons_in_tiles(sums, np.int64(1), u, v, constants, layer, begin, fired, row, offset, seen)
 
         return tiles
 
-    def order(sums, u, v, constants, layer, begin, fired, row, offset, seen):  # type: ignore[no-untyped-def]
+    def order(sums, u, v, constants, layer, begin, fired, row, offset, seen):
         _in_order(sums, u, v, constants, layer, begin, fired, row, offset, seen)
 
     return order
 
 
 @inner
-def last_current(sums, u, shift):  # type: ignore[no-untyped-def]
+def last_current(sums, u, shift):
     """The current of neurons that keep none: what arrived in the last step."""
     for j in range(u.size):
         u[j] = u.dtype.type(sums[j]) << (shift & _WORD)

@@ -30,7 +30,7 @@ _FEWEST = 4
 
 
 @inner
-def _add_rows(weights, bases, first, end, offset, length, target, into):  # type: ignore[no-untyped-def]
+def _add_rows(weights, bases, first, end, offset, length, target, into):
     """into[target ...] += the weights from bases[first ... end - 1] + offset on, `length` of each: four in one pass.
 
     Unsigned numbers spare the tests that slices and indices from the end need.
@@ -60,14 +60,14 @@ def _add_rows(weights, bases, first, end, offset, length, target, into):  # type
 
 
 @inlined
-def _add_dense(edge, weights, size, low, high, bases, first, end, into):  # type: ignore[no-untyped-def]
+def _add_dense(edge, weights, size, low, high, bases, first, end, into):
     """Add the part low ... high - 1 of one weight row per event; of whole rows also the zeros behind them."""
     length = edge[_ROW] if high - low == size else high - low
     _add_rows(weights, bases, first, end, edge[_WEIGHTS] + low, length, 0, into)
 
 
 @inner
-def _add_dense_values(edge, weights, low, high, index, value, found, into):  # type: ignore[no-untyped-def]
+def _add_dense_values(edge, weights, low, high, index, value, found, into):
     """The same for events with values."""
     one, size, events = np.uint64(1), np.uint64(high - low), np.uint64(found)
     two, three, four = np.uint64(2), np.uint64(3), np.uint64(4)
@@ -87,7 +87,7 @@ def _add_dense_values(edge, weights, low, high, index, value, found, into):  # t
 
 
 @inner
-def _add_conv(  # type: ignore[no-untyped-def]
+def _add_conv(
     edge, weights, index, firsts, ends, bases, low, high, columns_out, channels, into,
 ):  # fmt: skip
     """Scatter the kernels of the events firsts ... ends - 1 of each position into output rows low ... high - 1.
@@ -138,7 +138,7 @@ def _add_conv(  # type: ignore[no-untyped-def]
 
 
 @inner
-def _add_conv_values(edge, weights, index, value, found, low, high, columns_out, channels, into):  # type: ignore[no-untyped-def]
+def _add_conv_values(edge, weights, index, value, found, low, high, columns_out, channels, into):
     """The same for events with values; `index` counts (row, column, channel)."""
     width, of_position = edge[_POOLED_WIDTH], edge[_CHANNELS]
     kernel_rows, kernel_columns = edge[_KERNEL_ROWS], edge[_KERNEL_COLUMNS]
@@ -171,7 +171,7 @@ def _add_conv_values(edge, weights, index, value, found, low, high, columns_out,
 
 
 @inlined
-def _place_rows(edge, index, found, bases):  # type: ignore[no-untyped-def]
+def _place_rows(edge, index, found, bases):
     """Where the weights of each event begin."""
     row = edge[_ROW]
     for k in range(found):
@@ -179,7 +179,7 @@ def _place_rows(edge, index, found, bases):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _add_units(edge, layer, weights, low, high, index, firsts, ends, bases, into):  # type: ignore[no-untyped-def]
+def _add_units(edge, layer, weights, low, high, index, firsts, ends, bases, into):
     """Add the events firsts ... ends - 1 of each position of one edge, ones all; a matrix has one position."""
     if edge[_KIND] == CONV:
         _add_conv(edge, weights, index, firsts, ends, bases, low, high, layer[_L_COLUMNS], layer[_L_CHANNELS], into)
@@ -189,7 +189,7 @@ def _add_units(edge, layer, weights, low, high, index, firsts, ends, bases, into
 
 
 @inner
-def _most_met(edge, starts, low, high, columns_out):  # type: ignore[no-untyped-def]
+def _most_met(edge, starts, low, high, columns_out):
     """The most events that one neuron of output rows low ... high - 1 of a convolution sees."""
     height, width = edge[_POOLED_HEIGHT], edge[_POOLED_WIDTH]
     most = 0
@@ -209,7 +209,7 @@ def _most_met(edge, starts, low, high, columns_out):  # type: ignore[no-untyped-
 
 
 @inlined
-def _rounds(edge, met):  # type: ignore[no-untyped-def]
+def _rounds(edge, met):
     """In how many rounds, each of which 16 bits hold, the events that meet in one neuron are to be added; 0 for none.
 
     A round takes an equal share of the events of each of `reach` positions, rounded up. Where that is few events, sums
@@ -222,7 +222,7 @@ def _rounds(edge, met):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _add_in_rounds(  # type: ignore[no-untyped-def]
+def _add_in_rounds(
     edge, layer, weights, low, high, index, starts, bases, cuts, positions, rounds, short_sums, sums,
 ):  # fmt: skip
     """Add all events to `sums`, some of each position at a time in 16 bits."""
@@ -240,7 +240,7 @@ def _add_in_rounds(  # type: ignore[no-untyped-def]
 
 
 @inner
-def _add_values(edge, layer, weights, low, high, index, value, found, into):  # type: ignore[no-untyped-def]
+def _add_values(edge, layer, weights, low, high, index, value, found, into):
     """Add the events of one edge that have values."""
     if edge[_KIND] == CONV:
         _add_conv_values(edge, weights, index, value, found, low, high, layer[_L_COLUMNS], layer[_L_CHANNELS], into)
@@ -250,7 +250,7 @@ def _add_values(edge, layer, weights, low, high, index, value, found, into):  # 
 
 
 @inlined
-def sum_step(  # type: ignore[no-untyped-def]
+def sum_step(
     layer, edges, low, high, row, fired, graded, weights, index, starts, ends, bases, cuts, value, short_sums,
     sums, listed, bounds,
 ):  # fmt: skip
@@ -314,7 +314,7 @@ def sum_step(  # type: ignore[no-untyped-def]
 
 
 @inner
-def same_input(layer, edges, row, graded):  # type: ignore[no-untyped-def]
+def same_input(layer, edges, row, graded):
     """Whether every source of a layer that sees only graded inputs holds what it held a step before."""
     for e in range(layer[_FIRST_EDGE], layer[_END_EDGE]):
         edge = edges[e]

@@ -15,14 +15,14 @@ def tile_sum_kernel(width: int, *, adds: bool) -> Any:
     """Sums of a tile of so many neurons, which are written, or added to what is there."""
 
     @intrinsic
-    def sum_tile(typing, weights, bases, first, end, offset, sums, at):  # type: ignore[no-untyped-def]
+    def sum_tile(typing, weights, bases, first, end, offset, sums, at):
         """sums[at : at + width] = the weights from bases[first ... end - 1] + offset on, `width` of each.
 
         Events are added EVENTS at a time, in 16 bits where weights have 8, else in 64: in vectors as wide as the
         machine has them, which the compiler does not keep in registers by itself.
         """
 
-        def generate(context, builder, signature, given):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, given):
             """Arrays are handed over by their memory alone: nothing is checked."""
             _, _, begin, stop, skipped, _, place = given
             weights_at, events, sums_at = (

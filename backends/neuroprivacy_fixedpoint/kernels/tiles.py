@@ -23,7 +23,7 @@ _write_tile, _add_tile = tile_sum_kernel(TILE, adds=False), tile_sum_kernel(TILE
 
 
 @inner
-def _list_rows(layer, edges, fired, row, end, listed, starts):  # type: ignore[no-untyped-def]
+def _list_rows(layer, edges, fired, row, end, listed, starts):
     """List where the weights of the events of some rows begin, edge after edge; returns the row after the last one.
 
     At least one row, at most STEPS, as many as `listed` holds if all their sources fire. The events of an edge in one
@@ -50,7 +50,7 @@ def _list_rows(layer, edges, fired, row, end, listed, starts):  # type: ignore[n
 
 
 @inner
-def _sum_rows(layer, edges, weights, tile, rows, listed, starts, sums):  # type: ignore[no-untyped-def]
+def _sum_rows(layer, edges, weights, tile, rows, listed, starts, sums):
     """Sums of one tile in all listed rows: as many events in 16 bits as these hold, then the next."""
     first, last = layer[_FIRST_EDGE], layer[_END_EDGE]
     for e in range(first, last):
@@ -69,7 +69,7 @@ def _sum_rows(layer, edges, weights, tile, rows, listed, starts, sums):  # type:
 
 
 @inlined
-def advance_tiles(  # type: ignore[no-untyped-def]
+def advance_tiles(
     layer, low, high, begin, end, edges, weights, constants, fired, u, v, seen, listed, starts, sums
 ):  # fmt: skip
     """Compute rows begin ... end - 1 of tiles low ... high - 1 of a layer, one sample: some steps at a time."""
