@@ -52,9 +52,8 @@ class FixedPointBackend:
         given = spikes[program.inputs[0].name].shape[1]
         results = run_program(program, spikes, record)
         window = {name: results.spikes[name][:, program.window(name, given)] for name in program.outputs}
-        if results.totals is not None and program.readout == "spike_count" and program.latency == 0:
-            readout = results.totals  # what is in the window is all there is
-        else:
+        readout = results.totals
+        if readout is None:
             readout = read_out(program, window[program.outputs[0]], results.v)
         return RunResult(
             backend="fixedpoint",

@@ -20,13 +20,10 @@ class Seen:
     """What is counted of all samples, a tally; nothing of the plan is kept but which number is which.
 
     Shares of samples are put together when something is first asked for.
-
-    Attributes:
-        numbers: layer name -> its place among the extremes.
     """
 
     def __init__(self, plan: Plan) -> None:
-        self.numbers, self._sources, self._edges = plan.numbers, plan.items.sources, plan.items.edges
+        self._numbers, self._sources, self._edges = plan.numbers, plan.items.sources, plan.items.edges
         self._shares: list[tuple[int, Int64, Int64]] = []
 
     def add(self, share: Share, here: slice) -> None:
@@ -53,7 +50,7 @@ class Seen:
 
     def observed(self, name: str) -> Observed:
         """Extremes and overflows of a layer."""
-        return Observed.of_columns(self._joined[1][:, self.numbers[name]])
+        return Observed.of_columns(self._joined[1][:, self._numbers[name]])
 
 
 class Results:
@@ -64,7 +61,8 @@ class Results:
         seen: what is counted.
         u, v: layer name -> int64 (samples, neurons), after the last step: of recorded layers and a readout.
         states_u, states_v: layer name -> int64 (samples, steps, neurons).
-        totals: of the first output, int64 (samples, neurons), in how many steps each fired; None if not gathered.
+        totals: of the first output, int64 (samples, neurons), in how many steps each fired; if that is the readout and
+            one share has it.
     """
 
     def __init__(
@@ -81,7 +79,9 @@ class Results:
         self._samples, self._sizes = samples, program.sizes
         names = program.layer_names
         self._shown = names if record.spikes else program.outputs
-        self._first = program.outputs[0] if at_once else None
+        self._at_once = at_once
+        #: The first output, if how often it fired in all steps is the readout.
+        self._counted = program.outputs[0] if program.readout == "spike_count" and program.latency == 0 else None
         self.spikes: dict[str, NDArray[np.uint8]] = {}
         self.totals: Int64 | None = None
         if not at_once:
@@ -104,7 +104,7 @@ class Results:
     def add_block(self, share: Share, here: slice, step: int, count: int) -> None:
         """Take what a block of steps gave; states are kept where a block is one step."""
         for name in self._shown:
-            if self._first is not None:
+            if self._at_once:
                 self.spikes[name] = np.array(share.fired_of(name, count), np.uint8)
             else:
                 self.spikes[name][here, step : step + count] = share.fired_of(name, count)
@@ -114,7 +114,7 @@ class Results:
     def add_end(self, share: Share, here: slice) -> None:
         """Take what samples gave in all."""
         self.seen.add(share, here)
-        if self._first is not None:
-            self.totals = share.totals_of(self._first)
+        if self._at_once and self._counted is not None:
+            self.totals = share.totals_of(self._counted)
         for name in self.u:
             self.u[name][here], self.v[name][here] = share.states_of(name)

@@ -7,6 +7,7 @@
     tile_sums   a tile of sums in registers
     neurons     written once, for one neuron and for `lanes` of 64
     counting    events, and the weights that they touched
+    vectors     what the functions that write LLVM's instructions share
 
 All run on one core; `engine` spreads samples, or parts of a layer, over threads. A layer's neurons lie channels-last,
 so that the targets of one event lie side by side. Accumulators are as narrow as the sums of this step are proved to

@@ -11,7 +11,8 @@ from numba import types
 
 from neuroprivacy_fixedpoint.columns import EDGE, EVENTS, STEPS
 from neuroprivacy_fixedpoint.kernels.compiled import inner, intrinsic
-from neuroprivacy_fixedpoint.kernels.tile_sums import tile_sum_kernel
+from neuroprivacy_fixedpoint.kernels.tile_sums import fill_up, tile_sum_kernel
+from neuroprivacy_fixedpoint.kernels.vectors import everywhere, place
 
 _OF_TILES, _REACH, _TILE = EDGE["OF_TILES"], EDGE["REACH"], EDGE["TILE"]
 _CHANNELS, _HEIGHT, _WIDTH = EDGE["CHANNELS"], EDGE["POOLED_HEIGHT"], EDGE["POOLED_WIDTH"]
@@ -33,14 +34,12 @@ def _copy(typing, source, first, to, at, shift):
         """Arrays are handed over by their memory alone: nothing is checked."""
         number = ir.IntType(32)
         some = ir.VectorType(number, _AT_ONCE)
-        places = []
-        for i in (0, 2):
-            array = context.make_array(signature.args[i])(context, builder, given[i]).data
-            places.append(builder.bitcast(builder.gep(array, [given[i + 1]]), some.as_pointer()))
-        nothing, first_place = ir.Constant(some, ir.Undefined), ir.Constant(number, 0)
-        one = builder.insert_element(nothing, builder.trunc(given[4], number), first_place)
-        shifts = builder.shuffle_vector(one, nothing, ir.Constant(some, [0] * _AT_ONCE))
-        builder.store(builder.add(builder.load(places[0], align=4), shifts), places[1], align=4)
+        of, into = (
+            builder.bitcast(place(context, builder, signature.args[i], given[i], given[i + 1]), some.as_pointer())
+            for i in (0, 2)
+        )
+        shifts = everywhere(builder, builder.trunc(given[4], number), _AT_ONCE)
+        builder.store(builder.add(builder.load(of, align=4), shifts), into, align=4)
         return context.get_dummy_value()
 
     return types.void(source, first, to, at, shift), generate
@@ -70,10 +69,7 @@ def _gather(edge, bases, starts, y, x, listed, found):
                 row += edge[_DILATION_ROWS]
                 shift += kernel_columns * of_column
         column += dilation
-    zeros = edge[_REACH] * of_column
-    for filler in range(EVENTS - 1):
-        listed[found + filler] = zeros
-    return (found + EVENTS - 1) // EVENTS * EVENTS
+    return fill_up(listed, found, edge[_REACH] * of_column)
 
 
 @inner

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -11,6 +9,7 @@ from numba.core import cgutils
 
 from neuroprivacy_fixedpoint.columns import CONV, EDGE
 from neuroprivacy_fixedpoint.kernels.compiled import inlined, inner, intrinsic, machine_features
+from neuroprivacy_fixedpoint.kernels.vectors import everywhere, place
 
 _KIND, _SOURCE, _SOURCE_SIZE = EDGE["KIND"], EDGE["SOURCE"], EDGE["SOURCE_SIZE"]
 _CHANNELS, _HEIGHT, _WIDTH = EDGE["CHANNELS"], EDGE["HEIGHT"], EDGE["WIDTH"]
@@ -29,9 +28,9 @@ def _mask(typing, row, at):
 
     def generate(context, builder, signature, given):
         """Arrays are handed over by their memory alone: nothing is checked."""
-        source = context.make_array(signature.args[0])(context, builder, given[0]).data
         bytes_ = ir.VectorType(ir.IntType(8), 64)
-        values = builder.load(builder.bitcast(builder.gep(source, [given[1]]), bytes_.as_pointer()), align=1)
+        source = place(context, builder, signature.args[0], given[0], given[1])
+        values = builder.load(builder.bitcast(source, bytes_.as_pointer()), align=1)
         found = builder.icmp_unsigned("!=", values, ir.Constant(bytes_, [0] * 64))
         return builder.bitcast(found, ir.IntType(64))
 
@@ -55,11 +54,11 @@ def _put_lowest(typing, index, at, mask, first, step):
 
     def generate(context, builder, signature, given):
         """Where there are fewer bits, anything is written behind them. Nothing is checked."""
-        target = builder.gep(context.make_array(signature.args[0])(context, builder, given[0]).data, [given[1]])
+        target = place(context, builder, signature.args[0], given[0], given[1])
         rest, one = given[2], ir.Constant(ir.IntType(64), 1)
         for k in range(8):
-            place = builder.cttz(rest, ir.Constant(ir.IntType(1), 0))
-            value = builder.mul(builder.add(place, given[3]), given[4])
+            lowest = builder.cttz(rest, ir.Constant(ir.IntType(1), 0))
+            value = builder.mul(builder.add(lowest, given[3]), given[4])
             builder.store(builder.trunc(value, ir.IntType(32)), builder.gep(target, [ir.Constant(ir.IntType(64), k)]))
             rest = builder.and_(rest, builder.sub(rest, one))
         return rest
@@ -81,7 +80,7 @@ def _put_compressed(typing, index, at, mask, first, step):
 
     def generate(context, builder, signature, given):
         """Sixteen numbers are written in any case, the others if there are more bits. Nothing is checked."""
-        target = builder.gep(context.make_array(signature.args[0])(context, builder, given[0]).data, [given[1]])
+        target = place(context, builder, signature.args[0], given[0], given[1])
         byte, number = ir.IntType(8), ir.IntType(32)
         places, bits = ir.VectorType(byte, 64), ir.VectorType(ir.IntType(1), 64)
         compress = cgutils.get_or_insert_function(
@@ -90,15 +89,7 @@ def _put_compressed(typing, index, at, mask, first, step):
         every, none = ir.Constant(places, list(range(64))), ir.Constant(places, [0] * 64)
         found = builder.call(compress, [every, none, builder.bitcast(given[2], bits)])
         some = ir.VectorType(number, 16)
-
-        def everywhere(value: Any) -> Any:
-            """One number, sixteen times."""
-            one = builder.insert_element(
-                ir.Constant(some, ir.Undefined), builder.trunc(value, number), ir.Constant(number, 0)
-            )
-            return builder.shuffle_vector(one, ir.Constant(some, ir.Undefined), ir.Constant(some, [0] * 16))
-
-        begin, times = everywhere(given[3]), everywhere(given[4])
+        begin, times = (everywhere(builder, builder.trunc(given[i], number), 16) for i in (3, 4))
 
         def put(part: int) -> None:
             """Sixteen of them."""

@@ -17,6 +17,7 @@ from numba.extending import models, overload, register_model
 
 from neuroprivacy_fixedpoint.columns import TILE
 from neuroprivacy_fixedpoint.kernels.compiled import intrinsic
+from neuroprivacy_fixedpoint.kernels.vectors import everywhere, place
 
 
 class _Vector(types.Type):
@@ -54,11 +55,7 @@ def _splat(builder: Any, value: Any, kind: Any) -> Any:
     """A vector of one number, of which only the lowest bits are kept; vectors as they are."""
     if isinstance(kind, _Vector):
         return value
-    wanted = ir.IntType(32)
-    vector = ir.VectorType(wanted, TILE)
-    nothing, first = ir.Constant(vector, ir.Undefined), ir.Constant(wanted, 0)
-    one = builder.insert_element(nothing, _as_wide(builder, value, wanted), first)
-    return builder.shuffle_vector(one, nothing, ir.Constant(vector, [0] * TILE))
+    return everywhere(builder, _as_wide(builder, value, ir.IntType(32)), TILE)
 
 
 def _binary(result: Any, build: Callable[[Any, Any, Any], Any]) -> Any:
@@ -83,6 +80,11 @@ def _are_lanes(a: Any, b: Any) -> bool:
     return _LANES in kinds and all(kind is _LANES or isinstance(kind, types.Integer) for kind in kinds)
 
 
+def _compare(sign: str) -> Callable[[Any, Any, Any], Any]:
+    """How lanes are compared."""
+    return lambda builder, a, b: builder.icmp_signed(sign, a, b)
+
+
 def _define(of: Any, result: Any, build: Callable[[Any, Any, Any], Any]) -> None:
     """Let an operator work on lanes."""
     apply = _binary(result, build)
@@ -102,7 +104,7 @@ _define(operator.rshift, _LANES, lambda builder, a, b: builder.ashr(a, b))
 for _operator, _sign in (
     (operator.ge, ">="), (operator.gt, ">"), (operator.le, "<="), (operator.lt, "<"), (operator.ne, "!="),
 ):  # fmt: skip
-    _define(_operator, _MASK, lambda builder, a, b, sign=_sign: builder.icmp_signed(sign, a, b))  # type: ignore[misc]
+    _define(_operator, _MASK, _compare(_sign))
 
 
 @intrinsic
@@ -111,7 +113,7 @@ def load_lanes(typing, values, at):
 
     def generate(context, builder, signature, given):
         """Arrays are handed over by their memory alone: nothing is checked."""
-        source = builder.gep(context.make_array(signature.args[0])(context, builder, given[0]).data, [given[1]])
+        source = place(context, builder, signature.args[0], given[0], given[1])
         kind = ir.VectorType(source.type.pointee, TILE)
         return _as_wide(builder, builder.load(builder.bitcast(source, kind.as_pointer()), align=1), ir.IntType(32))
 
@@ -124,7 +126,7 @@ def store_lanes(typing, values, at, lanes):
 
     def generate(context, builder, signature, given):
         """Arrays are handed over by their memory alone: nothing is checked."""
-        target = builder.gep(context.make_array(signature.args[0])(context, builder, given[0]).data, [given[1]])
+        target = place(context, builder, signature.args[0], given[0], given[1])
         value = _as_wide(builder, given[2], target.type.pointee)
         builder.store(value, builder.bitcast(target, value.type.as_pointer()), align=1)
         return context.get_dummy_value()
@@ -166,7 +168,7 @@ def _choose(typing, condition, a, b):
 
 
 @intrinsic
-def _count_true(typing, mask):
+def count_true(typing, mask):
     """In how many lanes a mask is true."""
 
     def generate(context, builder, signature, given):
@@ -191,11 +193,6 @@ def size_of(x: Any) -> Any:
     return abs(x)
 
 
-def how_many(condition: Any) -> Any:
-    """In how many lanes it holds; 1 or 0 of one number."""
-    return int(condition)
-
-
 @overload(where)
 def _where(condition, a, b):
     """Of lanes or numbers."""
@@ -218,14 +215,6 @@ def _size_of(x):
     if x is _LANES:
         return lambda x: _choose(x < 0, 0 - x, x)
     return lambda x: abs(x)
-
-
-@overload(how_many)
-def _how_many(condition):
-    """Of lanes or numbers."""
-    if condition is _MASK:
-        return lambda condition: _count_true(condition)
-    return lambda condition: int(condition)
 
 
 @intrinsic

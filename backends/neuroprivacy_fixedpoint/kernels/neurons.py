@@ -11,7 +11,7 @@ from neuroprivacy_fixedpoint.columns import BLOCK, LAYER, NEVER, TILE
 from neuroprivacy_fixedpoint.kernels.compiled import inlined, inner
 from neuroprivacy_fixedpoint.kernels.lanes import (
     as_lanes,
-    how_many,
+    count_true,
     lane_numbers,
     larger,
     largest_lane,
@@ -151,9 +151,9 @@ def _neuron_kernel(*, keeps: bool = False, leaks: bool = True, small: bool = Fal
                 top_a, top_v = larger(top_a, size_of(arrived)), larger(top_v, size_of(m))
                 if keeps:
                     top_u = larger(top_u, size_of(uu))
-                    wraps += how_many(wraps_now)
+                    wraps += count_true(wraps_now)
                 if not small:
-                    saturations += how_many(saturates)
+                    saturations += count_true(saturates)
             if keeps:
                 store_lanes(u, first, uu)
             store_lanes(v, first, vv)

@@ -86,6 +86,22 @@ def _add_dense_values(edge, weights, low, high, index, value, found, into):
         k += one
 
 
+@inlined
+def _row_reached(edge, y, i, low, high):
+    """The output row of low ... high - 1 that source row y reaches through kernel row i; -1 if none."""
+    down = y + edge[_PAD_ROWS] - i * edge[_DILATION_ROWS]
+    row = down // edge[_STRIDE_ROWS]
+    return row if low <= row < high and row * edge[_STRIDE_ROWS] == down else -1
+
+
+@inlined
+def _column_reached(edge, left, j, columns_out):
+    """The output column that a padded source column reaches through the kernel's column j from the right; or -1."""
+    aside = left - (edge[_KERNEL_COLUMNS] - 1 - j) * edge[_DILATION_COLUMNS]
+    column = aside // edge[_STRIDE_COLUMNS]
+    return column if aside >= 0 and column < columns_out and column * edge[_STRIDE_COLUMNS] == aside else -1
+
+
 @inner
 def _add_conv(
     edge, weights, index, firsts, ends, bases, low, high, columns_out, channels, into,
@@ -103,11 +119,8 @@ def _add_conv(
         if firsts[y * width] == ends[(y + 1) * width - 1]:
             continue
         for i in range(kernel_rows):
-            down = y + edge[_PAD_ROWS] - i * edge[_DILATION_ROWS]
-            if down < low * edge[_STRIDE_ROWS]:
-                break
-            row = down // edge[_STRIDE_ROWS]
-            if row >= high or row * edge[_STRIDE_ROWS] != down:
+            row = _row_reached(edge, y, i, low, high)
+            if row < 0:
                 continue
             line = ((row - low) * columns_out) * channels
             kernel = edge[_WEIGHTS] + i * kernel_columns * group_out
@@ -125,9 +138,8 @@ def _add_conv(
                         _add_rows(weights, bases, first, end, kernel + skipped * group_out, length, target, into)
                     continue
                 for j in range(kernel_columns):
-                    aside = left - (kernel_columns - 1 - j) * dilation
-                    column = aside // stride
-                    if aside < 0 or column >= columns_out or column * stride != aside:
+                    column = _column_reached(edge, left, j, columns_out)
+                    if column < 0:
                         continue
                     for k in range(first, end):
                         w = weights[kernel + bases[k] + j * group_out :][:group_out]
@@ -143,7 +155,6 @@ def _add_conv_values(edge, weights, index, value, found, low, high, columns_out,
     width, of_position = edge[_POOLED_WIDTH], edge[_CHANNELS]
     kernel_rows, kernel_columns = edge[_KERNEL_ROWS], edge[_KERNEL_COLUMNS]
     group_in, group_out = edge[_GROUP_IN], edge[_GROUP_OUT]
-    stride, dilation = edge[_STRIDE_COLUMNS], edge[_DILATION_COLUMNS]
     for k in range(found):
         p = index[k] // of_position
         channel = index[k] - p * of_position
@@ -151,17 +162,13 @@ def _add_conv_values(edge, weights, index, value, found, low, high, columns_out,
         left = p - y * width + edge[_PAD_COLUMNS]
         x = value[k]
         for i in range(kernel_rows):
-            down = y + edge[_PAD_ROWS] - i * edge[_DILATION_ROWS]
-            if down < low * edge[_STRIDE_ROWS]:
-                break
-            row = down // edge[_STRIDE_ROWS]
-            if row >= high or row * edge[_STRIDE_ROWS] != down:
+            row = _row_reached(edge, y, i, low, high)
+            if row < 0:
                 continue
             first = edge[_WEIGHTS] + (channel * kernel_rows + i) * kernel_columns * group_out
             for j in range(kernel_columns):
-                aside = left - (kernel_columns - 1 - j) * dilation
-                column = aside // stride
-                if aside < 0 or column >= columns_out or column * stride != aside:
+                column = _column_reached(edge, left, j, columns_out)
+                if column < 0:
                     continue
                 target = ((row - low) * columns_out + column) * channels + channel // group_in * group_out
                 w = weights[first + j * group_out : first + (j + 1) * group_out]
@@ -285,7 +292,7 @@ def sum_step(
         if not tile:
             _place_rows(edge, index, starts[positions], bases)
         rounds = 1
-        if not short:
+        if not short and (single or not tile):
             met = most * edge[_REACH]
             if met > edge[_LIMIT] and edge[_KIND] == CONV:
                 met = _most_met(edge, starts, low, high, layer[_L_COLUMNS])

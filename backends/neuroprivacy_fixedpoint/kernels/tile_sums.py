@@ -8,7 +8,16 @@ from llvmlite import ir
 from numba import types
 
 from neuroprivacy_fixedpoint.columns import EVENTS
-from neuroprivacy_fixedpoint.kernels.compiled import intrinsic
+from neuroprivacy_fixedpoint.kernels.compiled import inlined, intrinsic
+from neuroprivacy_fixedpoint.kernels.vectors import place
+
+
+@inlined
+def fill_up(listed, found, zeros):
+    """Fill a list up to whole EVENTS with `zeros`, where weights are that; returns how many are listed then."""
+    for filler in range(EVENTS - 1):
+        listed[found + filler] = zeros
+    return (found + EVENTS - 1) // EVENTS * EVENTS
 
 
 def tile_sum_kernel(width: int, *, adds: bool) -> Any:
@@ -24,14 +33,15 @@ def tile_sum_kernel(width: int, *, adds: bool) -> Any:
 
         def generate(context, builder, signature, given):
             """Arrays are handed over by their memory alone: nothing is checked."""
-            _, _, begin, stop, skipped, _, place = given
+            _, _, begin, stop, skipped, _, first_sum = given
+            nowhere = ir.Constant(ir.IntType(64), 0)
             weights_at, events, sums_at = (
-                context.make_array(signature.args[i])(context, builder, given[i]).data for i in (0, 1, 5)
+                place(context, builder, signature.args[i], given[i], at)
+                for i, at in ((0, skipped), (1, nowhere), (5, first_sum))
             )
             weight, total, number = weights_at.type.pointee, sums_at.type.pointee, ir.IntType(64)
             wide = ir.IntType(16 if weight.width == 8 else 64)
             weight_row, wide_row, total_row = (ir.VectorType(each, width) for each in (weight, wide, total))
-            weights_at = builder.gep(weights_at, [skipped])
             before, loop, after = builder.block, builder.append_basic_block(), builder.append_basic_block()
             nothing = ir.Constant(wide_row, [0] * width)
             builder.cbranch(builder.icmp_signed("<", begin, stop), loop, after)
@@ -53,7 +63,7 @@ def tile_sum_kernel(width: int, *, adds: bool) -> Any:
             found.add_incoming(nothing, before)
             found.add_incoming(added, loop)
             value = found if total == wide else builder.sext(found, total_row)
-            target = builder.bitcast(builder.gep(sums_at, [place]), total_row.as_pointer())
+            target = builder.bitcast(sums_at, total_row.as_pointer())
             if adds:
                 value = builder.add(builder.load(target, align=2), value)
             builder.store(value, target, align=2)

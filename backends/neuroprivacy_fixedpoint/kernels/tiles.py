@@ -10,7 +10,7 @@ from neuroprivacy_fixedpoint.columns import EDGE, EVENTS, LAYER, STEPS, TILE
 from neuroprivacy_fixedpoint.kernels.compiled import inlined, inner
 from neuroprivacy_fixedpoint.kernels.events import list_ones
 from neuroprivacy_fixedpoint.kernels.neurons import last_current, neurons_in_tiles
-from neuroprivacy_fixedpoint.kernels.tile_sums import tile_sum_kernel
+from neuroprivacy_fixedpoint.kernels.tile_sums import fill_up, tile_sum_kernel
 
 _SOURCE, _SOURCE_SIZE, _DELAY = EDGE["SOURCE"], EDGE["SOURCE_SIZE"], EDGE["DELAY"]
 _WEIGHTS, _LIMIT = EDGE["WEIGHTS"], EDGE["LIMIT"]
@@ -40,9 +40,7 @@ def _list_rows(layer, edges, fired, row, end, listed, starts):
             # Where it lies among all bytes: to take a row out of an array costs as much as to look through it.
             at = (stop - edges[e, _DELAY]) * fired.shape[1] + edges[e, _SOURCE]
             found = list_ones(fired, at, size, 0, TILE, listed, found)
-            for filler in range(EVENTS - 1):
-                listed[found + filler] = size * TILE
-            found = (found + EVENTS - 1) // EVENTS * EVENTS
+            found = fill_up(listed, found, size * TILE)
             k += 1
         stop += 1
     starts[k] = found
