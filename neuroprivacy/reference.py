@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neuroprivacy.backend import Artifact, Inputs, Record, RunResult, read_out
+from neuroprivacy.backend import Artifact, Inputs, Record, RunResult
 from neuroprivacy.counts import EventTally, Observed, count
 from neuroprivacy.errors import Issue
 from neuroprivacy.kernels import (
@@ -136,7 +136,7 @@ def run_reference(program: Program, spikes: Inputs, *, record: Record = Record()
     return RunResult(
         backend="reference",
         spikes=window,
-        readout=read_out(program, window[first], machine.v),
+        readout=machine.v[first] if program.readout == "membrane" else window[first].sum(axis=1, dtype=np.int64),
         counts=count(program, EventTally(program, events, observed), steps=steps),
         layer_spikes=fired if record.spikes else None,
         final_u=machine.u if record.final else None,
