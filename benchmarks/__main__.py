@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.competitors import COMPETITORS
 from benchmarks.deep_memory import measure_memory
 from benchmarks.items import FULL, QUICK, Item, items
-from neuroprivacy.provenance import machine, versions
+from neuroprivacy.core.provenance import machine, versions
 
 _DOCS = Path("docs")
 _RUNS = Path("runs")

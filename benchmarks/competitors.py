@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hw_tests.interop import environments
-from neuroprivacy.errors import NeuroPrivacyError
+from neuroprivacy.core.errors import NeuroPrivacyError
 
 HERE = Path(__file__).parent
 _OWN: dict[str, dict[str, Any]] = tomllib.loads((HERE / "environments.toml").read_text())

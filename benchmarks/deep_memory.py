@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from neuroprivacy.provenance import machine, versions
+from neuroprivacy.core.provenance import machine, versions
 
 THREADS = 2
 #: Time steps: those of PrivateSNN on CIFAR-10.
@@ -38,8 +38,8 @@ def main(batch: int, steps: int, way: str) -> None:
     """One case."""
     import torch
 
-    from neuroprivacy.nets import SpikingNet, SpikingSpec, model_spec, set_threads
-    from neuroprivacy.nets.spiking import spiking_input
+    from neuroprivacy.networks import SpikingNet, SpikingSpec, model_spec, set_threads
+    from neuroprivacy.networks.spiking import spiking_input
 
     set_threads(THREADS)
     torch.manual_seed(0)

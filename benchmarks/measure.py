@@ -15,9 +15,9 @@ from benchmarks.competitors import COMPETITORS, Competitor, Unavailable
 from benchmarks.items import Effort, Item
 from benchmarks.prepared import Prepared, load_arrays
 from benchmarks.worker import Worker
-from neuroprivacy.backend import Record, build, run
-from neuroprivacy.errors import WorkerFailed
+from neuroprivacy.core.errors import WorkerFailed
 from neuroprivacy.program import load_program
+from neuroprivacy.runtime.backend import Record, build, run
 
 _TIMEOUT_S = 900.0
 #: Whose state goes on from sample to sample: what is compared are all spikes since the start, as integers.

@@ -13,9 +13,9 @@ import math
 import numpy as np
 
 from benchmarks.workloads import DECAY, THRESHOLD, LayerShape, Weights, Workload
-from neuroprivacy.kernels.dynamics import DECAY_ONE
+from neuroprivacy.kernels.neuron import DECAY_ONE
 from neuroprivacy.program import ConvMap, DenseMap, Edge, Layer, LinearMap, Port, Program
-from neuroprivacy.target import TargetSpec, load_target
+from neuroprivacy.targets.spec import TargetSpec, load_target
 
 _LARGEST = 127
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from neuroprivacy.errors import WorkerFailed
+from neuroprivacy.core.errors import WorkerFailed
 
 _PATIENCE_S = 5.0
 

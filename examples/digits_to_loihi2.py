@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 
 import neuroprivacy as npv
-from neuroprivacy.nets import model_spec
-from neuroprivacy.synthesis import SynthesisSettings
-from neuroprivacy.train import FitSettings, accuracy
+from neuroprivacy.networks import model_spec
+from neuroprivacy.synthesis.class_impressions import SynthesisSettings
+from neuroprivacy.training import FitSettings, accuracy
 
 
 def main(folder: Path) -> float:

@@ -11,8 +11,8 @@ import nir
 import numpy as np
 
 import neuroprivacy as npv
-from neuroprivacy.backend import Record
-from neuroprivacy.verify import compare
+from neuroprivacy.runtime.backend import Record
+from neuroprivacy.runtime.compare import compare
 
 
 def write_example(path: Path) -> Path:

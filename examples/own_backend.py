@@ -9,10 +9,10 @@ A real one is named in its package's `pyproject.toml`, and `neuroprivacy backend
 import tempfile
 from pathlib import Path
 
-from neuroprivacy.backend import Artifact, Inputs, Record, RunResult
-from neuroprivacy.errors import Issue
+from neuroprivacy.core.errors import Issue
 from neuroprivacy.program import Program, save_program
-from neuroprivacy.reference import run_reference
+from neuroprivacy.runtime.backend import Artifact, Inputs, Record, RunResult
+from neuroprivacy.runtime.reference import run_reference
 from neuroprivacy.testing import random_case
 from neuroprivacy.testing.conformance import hold_case, hold_random
 from neuroprivacy.testing.hand_made import hand_made_cases

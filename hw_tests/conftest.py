@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 import neuroprivacy
-from neuroprivacy.backend import Backend, Record
-from neuroprivacy.errors import BackendUnavailable
-from neuroprivacy.storage import write_json
+from neuroprivacy.core.errors import BackendUnavailable
+from neuroprivacy.core.storage import write_json
+from neuroprivacy.runtime.backend import Backend, Record
 from neuroprivacy.testing import hand_made_cases
 from neuroprivacy.testing.conformance import case_inputs
 

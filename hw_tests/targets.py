@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from neuroprivacy.backend import Backend, load_backend
-from neuroprivacy.errors import BackendUnavailable
+from neuroprivacy.core.errors import BackendUnavailable
+from neuroprivacy.runtime.backend import Backend, load_backend
 
 _ALL = ("loihi2", "loihi2-soft", "int8")
 _LOIHI = ("loihi2", "loihi2-soft")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from targets import Target
 
-from neuroprivacy.backend import Backend
+from neuroprivacy.runtime.backend import Backend
 from neuroprivacy.testing import Case, hand_made_cases, random_case
 from neuroprivacy.testing.conformance import Outcome, hold_case, hold_random
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuroprivacy.backend import Backend, Record
-from neuroprivacy.reference import run_reference
+from neuroprivacy.runtime.backend import Backend, Record
+from neuroprivacy.runtime.reference import run_reference
 from neuroprivacy.testing import golden
-from neuroprivacy.testing.regenerate import run_live
 from neuroprivacy_lava.interpreter import find_python, uv_program
 from neuroprivacy_lava.worker_process import environment, worker_script
+from tools.regenerate import run_live
 
 pytestmark = pytest.mark.only("lava")
 FOLDER = Path(__file__).parents[1] / "tests" / "golden" / golden.VERSION

@@ -8,10 +8,10 @@ import pytest
 from targets import Target
 from trained import NETWORKS, data_of, drawn_images, images, trained_program
 
-from neuroprivacy.backend import Backend, Record, build, check_inputs
-from neuroprivacy.reference import run_reference
-from neuroprivacy.simulate import encode_samples, simulate
-from neuroprivacy.verify import compare
+from neuroprivacy.runtime.backend import Backend, Record, build, check_inputs
+from neuroprivacy.runtime.compare import compare
+from neuroprivacy.runtime.reference import run_reference
+from neuroprivacy.runtime.simulation import encode_samples, simulate
 
 #: Samples that are compared spike by spike.
 SAMPLES = {"fixedpoint": 1000, "lava": 20, "c-host": 1000}

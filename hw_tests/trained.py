@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from neuroprivacy.data import Dataset, load_dataset
-from neuroprivacy.graph.torch_export import to_nir
-from neuroprivacy.lower import lower
-from neuroprivacy.nets import load_checkpoint
+from neuroprivacy.export.spiking_network import to_nir
+from neuroprivacy.lowering import lower
+from neuroprivacy.networks import load_checkpoint
 from neuroprivacy.program import Program
 
 MODELS = Path(__file__).parent / "models"

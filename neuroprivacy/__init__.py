@@ -7,45 +7,37 @@ The public functions are flat here and loaded on first use, so that importing th
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    # A type checker would take these for the subpackages of the same names.
-    from neuroprivacy.lower import lower as lower
-    from neuroprivacy.simulate import simulate as simulate
-    from neuroprivacy.train import train as train
+from typing import Any
 
 __version__ = "0.1.0.dev0"
 
 #: Public name -> module that defines it. One place, so that `__all__`, lazy loading and the docs agree.
 _PUBLIC = {
-    "Backend": "neuroprivacy.backend",
-    "Issue": "neuroprivacy.errors",
-    "NeuroPrivacyError": "neuroprivacy.errors",
+    "Backend": "neuroprivacy.runtime.backend",
+    "Issue": "neuroprivacy.core.errors",
+    "NeuroPrivacyError": "neuroprivacy.core.errors",
     "Program": "neuroprivacy.program",
-    "RunResult": "neuroprivacy.backend",
-    "TargetSpec": "neuroprivacy.target",
-    "build": "neuroprivacy.backend",
+    "RunResult": "neuroprivacy.runtime.backend",
+    "TargetSpec": "neuroprivacy.targets.spec",
+    "build": "neuroprivacy.runtime.backend",
     "convert": "neuroprivacy.conversion",
-    "encrypt": "neuroprivacy.encryption",
-    "load_checkpoint": "neuroprivacy.nets",
+    "encrypt": "neuroprivacy.encryption.class_encryption",
+    "load_checkpoint": "neuroprivacy.networks",
     "load_dataset": "neuroprivacy.data",
     "load_nir": "neuroprivacy.graph",
     "load_program": "neuroprivacy.program",
-    "load_target": "neuroprivacy.target",
-    "lower": "neuroprivacy.lower",
+    "load_target": "neuroprivacy.targets.spec",
+    "lower": "neuroprivacy.lowering",
     "measure_energy": "neuroprivacy.energy",
-    "run": "neuroprivacy.backend",
-    "save_checkpoint": "neuroprivacy.nets",
+    "run": "neuroprivacy.runtime.backend",
+    "save_checkpoint": "neuroprivacy.networks",
     "save_nir": "neuroprivacy.graph",
-    "simulate": "neuroprivacy.simulate",
-    "synthesize": "neuroprivacy.synthesis",
-    "to_nir": "neuroprivacy.graph.torch_export",
-    "trace": "neuroprivacy.trace",
-    "train": "neuroprivacy.train",
+    "simulate": "neuroprivacy.runtime.simulation",
+    "synthesize": "neuroprivacy.synthesis.class_impressions",
+    "to_nir": "neuroprivacy.export.spiking_network",
+    "trace": "neuroprivacy.divergence",
+    "train": "neuroprivacy.training",
 }
 
 __all__ = ["__version__", *_PUBLIC]
@@ -61,14 +53,3 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """The public names."""
     return sorted(__all__)
-
-
-class _FrontDoor(ModuleType):
-    """This package: a public function is not hidden by the subpackage of the same name once that is imported."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name not in _PUBLIC or not isinstance(value, ModuleType):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _FrontDoor

@@ -1,4 +1,4 @@
-"""Who may import whom, read from the source: DESIGN.md, section Folders."""
+"""Who may import whom, read from the source: the import direction of DESIGN.md, section Folders."""
 
 import ast
 import subprocess
@@ -11,49 +11,38 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CORE, BACKENDS = ROOT / "neuroprivacy", ROOT / "backends"
 
-#: Units of the core in the order in which they may build on each other: none imports one that comes later.
-#: `graph/torch` are the files graph/torch*.py, which lead from torch modules to graphs and back.
+#: Packages in the order in which they may build on each other: none imports one of its own row or of a later one.
 ORDER = (
-    ("errors",),
-    ("storage", "progress", "provenance", "engines"),
+    ("core",),
     ("kernels",),
-    ("target",),
+    ("targets",),
     ("program", "data"),
-    ("encoding",),
-    ("graph",),
-    ("nets", "lower", "counts", "mapping"),
-    ("graph/torch", "train", "backend"),
-    ("synthesis", "conversion", "reference", "verify"),
-    ("encryption", "simulate", "testing", "trace"),
-    ("energy", "attacks", "report", "sharding", "quantized_start"),
-    ("exported",),
+    ("runtime", "graph", "networks"),
+    ("lowering", "mapping", "export"),
+    ("testing", "divergence", "training"),
+    ("synthesis", "conversion"),
+    ("encryption", "energy"),
+    ("privacy",),
+    ("reporting",),
     ("experiments",),
-    ("doctor",),
     ("cli",),
     ("__main__",),
 )
 RANK = {unit: rank for rank, units in enumerate(ORDER) for unit in units}
-#: Units that know integers and steps, and such that know floats and seconds: those never import these.
-INTEGERS = {"kernels", "target", "program", "counts", "backend", "reference", "verify", "lower", "mapping", "testing"}
-FLOATS = {"nets", "train", "synthesis", "conversion", "encryption", "attacks"}
-#: What may be imported from the core, where the order alone would allow more.
+#: Packages that know integers and time steps, and those that know torch: the former never import the latter.
+INTEGERS = {"kernels", "targets", "program", "runtime", "lowering", "mapping", "testing", "divergence", "graph"}
+FLOATS = {"networks", "training", "synthesis", "conversion", "encryption", "export", "privacy"}
+#: What may be imported, where the order alone would allow more.
 ONLY = {
-    "kernels": {"errors"},
-    "data": {"errors", "storage", "progress"},
-    "storage": {"errors"},
-    "errors": set(),
+    "core": set(),
+    "kernels": {"core"},
+    "targets": {"core", "kernels"},
+    "program": {"core", "kernels", "targets"},
+    "data": {"core"},
+    "runtime": {"core", "kernels", "targets", "program", "data"},
+    "graph": {"core", "kernels", "targets", "program"},
 }
-TORCH = (
-    "nets",
-    "train",
-    "synthesis",
-    "conversion",
-    "encryption",
-    "attacks",
-    "graph/torch",
-    "kernels/fake",
-    "quantized_start",
-)
+TORCH = FLOATS
 NAMELESS = {"utils", "util", "common", "helpers", "helper", "misc"}
 
 
@@ -75,19 +64,16 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def unit(dotted: str) -> str | None:
-    """The unit of the core that a dotted name belongs to."""
+    """The package that a dotted name belongs to."""
     parts = dotted.split(".")
-    if dotted.startswith("neuroprivacy.graph.torch"):
-        return "graph/torch"
     return parts[1] if parts[0] == "neuroprivacy" and len(parts) > 1 and parts[1] in RANK else None
 
 
 def core_files() -> list[tuple[str, Path]]:
-    """(unit, file) of the whole core, without the lazy front door."""
+    """(package, file) of the whole library, without the lazy front door."""
     found = []
     for path in sources(CORE):
-        inside = path.relative_to(CORE)
-        name = "graph/torch" if inside.match("graph/torch*.py") else inside.parts[0].removesuffix(".py")
+        name = path.relative_to(CORE).parts[0].removesuffix(".py")
         if name != "__init__":
             found.append((name, path))
     return found
@@ -130,10 +116,9 @@ def test_what_stands_alone(own: str) -> None:
 
 def test_torch_only_where_floats_are() -> None:
     faults = []
-    for _, path in core_files():
-        inside = str(path.relative_to(CORE))
-        if top_level(path) & {"torch", "snntorch"} and not inside.startswith(TORCH):
-            faults.append(inside)
+    for package, path in core_files():
+        if top_level(path) & {"torch", "snntorch"} and package not in TORCH:
+            faults.append(str(path.relative_to(CORE)))
     assert not faults, f"torch is imported by {faults}"
     assert not [p for p in sources(BACKENDS) if top_level(p) & {"torch", "snntorch"}]
 
@@ -169,13 +154,18 @@ def test_the_core_knows_no_backend() -> None:
 
 def test_a_backend_knows_no_other_and_only_the_integers() -> None:
     # The reference is the definition: test vectors are made with it.
-    allowed = {"errors", "storage", "kernels", "target", "program", "counts", "backend", "reference"}
+    allowed = {"core", "kernels", "targets", "program", "runtime"}
     for package in (path for path in BACKENDS.iterdir() if path.is_dir() and path.name != "__pycache__"):
         for path in sources(package):
             ours = {name for name in top_level(path) if name.startswith("neuroprivacy_")}
             assert ours <= {package.name}, path
             used = {unit(name) for name in imports(path)} - {None}
             assert used <= allowed, f"{path.relative_to(ROOT)} uses {sorted(used - allowed)}"
+
+
+def test_the_root_holds_packages_alone() -> None:
+    loose = {path.name for path in CORE.iterdir() if path.is_file()} - {"__init__.py", "__main__.py", "py.typed"}
+    assert not loose
 
 
 def test_no_module_without_a_name_of_its_own() -> None:
@@ -210,8 +200,8 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "neuroprivacy.errors", "neuroprivacy.storage", "neuroprivacy.target", "neuroprivacy.program",
-        "neuroprivacy.backend", "neuroprivacy.reference", "neuroprivacy.verify", "neuroprivacy.testing",
+        "neuroprivacy.core.errors", "neuroprivacy.core.storage", "neuroprivacy.targets.spec", "neuroprivacy.program",
+        "neuroprivacy.runtime.backend", "neuroprivacy.runtime.reference", "neuroprivacy.runtime.compare",
         "neuroprivacy_c99", "neuroprivacy_fixedpoint", "neuroprivacy_lava",
     ],
 )  # fmt: skip
@@ -223,7 +213,7 @@ def test_the_integer_side_loads_no_torch(module: str) -> None:
 
 def test_naming_the_backends_imports_none() -> None:
     code = (
-        "import sys; from neuroprivacy.backend import backend_names; names = backend_names(); "
+        "import sys; from neuroprivacy.runtime.backend import backend_names; names = backend_names(); "
         "print(*[n for n in sys.modules if n.startswith('neuroprivacy_')]); assert 'lava' in names"
     )
     assert run(code) == ""

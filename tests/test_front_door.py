@@ -8,7 +8,7 @@ import pytest
 import neuroprivacy
 
 
-@pytest.mark.parametrize("first", ["", "neuroprivacy.train.fit", "neuroprivacy.lower", "neuroprivacy.simulate"])
+@pytest.mark.parametrize("first", ["", "neuroprivacy.training.fit", "neuroprivacy.lowering"])
 def test_functions_are_not_hidden_by_subpackages(first: str) -> None:
     code = f"""
 {f"import {first}" if first else ""}
@@ -17,7 +17,7 @@ for _ in range(2):
     for name in npv.__all__:
         assert name == "__version__" or callable(getattr(npv, name)), name
 from neuroprivacy import lower, simulate, train
-from neuroprivacy.train import FitSettings
+from neuroprivacy.training import FitSettings
 assert callable(train) and callable(lower) and callable(simulate)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -39,7 +39,7 @@ def test_it_brings_its_data_files(wheel: zipfile.ZipFile) -> None:
     files = set(wheel.namelist())
     assert {f"neuroprivacy/targets/{name}.toml" for name in ("loihi2", "loihi2-soft", "int8")} <= files
     assert {"neuroprivacy_lava/worker/worker.py", "neuroprivacy_lava/worker/worker.lock.txt"} <= files
-    assert {"neuroprivacy/report/template.html", "neuroprivacy/report/style.css"} <= files
+    assert {"neuroprivacy/reporting/template.html", "neuroprivacy/reporting/style.css"} <= files
     packages = ("neuroprivacy", "neuroprivacy_c99", "neuroprivacy_fixedpoint", "neuroprivacy_lava")
     assert {f"{name}/py.typed" for name in packages} <= files
 
@@ -59,7 +59,7 @@ def test_it_names_its_backends_and_its_command(wheel: zipfile.ZipFile) -> None:
         "c99 = neuroprivacy_c99:",
         "fixedpoint = neuroprivacy_fixedpoint:",
         "lava = neuroprivacy_lava:",
-        "reference = neuroprivacy.reference:",
+        "reference = neuroprivacy.runtime.reference:",
     ):
         assert line in text
 

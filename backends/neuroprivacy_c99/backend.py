@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from neuroprivacy.backend import Artifact, Inputs, Record, RunResult, read_out
-from neuroprivacy.counts import EventTally, Observed, count
-from neuroprivacy.errors import Issue, WorkerFailed
+from neuroprivacy.core.errors import Issue, WorkerFailed
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Edge, Program, largest_inputs
+from neuroprivacy.runtime.backend import Artifact, Inputs, Record, RunResult, read_out
+from neuroprivacy.runtime.counts import EventTally, Observed, count
 from neuroprivacy_c99.export import export
 from neuroprivacy_c99.host import HostRun, library_of, run_host
 from neuroprivacy_c99.packing import stored_bits

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from neuroprivacy.core.storage import write_text
 from neuroprivacy.program import Program, save_program
-from neuroprivacy.storage import write_text
 from neuroprivacy_c99.host import write_host
 from neuroprivacy_c99.network import Emitted, emit
 from neuroprivacy_c99.vectors import test_source

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroprivacy.core.storage import write_text
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Program
-from neuroprivacy.storage import write_text
 from neuroprivacy_c99.network import Emitted
 from neuroprivacy_c99.sources import input_type
 from neuroprivacy_c99.toolchain import host_compiler, shared_library

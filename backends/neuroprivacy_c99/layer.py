@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from neuroprivacy.kernels.dynamics import DECAY_ONE
 from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.kernels.neuron import DECAY_ONE
 from neuroprivacy.program import ConvMap, DenseMap, Edge, Layer, Program, fits_32_bits, largest_inputs
 from neuroprivacy_c99.packing import BYTES, Constant, weight_constant
 from neuroprivacy_c99.sources import Source, smallest_type

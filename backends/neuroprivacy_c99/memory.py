@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuroprivacy.errors import BackendUnavailable
+from neuroprivacy.core.errors import BackendUnavailable
 from neuroprivacy_c99.object_file import ObjectFile, read_object
 from neuroprivacy_c99.toolchain import STRICT, Compiler, alone, compile_c, find_compiler
 

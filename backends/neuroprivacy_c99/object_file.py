@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuroprivacy.errors import BadFile
+from neuroprivacy.core.errors import BadFile
 
 _SYMBOLS, _WRITE, _ALLOCATED, _CODE, _OBJECT = 2, 1, 2, 4, 1
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from neuroprivacy.errors import BackendUnavailable, WorkerFailed
+from neuroprivacy.core.errors import BackendUnavailable, WorkerFailed
 
 #: What deployed code must pass without a word.
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wconversion")

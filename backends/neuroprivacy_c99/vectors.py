@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from neuroprivacy.backend import Artifact, Record, load_backend
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Program
+from neuroprivacy.runtime.backend import Artifact, Record, load_backend
 from neuroprivacy_c99.packing import Constant
 from neuroprivacy_c99.sources import input_type
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from neuroprivacy.backend import Artifact, Inputs, Record, RunResult, read_out
-from neuroprivacy.counts import count
-from neuroprivacy.errors import Issue
+from neuroprivacy.core.errors import Issue
 from neuroprivacy.program import ConvMap, LinearMap, Program, largest_inputs, save_program
+from neuroprivacy.runtime.backend import Artifact, Inputs, Record, RunResult, read_out
+from neuroprivacy.runtime.counts import count
 from neuroprivacy_fixedpoint.columns import LARGEST
 from neuroprivacy_fixedpoint.engine import run_program
 from neuroprivacy_fixedpoint.weights import padded_size

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.kernels.dynamics import DECAY_ONE
 from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.kernels.neuron import DECAY_ONE
 from neuroprivacy.program import Layer, Program, membrane_bound
 from neuroprivacy_fixedpoint.columns import BLOCK, LAYER, NEVER
 from neuroprivacy_fixedpoint.layout import Layout

@@ -14,8 +14,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from neuroprivacy.backend import Record
 from neuroprivacy.program import Program
+from neuroprivacy.runtime.backend import Record
 from neuroprivacy_fixedpoint.plan import Plan, plan_of
 from neuroprivacy_fixedpoint.results import Results
 from neuroprivacy_fixedpoint.share import Calls, Share

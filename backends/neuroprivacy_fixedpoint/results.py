@@ -8,10 +8,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.backend import Record
-from neuroprivacy.counts import Observed
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Program
+from neuroprivacy.runtime.backend import Record
+from neuroprivacy.runtime.counts import Observed
 from neuroprivacy_fixedpoint.plan import Plan
 from neuroprivacy_fixedpoint.share import Share
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.errors import DoesNotFit, Issue
+from neuroprivacy.core.errors import DoesNotFit, Issue
 from neuroprivacy.program import ConvMap, DenseMap, Edge
 from neuroprivacy_fixedpoint.aligned import LINE
 from neuroprivacy_fixedpoint.columns import CONV, DENSE, EDGE, LARGEST, ROW_STEP, TILE

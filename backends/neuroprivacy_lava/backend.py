@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from neuroprivacy.backend import Artifact, Inputs, Record, RunResult, read_out
-from neuroprivacy.counts import EventTally, count
-from neuroprivacy.errors import Issue, WorkerFailed
+from neuroprivacy.core.errors import Issue, WorkerFailed
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Program, largest_inputs
+from neuroprivacy.runtime.backend import Artifact, Inputs, Record, RunResult, read_out
+from neuroprivacy.runtime.counts import EventTally, count
 from neuroprivacy_lava.export import export
 from neuroprivacy_lava.worker_process import WorkerProcess
 

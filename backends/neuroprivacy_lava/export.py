@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroprivacy.core.storage import write_arrays, write_json, write_text
 from neuroprivacy.program import Program, save_program, unroll
-from neuroprivacy.storage import write_arrays, write_json, write_text
 from neuroprivacy_lava.netx import write_net
 from neuroprivacy_lava.worker_process import worker_script
 

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from neuroprivacy.errors import BackendUnavailable
+from neuroprivacy.core.errors import BackendUnavailable
 
 VARIABLE = "NEUROPRIVACY_LAVA_PYTHON"
 _PROBE = "import sys; print(sys.implementation.name, *sys.version_info[:2], sys.executable)"

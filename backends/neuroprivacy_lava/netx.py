@@ -16,8 +16,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from neuroprivacy.core.storage import write_bytes
 from neuroprivacy.program import ConvMap, DenseMap, Layer, Program
-from neuroprivacy.storage import write_bytes
 
 _BIAS_EXPONENT = 6
 

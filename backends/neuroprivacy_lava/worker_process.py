@@ -23,8 +23,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.errors import BackendUnavailable, BadFile, WorkerFailed
-from neuroprivacy.storage import read_arrays
+from neuroprivacy.core.errors import BackendUnavailable, BadFile, WorkerFailed
+from neuroprivacy.core.storage import read_arrays
 from neuroprivacy_lava.interpreter import REMEDIES, find_python, uv_program
 
 DEFAULT_TIMEOUT_S = 900.0

@@ -23,8 +23,8 @@ class Inference(Simulator):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        from neuroprivacy.backend import Record, build, load_backend, run
         from neuroprivacy.program import load_program
+        from neuroprivacy.runtime.backend import Record, build, load_backend, run
 
         self.run, self.record = run, Record()
         self.program = load_program(Path(task.options["program"]))
@@ -34,7 +34,7 @@ class Inference(Simulator):
         self.checked = task.options.get("entry") == "backend"
 
     def convert(self, spikes: np.ndarray, labels: np.ndarray) -> Any:
-        from neuroprivacy.backend import check_inputs
+        from neuroprivacy.runtime.backend import check_inputs
 
         return check_inputs(self.program, spikes) if self.checked else spikes
 
@@ -45,7 +45,7 @@ class Inference(Simulator):
 
     def rates(self, spikes: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         """Spikes by the counts of the run, over the steps of the input."""
-        from neuroprivacy.backend import run
+        from neuroprivacy.runtime.backend import run
 
         counts = run(self.artifact, spikes=spikes).counts
         return {
@@ -55,8 +55,8 @@ class Inference(Simulator):
 
     def exact(self, request: dict[str, Any]) -> dict[str, Any]:
         """Compare every integer of a few samples and steps with the reference."""
-        from neuroprivacy.backend import Record, check_inputs, run
-        from neuroprivacy.reference import run_reference
+        from neuroprivacy.runtime.backend import Record, check_inputs, run
+        from neuroprivacy.runtime.reference import run_reference
 
         spikes = self.task.spikes[: request["samples"], : request["steps"]]
         record = Record(spikes=True, final=True)
@@ -76,7 +76,7 @@ class Inference(Simulator):
         The calls of all parts take turns. "silent" computes a sample without events: what is left is lists that stay
         empty, neurons, and calls between steps.
         """
-        from neuroprivacy.backend import Record, inputs_as_given, run
+        from neuroprivacy.runtime.backend import Record, inputs_as_given, run
         from neuroprivacy_fixedpoint.engine import run_program
         from neuroprivacy_fixedpoint.plan import plan_of
         from neuroprivacy_fixedpoint.share import Share
@@ -119,8 +119,8 @@ def _training(task: Task) -> Simulator:
     from torch import nn
     from torch_serving import TorchSimulator, linears_of
 
-    from neuroprivacy.nets.families import ModelSpec
-    from neuroprivacy.nets.spiking import SpikingNet, SpikingSpec
+    from neuroprivacy.networks.families import ModelSpec
+    from neuroprivacy.networks.spiking import SpikingNet, SpikingSpec
 
     class Network(nn.Module):
         def __init__(self, task: Task) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from cortex_m.boards import BOARDS, Board
-from neuroprivacy.backend import Artifact, Inputs, Record, RunResult, read_out
-from neuroprivacy.counts import EventTally, count
-from neuroprivacy.errors import BackendUnavailable, Issue, WorkerFailed
+from neuroprivacy.core.errors import BackendUnavailable, Issue, WorkerFailed
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Program
+from neuroprivacy.runtime.backend import Artifact, Inputs, Record, RunResult, read_out
+from neuroprivacy.runtime.counts import EventTally, count
 from neuroprivacy_c99 import C99Backend
 from neuroprivacy_c99.export import export
 from neuroprivacy_c99.layer import membrane_type

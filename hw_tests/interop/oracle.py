@@ -6,7 +6,7 @@ NIR is continuous: it says neither the time step nor the order of things within 
     CubaLIF         i = (1 - dt/τs) i + (dt/τs) w_in x         first, then v as above with the new i
 
 are the defaults, and what this library means. A peer that computes something else is described by the other values, so
-that "differs" can be told apart from "differs, and this is exactly how". Independent of `neuroprivacy.lower`, on
+that "differs" can be told apart from "differs, and this is exactly how". Independent of `neuroprivacy.lowering`, on
 purpose.
 """
 

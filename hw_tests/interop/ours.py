@@ -17,10 +17,10 @@ import nir
 import numpy as np
 import torch
 
+from neuroprivacy.export.spiking_network import to_nir
 from neuroprivacy.graph import save_nir
 from neuroprivacy.graph.metadata import GraphInfo
-from neuroprivacy.graph.torch_export import to_nir
-from neuroprivacy.nets import SpikingNet, SpikingSpec, model_spec
+from neuroprivacy.networks import SpikingNet, SpikingSpec, model_spec
 
 DT_S = 1e-4
 STEPS = 40

@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 
 from neuroprivacy import load_nir
-from neuroprivacy.errors import NeuroPrivacyError
-from neuroprivacy.lower import LowerOptions, lower
-from neuroprivacy.reference import run_reference
-from neuroprivacy.storage import write_json
+from neuroprivacy.core.errors import NeuroPrivacyError
+from neuroprivacy.core.storage import write_json
+from neuroprivacy.lowering import LowerOptions, lower
+from neuroprivacy.runtime.reference import run_reference
 
 from . import environments, oracle, ours
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import neuroprivacy as npv
 from neuroprivacy.experiments.precision import measure
-from neuroprivacy.nets import load_checkpoint, model_spec, save_checkpoint, set_threads
-from neuroprivacy.train import FitSettings, accuracy
+from neuroprivacy.networks import load_checkpoint, model_spec, save_checkpoint, set_threads
+from neuroprivacy.training import FitSettings, accuracy
 
 HERE = Path(__file__).parent
 

@@ -6,7 +6,7 @@ import click
 
 from neuroprivacy.cli import options
 from neuroprivacy.cli.output import show, table
-from neuroprivacy.errors import CheckFailed
+from neuroprivacy.core.errors import CheckFailed
 
 
 @click.group("backend")
@@ -20,7 +20,7 @@ def list_backends(as_json: bool) -> None:
     """Installed backends, ours and others'."""
     from importlib.metadata import entry_points
 
-    from neuroprivacy.backend import GROUP
+    from neuroprivacy.runtime.backend import GROUP
 
     found = {p.name: {"module": p.value, "package": p.dist.name if p.dist else ""} for p in entry_points(group=GROUP)}
     rows = [[name, entry["module"], entry["package"]] for name, entry in sorted(found.items())]

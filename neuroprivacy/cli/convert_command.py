@@ -33,9 +33,9 @@ def command(
     """Put spiking neurons in place of the activations of ANN and find their thresholds."""
     from neuroprivacy.cli.fields import RESETS
     from neuroprivacy.conversion import ThresholdMethod, convert
-    from neuroprivacy.nets import load_checkpoint, save_checkpoint
-    from neuroprivacy.nets.checkpoint import ann_spec
-    from neuroprivacy.synthesis import load_synthetic
+    from neuroprivacy.networks import load_checkpoint, save_checkpoint
+    from neuroprivacy.networks.checkpoint import ann_spec
+    from neuroprivacy.synthesis.class_impressions import load_synthetic
 
     chosen = ThresholdMethod(name=method, percentile=percentile, scale=scale)
     net = convert(

@@ -31,7 +31,7 @@ def command(
     from neuroprivacy.data import load_dataset
     from neuroprivacy.experiments.deployment import run_deployment
     from neuroprivacy.experiments.presets import default_deployment
-    from neuroprivacy.nets import check_device
+    from neuroprivacy.networks import check_device
 
     check_device(device)
     data = load_dataset(dataset, data_root=data_root)

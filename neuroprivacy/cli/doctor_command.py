@@ -14,10 +14,10 @@ from neuroprivacy.cli.output import show, table
 @options.as_json
 def command(as_json: bool) -> None:
     """Say what is found on this machine and what is missing; exit 0 even if optional things are."""
-    from neuroprivacy.backend import backend_names
+    from neuroprivacy.core.errors import NeuroPrivacyError
+    from neuroprivacy.core.provenance import machine, versions
     from neuroprivacy.data import dataset_names, load_dataset
-    from neuroprivacy.errors import NeuroPrivacyError
-    from neuroprivacy.provenance import machine, versions
+    from neuroprivacy.runtime.backend import backend_names
 
     found: dict[str, dict[str, object]] = {}
     for name, version in versions().items():
@@ -40,7 +40,7 @@ def command(as_json: bool) -> None:
 
 def _diagnose(name: str) -> dict[str, object]:
     """Whether a backend runs: it is given one small network."""
-    from neuroprivacy.errors import NeuroPrivacyError
+    from neuroprivacy.core.errors import NeuroPrivacyError
     from neuroprivacy.testing.conformance import try_backend
 
     try:

@@ -34,10 +34,10 @@ def command(
 
     This is PrivateSNN's "class encryption": obfuscation without a key. Whoever holds the chip holds all there is.
     """
-    from neuroprivacy.encryption import EncryptionSettings, encrypt
-    from neuroprivacy.nets import check_device, load_checkpoint, save_checkpoint
-    from neuroprivacy.synthesis import load_synthetic
-    from neuroprivacy.train.fit import discard_state
+    from neuroprivacy.encryption.class_encryption import EncryptionSettings, encrypt
+    from neuroprivacy.networks import check_device, load_checkpoint, save_checkpoint
+    from neuroprivacy.synthesis.class_impressions import load_synthetic
+    from neuroprivacy.training.fit import discard_state
 
     check_device(device)
     base = EncryptionSettings(mix=mix, temperature=temperature)

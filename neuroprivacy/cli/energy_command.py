@@ -20,7 +20,7 @@ def command(folder: Path, dataset: str, samples: int | None, data_root: Path | N
     """Count operations on a data set and price them under several cost models, the ANN's beside them."""
     from neuroprivacy.data import load_dataset
     from neuroprivacy.energy import measure_energy
-    from neuroprivacy.exported import open_artifact, run_dataset
+    from neuroprivacy.runtime.exported import open_artifact, run_dataset
 
     artifact = open_artifact(folder)
     data = load_dataset(dataset, data_root=data_root)

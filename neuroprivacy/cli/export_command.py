@@ -21,11 +21,11 @@ from neuroprivacy.cli.output import show
 @options.as_json
 def command(model: Path, backend: str, out: Path, target: str, choices: dict[str, Any], as_json: bool) -> None:
     """Lower MODEL (a checkpoint folder or a .nir file) to the target's integers and write it to --out."""
-    from neuroprivacy.backend import build
+    from neuroprivacy.core.provenance import versions
+    from neuroprivacy.core.storage import write_json
     from neuroprivacy.graph import save_nir
-    from neuroprivacy.lower import lower
-    from neuroprivacy.provenance import versions
-    from neuroprivacy.storage import write_json
+    from neuroprivacy.lowering import lower
+    from neuroprivacy.runtime.backend import build
 
     graph = load_graph(model)
     if backend == "nir":

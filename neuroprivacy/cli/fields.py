@@ -7,8 +7,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from neuroprivacy.errors import ConfigurationError
-from neuroprivacy.kernels.dynamics import Reset
+from neuroprivacy.core.errors import ConfigurationError
+from neuroprivacy.kernels.neuron import Reset
 
 #: snnTorch's names, as users know them, and ours.
 RESETS: dict[str, Reset] = {"zero": "hard", "subtract": "soft"}

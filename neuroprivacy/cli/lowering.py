@@ -92,7 +92,7 @@ def lower_options(graph: Any, choices: dict[str, Any]) -> Any:
         BadFile: the calibration cannot be read.
         ConfigurationError: an option, or the calibration, does not fit.
     """
-    from neuroprivacy.lower import LowerOptions
+    from neuroprivacy.lowering import LowerOptions
 
     plain = LowerOptions(**{name: choices[name] for name in _NAMES})
     source: Path | None = choices["calibration"]
@@ -106,8 +106,8 @@ def lower_options(graph: Any, choices: dict[str, Any]) -> Any:
 def _calibration(graph: Any, source: Path, plain: Any) -> dict[str, Any]:
     """Calibration samples by port."""
     from neuroprivacy.data import load_spikes
-    from neuroprivacy.simulate import encode_for
-    from neuroprivacy.synthesis import load_synthetic
+    from neuroprivacy.graph.encode import encode_for
+    from neuroprivacy.synthesis.class_impressions import load_synthetic
 
     if source.is_dir():
         return encode_for(graph, load_synthetic(source).images[:200], seed=plain.seed)

@@ -13,7 +13,7 @@ from importlib import import_module
 import click
 
 from neuroprivacy import __version__
-from neuroprivacy.errors import EXIT_INTERRUPTED, EXIT_USAGE, NeuroPrivacyError
+from neuroprivacy.core.errors import EXIT_INTERRUPTED, EXIT_USAGE, NeuroPrivacyError
 
 #: Command -> (module, one-line help). The help stands here so that listing the commands imports none of them.
 COMMANDS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from neuroprivacy.errors import BadFile
+from neuroprivacy.core.errors import BadFile
 
 
 def load_graph(model: Path) -> Any:
@@ -18,8 +18,8 @@ def load_graph(model: Path) -> Any:
     from neuroprivacy.graph import load_nir
 
     if model.is_dir() or model.name == "model.json":
-        from neuroprivacy.graph.torch_export import to_nir
-        from neuroprivacy.nets import load_checkpoint
+        from neuroprivacy.export.spiking_network import to_nir
+        from neuroprivacy.networks import load_checkpoint
 
         return to_nir(load_checkpoint(model).spiking)
     if not model.exists():
@@ -34,7 +34,7 @@ def torch_run(model: Path, lowered: Any) -> Any:
 
     def run(inputs: Any) -> Any:
         """Spikes by layer for the ports' integers."""
-        from neuroprivacy.nets import load_checkpoint, recorded_spikes
+        from neuroprivacy.networks import load_checkpoint, recorded_spikes
 
         port = lowered.program.inputs[0]
         return recorded_spikes(

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from neuroprivacy.progress import Progress, silent
+from neuroprivacy.core.progress import Progress, silent
 
 
 def show(result: Mapping[str, Any], *, as_json: bool, text: str) -> None:

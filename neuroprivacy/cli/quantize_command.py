@@ -50,13 +50,13 @@ def command(
     resume: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Train SNN on with rounded weights and the target's integer neurons: what is trained is what is deployed."""
+    from neuroprivacy.core.errors import ConfigurationError
+    from neuroprivacy.core.provenance import provenance
     from neuroprivacy.data import load_dataset
-    from neuroprivacy.errors import ConfigurationError
-    from neuroprivacy.nets import SpikingNet, check_device, load_checkpoint, save_checkpoint
-    from neuroprivacy.provenance import provenance
-    from neuroprivacy.quantized_start import quantized_start
-    from neuroprivacy.train import FitSettings, accuracy, train
-    from neuroprivacy.train.fit import discard_state
+    from neuroprivacy.networks import SpikingNet, check_device, load_checkpoint, save_checkpoint
+    from neuroprivacy.training import FitSettings, accuracy, train
+    from neuroprivacy.training.fit import discard_state
+    from neuroprivacy.training.quantized_start import quantized_start
 
     check_device(device)
     data = load_dataset(dataset, data_root=data_root)

@@ -15,7 +15,7 @@ from neuroprivacy.cli.output import show
 @options.as_json
 def command(folder: Path, as_json: bool) -> None:
     """Write FOLDER/report.html again from FOLDER/report.json."""
-    from neuroprivacy.report import load_report, write_report
+    from neuroprivacy.reporting import load_report, write_report
 
     path = write_report(folder, load_report(folder))
     show({"report": str(path)}, as_json=as_json, text=f"written: {path}")

@@ -27,8 +27,8 @@ def command(
     engine: Any, workers: int, resume: bool, data_root: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Run what `export` wrote to FOLDER on a data set or on spikes; several networks share the workers of --engine."""
-    from neuroprivacy.errors import ConfigurationError
-    from neuroprivacy.exported import Shards, open_artifact, result_paths, run_datasets, run_spikes, save_result
+    from neuroprivacy.core.errors import ConfigurationError
+    from neuroprivacy.runtime.exported import Shards, open_artifact, result_paths, run_datasets, run_spikes, save_result
 
     if (dataset is None) == (source is None):
         raise ConfigurationError("simulate: give either --dataset or --input")

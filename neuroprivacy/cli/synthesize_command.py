@@ -20,9 +20,9 @@ from neuroprivacy.cli.output import progress_bars, show
 @options.as_json
 def command(ann: Path, out: Path, count: int, opt_steps: int, seed: int, device: str, as_json: bool) -> None:
     """Make images from the network in ANN alone; no data is read."""
-    from neuroprivacy.nets import check_device, load_checkpoint
-    from neuroprivacy.nets.checkpoint import ann_spec
-    from neuroprivacy.synthesis import SynthesisSettings, synthesize
+    from neuroprivacy.networks import check_device, load_checkpoint
+    from neuroprivacy.networks.checkpoint import ann_spec
+    from neuroprivacy.synthesis.class_impressions import SynthesisSettings, synthesize
 
     check_device(device)
     net, spec = load_checkpoint(ann).ann, ann_spec(ann)

@@ -13,11 +13,11 @@ from neuroprivacy.cli.models import load_graph
 from neuroprivacy.cli.output import show, table
 
 if TYPE_CHECKING:
-    from neuroprivacy.errors import Issue
-    from neuroprivacy.lower import Lowered
+    from neuroprivacy.core.errors import Issue
+    from neuroprivacy.lowering import Lowered
     from neuroprivacy.mapping import Placement
     from neuroprivacy.program import Program
-    from neuroprivacy.target import TargetSpec
+    from neuroprivacy.targets.spec import TargetSpec
 
 
 @click.group("target")
@@ -29,7 +29,7 @@ def command() -> None:
 @options.as_json
 def list_targets(as_json: bool) -> None:
     """Shipped targets."""
-    from neuroprivacy.target import load_target, target_names
+    from neuroprivacy.targets.spec import load_target, target_names
 
     found = {name: load_target(name).title for name in target_names()}
     show(found, as_json=as_json, text=table(list(found.items()), header=["target", "what it is"]))
@@ -40,7 +40,7 @@ def list_targets(as_json: bool) -> None:
 @options.as_json
 def show_target(name: str, as_json: bool) -> None:
     """Every number of target NAME, with where it comes from."""
-    from neuroprivacy.target import load_target
+    from neuroprivacy.targets.spec import load_target
 
     values = load_target(name).to_dict()
     sources = values["sources"]
@@ -68,14 +68,14 @@ def check_target(model: Path, out: Path, target: str, choices: dict[str, Any], a
 
     Ends with exit code 1 if a published or chosen limit is exceeded. An estimate, not the work of a vendor's compiler.
     """
-    from neuroprivacy.errors import CheckFailed, raise_fatal
+    from neuroprivacy.core.errors import CheckFailed, raise_fatal
     from neuroprivacy.mapping import place
-    from neuroprivacy.report import write_map
-    from neuroprivacy.target import load_target
+    from neuroprivacy.reporting import write_map
+    from neuroprivacy.targets.spec import load_target
 
     spec = load_target(target)
     if (model / "artifact.json").exists():
-        from neuroprivacy.exported import open_artifact
+        from neuroprivacy.runtime.exported import open_artifact
 
         program = open_artifact(model).program
         refusals = _lowered_for(program, spec)
@@ -92,9 +92,9 @@ def _program(graph: Any, spec: TargetSpec, choices: dict[str, Any]) -> tuple[Pro
     """The network in the chip's integers, however large; what its arithmetic refuses is counted in wider integers."""
     from dataclasses import replace
 
-    from neuroprivacy.errors import DoesNotFit, Issue, OutOfRange, UnsupportedNode
-    from neuroprivacy.lower import lower
-    from neuroprivacy.target import Limits, load_target
+    from neuroprivacy.core.errors import DoesNotFit, Issue, OutOfRange, UnsupportedNode
+    from neuroprivacy.lowering import lower
+    from neuroprivacy.targets.spec import Limits, load_target
 
     chosen = lower_options(graph, choices)
     try:
@@ -118,7 +118,7 @@ def _program(graph: Any, spec: TargetSpec, choices: dict[str, Any]) -> tuple[Pro
 
 def _lowered_for(program: Program, spec: TargetSpec) -> tuple[Issue, ...]:
     """A remark where an exported network has the integers of another chip."""
-    from neuroprivacy.errors import Issue
+    from neuroprivacy.core.errors import Issue
 
     if program.target.name == spec.name:
         return ()
@@ -128,7 +128,7 @@ def _lowered_for(program: Program, spec: TargetSpec) -> tuple[Issue, ...]:
 
 def _leaks(lowered: Lowered, spec: TargetSpec) -> tuple[Issue, ...]:
     """Layers whose neurons leak, on a chip whose neurons do not."""
-    from neuroprivacy.errors import Issue
+    from neuroprivacy.core.errors import Issue
 
     kept = {layer.name: float(layer.beta.min()) for layer in lowered.draft.layers} if not spec.decay_bits else {}
     return tuple(

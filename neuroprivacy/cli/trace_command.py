@@ -30,12 +30,12 @@ def command(
     data_root: Path | None, target: str, choices: dict[str, Any], as_json: bool,
 ) -> None:  # fmt: skip
     """Run MODEL twice on the same input and find the first step, layer and neuron that differ; writes trace.html."""
-    from neuroprivacy.backend import check_inputs
-    from neuroprivacy.errors import ConfigurationError
-    from neuroprivacy.lower import lower
-    from neuroprivacy.report import write_trace
-    from neuroprivacy.simulate import encode_samples
-    from neuroprivacy.trace import trace
+    from neuroprivacy.core.errors import ConfigurationError
+    from neuroprivacy.divergence import trace
+    from neuroprivacy.lowering import lower
+    from neuroprivacy.reporting import write_trace
+    from neuroprivacy.runtime.backend import check_inputs
+    from neuroprivacy.runtime.simulation import encode_samples
 
     names = [name.strip() for name in between.split(",")]
     if len(names) != 2:

@@ -44,12 +44,12 @@ def command(
 ) -> None:  # fmt: skip
     """Train a network on a data set and keep it in --out."""
     from neuroprivacy.cli.fields import RESETS, refuse_spiking_options, spiking_fields
+    from neuroprivacy.core.provenance import provenance
     from neuroprivacy.data import load_dataset
     from neuroprivacy.experiments.presets import default_training
-    from neuroprivacy.nets import check_device, model_spec, save_checkpoint
-    from neuroprivacy.provenance import provenance
-    from neuroprivacy.train import accuracy, train
-    from neuroprivacy.train.fit import discard_state
+    from neuroprivacy.networks import check_device, model_spec, save_checkpoint
+    from neuroprivacy.training import accuracy, train
+    from neuroprivacy.training.fit import discard_state
 
     check_device(device)
     if not spiking:

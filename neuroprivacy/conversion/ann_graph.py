@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from neuroprivacy.errors import UnsupportedNode
-from neuroprivacy.graph.torch_fold import NORMS, WEIGHTED, Weighted, folded, plain_copy
-from neuroprivacy.nets import Step
+from neuroprivacy.core.errors import UnsupportedNode
+from neuroprivacy.networks import Step
+from neuroprivacy.networks.fold import NORMS, WEIGHTED, Weighted, folded, plain_copy
 
 Shape = tuple[int, ...]
 _PASSING = {

@@ -16,12 +16,12 @@ from neuroprivacy.conversion.ann_graph import must_compute_the_same, trace_ann
 from neuroprivacy.conversion.convert_graph import convert_graph
 from neuroprivacy.conversion.fold import fold_batch_norm
 from neuroprivacy.conversion.thresholds import ThresholdMethod, find_thresholds
-from neuroprivacy.encoding import Coding
-from neuroprivacy.errors import ConfigurationError
-from neuroprivacy.kernels.dynamics import Reset
-from neuroprivacy.nets import ModelSpec, SpikingGraph, SpikingNet, SpikingSpec
-from neuroprivacy.nets.spiking import spiking_input
-from neuroprivacy.nets.spiking_graph import USER_FAMILY
+from neuroprivacy.core.errors import ConfigurationError
+from neuroprivacy.kernels.neuron import Reset
+from neuroprivacy.networks import ModelSpec, SpikingGraph, SpikingNet, SpikingSpec
+from neuroprivacy.networks.spiking import spiking_input
+from neuroprivacy.networks.spiking_graph import USER_FAMILY
+from neuroprivacy.program.encoder import Coding
 from neuroprivacy.program.network import Readout
 
 

@@ -25,10 +25,10 @@ from torch import Tensor, nn
 
 from neuroprivacy.conversion.ann_graph import AnnGraph
 from neuroprivacy.conversion.thresholds import _FRACTIONS, ThresholdMethod, _rate, _statistic
-from neuroprivacy.errors import ConfigurationError
-from neuroprivacy.nets import SpikingGraph, SpikingNeuron, SpikingSpec, Step
-from neuroprivacy.nets.quantized import weight_unit
-from neuroprivacy.nets.spiking_graph import Scale
+from neuroprivacy.core.errors import ConfigurationError
+from neuroprivacy.networks import SpikingGraph, SpikingNeuron, SpikingSpec, Step
+from neuroprivacy.networks.quantized import weight_unit
+from neuroprivacy.networks.spiking_graph import Scale
 
 
 def convert_graph(

@@ -9,8 +9,8 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from neuroprivacy.errors import UnsupportedNode
-from neuroprivacy.nets import ModelSpec
+from neuroprivacy.core.errors import UnsupportedNode
+from neuroprivacy.networks import ModelSpec
 
 
 def fold_batch_norm(ann: nn.Sequential, spec: ModelSpec) -> tuple[nn.Sequential, ModelSpec]:

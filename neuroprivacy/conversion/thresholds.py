@@ -17,8 +17,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from neuroprivacy.errors import ConfigurationError
-from neuroprivacy.nets import SpikingNet, SpikingNeuron
+from neuroprivacy.core.errors import ConfigurationError
+from neuroprivacy.networks import SpikingNet, SpikingNeuron
 
 Method = Literal["max", "percentile", "matched"]
 METHODS: tuple[str, ...] = get_args(Method)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from neuroprivacy.errors import BadFile
+from neuroprivacy.core.errors import BadFile
 
 #: A data file may hold this many bytes, uncompressed. Chosen: five times the largest file of the known sets
 #: (CIFAR-100's train.bin, 153.7 MB), with room for sets of one's own in the same formats.

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from neuroprivacy.core.errors import BadFile
 from neuroprivacy.data.binary import read_records
 from neuroprivacy.data.types import Dataset, Images, Labels
-from neuroprivacy.errors import BadFile
 
 IMAGE_SHAPE = (3, 32, 32)
 PIXEL_BYTES = 3 * 32 * 32

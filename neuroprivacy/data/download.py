@@ -14,10 +14,10 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from neuroprivacy import storage
+from neuroprivacy.core import storage
+from neuroprivacy.core.errors import BadFile, DataNotFound
 from neuroprivacy.data.binary import MAX_FILE_BYTES
 from neuroprivacy.data.remotes import RemoteFile
-from neuroprivacy.errors import BadFile, DataNotFound
 
 #: Wait this long for a mirror to answer before the next one is asked; chosen.
 TIMEOUT_S = 30

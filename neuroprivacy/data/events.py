@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy import storage
-from neuroprivacy.errors import BadFile, ConfigurationError
+from neuroprivacy.core import storage
+from neuroprivacy.core.errors import BadFile, ConfigurationError
 
 Spikes = NDArray[np.integer[Any]]
 _MAX_LABEL = int(np.iinfo(np.int64).max)

@@ -25,8 +25,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroprivacy.core.errors import BadFile
 from neuroprivacy.data.binary import MAX_FILE_BYTES, open_regular, read_at_most
-from neuroprivacy.errors import BadFile
 
 UNSIGNED_BYTE = 0x08
 #: Chosen: labels have one axis, images three; four leaves room for colour.

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroprivacy.core.errors import BadFile
 from neuroprivacy.data.idx import read_idx
 from neuroprivacy.data.types import Dataset, Images, Labels
-from neuroprivacy.errors import BadFile
 
 TRAIN_IMAGES = "train-images-idx3-ubyte"
 TRAIN_LABELS = "train-labels-idx1-ubyte"

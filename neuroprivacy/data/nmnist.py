@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroprivacy.core.errors import BadFile, ConfigurationError, OutOfRange
 from neuroprivacy.data.binary import read_records
-from neuroprivacy.errors import BadFile, ConfigurationError, OutOfRange
 
 EVENT_BYTES = 5
 OVERFLOW_Y = 240

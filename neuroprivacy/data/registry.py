@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from neuroprivacy.core.errors import ConfigurationError, DataNotFound
 from neuroprivacy.data.cifar import (
     CIFAR10_TEST,
     CIFAR10_TRAIN,
@@ -19,7 +20,6 @@ from neuroprivacy.data.embedded import load_breast_cancer, load_digits, load_iri
 from neuroprivacy.data.mnist import IDX_FILES, load_fashion_mnist, load_mnist
 from neuroprivacy.data.roots import DATA_VARIABLE, Alternatives, describe_search, find_folder, search_roots
 from neuroprivacy.data.types import Dataset
-from neuroprivacy.errors import ConfigurationError, DataNotFound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.data.stratify import stratified_indices
-from neuroprivacy.errors import ConfigurationError
 
 Images = NDArray[np.float32]
 Labels = NDArray[np.int64]

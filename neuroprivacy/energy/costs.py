@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neuroprivacy.target import TargetSpec
+from neuroprivacy.targets.spec import TargetSpec
 
 _HOROWITZ = "Horowitz, ISSCC 2014, 45 nm, 0.9 V (as quoted by Han et al. 2015, Fig. 1)"
 _ARITHMETIC_ONLY = (

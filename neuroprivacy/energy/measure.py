@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from neuroprivacy.counts import Counts
+from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.energy.costs import COST_MODELS, chip_costs
 from neuroprivacy.energy.macs import layer_macs
 from neuroprivacy.energy.model import ChipEnergy, EnergyReport, ModelEnergy
 from neuroprivacy.energy.notes import notes
 from neuroprivacy.energy.work import LayerWork, Work, total_work
-from neuroprivacy.errors import ConfigurationError
-from neuroprivacy.kernels.dynamics import DECAY_ONE
+from neuroprivacy.kernels.neuron import DECAY_ONE
 from neuroprivacy.program import Layer, Port, Program
+from neuroprivacy.runtime.counts import Counts
 
 
 def measure_energy(program: Program, *, counts: Counts, samples: int) -> EnergyReport:

@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from neuroprivacy.backend import Record, RunResult, build, check_inputs, load_backend
+from neuroprivacy.core.progress import Progress
+from neuroprivacy.core.provenance import versions
 from neuroprivacy.data import Dataset
 from neuroprivacy.experiments.settings import DeploymentSettings
+from neuroprivacy.export.spiking_network import to_nir
 from neuroprivacy.graph import save_nir
-from neuroprivacy.graph.torch_export import to_nir
-from neuroprivacy.lower import Lowered, LowerOptions, lower
-from neuroprivacy.nets import SpikingNet
-from neuroprivacy.progress import Progress
-from neuroprivacy.provenance import versions
-from neuroprivacy.reference import run_reference
-from neuroprivacy.simulate import Simulation, encode_samples, simulate
-from neuroprivacy.verify import compare
+from neuroprivacy.lowering import Lowered, LowerOptions, lower
+from neuroprivacy.networks import SpikingNet
+from neuroprivacy.runtime.backend import Record, RunResult, build, check_inputs, load_backend
+from neuroprivacy.runtime.compare import compare
+from neuroprivacy.runtime.reference import run_reference
+from neuroprivacy.runtime.simulation import Simulation, encode_samples, simulate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,15 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from neuroprivacy.core.errors import CheckFailed
+from neuroprivacy.core.progress import Progress, silent
+from neuroprivacy.core.storage import sweep_temporaries
 from neuroprivacy.data import Dataset
-from neuroprivacy.errors import CheckFailed
 from neuroprivacy.experiments.deployed import Deployed, deploy
 from neuroprivacy.experiments.networks import make_networks
 from neuroprivacy.experiments.settings import DeploymentSettings
 from neuroprivacy.experiments.summary import summarize
-from neuroprivacy.progress import Progress, silent
-from neuroprivacy.report import write_report
-from neuroprivacy.storage import sweep_temporaries
+from neuroprivacy.reporting import write_report
 
 
 def run_deployment(

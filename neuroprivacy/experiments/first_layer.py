@@ -5,11 +5,11 @@ from __future__ import annotations
 import nir
 import numpy as np
 
-from neuroprivacy.lower import LowerOptions
-from neuroprivacy.lower.passes import DRAFT_PASSES, draft_of
-from neuroprivacy.lower.round_weights import weight_grid
-from neuroprivacy.lower.scale_limits import smallest_scale
-from neuroprivacy.target import load_target
+from neuroprivacy.lowering import LowerOptions
+from neuroprivacy.lowering.pipeline import DRAFT_PASSES, draft_of
+from neuroprivacy.lowering.quantization.round_weights import weight_grid
+from neuroprivacy.lowering.quantization.scale_limits import smallest_scale
+from neuroprivacy.targets.spec import load_target
 
 
 def limited_channels(graph: nir.NIRGraph, *, target: str, bits: int, steps: int) -> tuple[int, int]:

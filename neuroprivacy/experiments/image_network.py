@@ -11,18 +11,19 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.backend import Artifact
 from neuroprivacy.conversion import convert
+from neuroprivacy.core.storage import read_json, write_json
 from neuroprivacy.data import Dataset
 from neuroprivacy.experiments.presets import default_training
-from neuroprivacy.graph.torch_export import to_nir
-from neuroprivacy.kernels.dynamics import Reset
+from neuroprivacy.export.spiking_network import to_nir
+from neuroprivacy.graph.encode import encode_for
 from neuroprivacy.kernels.formats import Int64, WeightBits
-from neuroprivacy.nets import Ann, ModelSpec, SpikingNet, load_checkpoint, model_spec, save_checkpoint
-from neuroprivacy.quantized_start import quantized_start
-from neuroprivacy.simulate import encode_for, simulate
-from neuroprivacy.storage import read_json, write_json
-from neuroprivacy.train import FitSettings, logits, train
+from neuroprivacy.kernels.neuron import Reset
+from neuroprivacy.networks import Ann, ModelSpec, SpikingNet, load_checkpoint, model_spec, save_checkpoint
+from neuroprivacy.runtime.backend import Artifact
+from neuroprivacy.runtime.simulation import simulate
+from neuroprivacy.training import FitSettings, logits, train
+from neuroprivacy.training.quantized_start import quantized_start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from neuroprivacy.conversion import convert
+from neuroprivacy.core.progress import Progress
+from neuroprivacy.core.storage import digest, read_json, write_json
 from neuroprivacy.data import Dataset
-from neuroprivacy.encryption import encrypt
+from neuroprivacy.encryption.class_encryption import encrypt
 from neuroprivacy.experiments.settings import DeploymentSettings
-from neuroprivacy.nets import Ann, Spiking, SpikingNet, load_checkpoint, save_checkpoint, set_threads
-from neuroprivacy.progress import Progress
-from neuroprivacy.storage import digest, read_json, write_json
-from neuroprivacy.synthesis import SyntheticSet, load_synthetic, synthesize
-from neuroprivacy.train import accuracy, logits, train
-from neuroprivacy.train.fit import discard_state
+from neuroprivacy.networks import Ann, Spiking, SpikingNet, load_checkpoint, save_checkpoint, set_threads
+from neuroprivacy.synthesis.class_impressions import SyntheticSet, load_synthetic, synthesize
+from neuroprivacy.training import accuracy, logits, train
+from neuroprivacy.training.fit import discard_state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -20,19 +20,19 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.backend import Artifact, build
+from neuroprivacy.core.errors import NeuroPrivacyError
+from neuroprivacy.core.provenance import machine, versions
+from neuroprivacy.core.storage import digest, read_json, write_json, write_text
 from neuroprivacy.data import load_dataset
-from neuroprivacy.errors import NeuroPrivacyError
 from neuroprivacy.experiments.first_layer import limited_channels
 from neuroprivacy.experiments.image_network import ImageNetwork, Network
 from neuroprivacy.experiments.recurrent import RowNetwork, Rows
-from neuroprivacy.kernels.dynamics import Reset
 from neuroprivacy.kernels.formats import Int64, WeightBits
-from neuroprivacy.lower import LowerOptions, lower
-from neuroprivacy.nets import set_threads
-from neuroprivacy.nets.noise import noisy
-from neuroprivacy.provenance import machine, versions
-from neuroprivacy.storage import digest, read_json, write_json, write_text
+from neuroprivacy.kernels.neuron import Reset
+from neuroprivacy.lowering import LowerOptions, lower
+from neuroprivacy.networks import set_threads
+from neuroprivacy.networks.noise import noisy
+from neuroprivacy.runtime.backend import Artifact, build
 
 #: Training images that choose scales and rounding where there is calibration.
 CALIBRATION = 1000

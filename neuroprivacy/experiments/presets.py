@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.data import Dataset
-from neuroprivacy.encryption import EncryptionSettings
-from neuroprivacy.errors import ConfigurationError
+from neuroprivacy.encryption.class_encryption import EncryptionSettings
 from neuroprivacy.experiments.settings import DeploymentSettings
-from neuroprivacy.nets import model_spec
-from neuroprivacy.synthesis import SynthesisSettings
-from neuroprivacy.train import FitSettings
+from neuroprivacy.networks import model_spec
+from neuroprivacy.synthesis.class_impressions import SynthesisSettings
+from neuroprivacy.training import FitSettings
 
 _EPOCHS = {"digits": 60, "mnist": 8, "fashion-mnist": 14, "cifar-10": 30}
 

@@ -10,13 +10,13 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.backend import Artifact, run
 from neuroprivacy.data import Dataset
-from neuroprivacy.graph.torch_rows import row_graph
+from neuroprivacy.export.rows import row_graph
 from neuroprivacy.kernels.formats import Int64, WeightBits
-from neuroprivacy.nets.row_net import RowNet, row_logits, row_net
-from neuroprivacy.train.fit import FitSettings
-from neuroprivacy.train.rows import train_rows
+from neuroprivacy.networks.row_net import RowNet, row_logits, row_net
+from neuroprivacy.runtime.backend import Artifact, run
+from neuroprivacy.training.fit import FitSettings
+from neuroprivacy.training.rows import train_rows
 
 
 def rows(images: NDArray[np.float32]) -> NDArray[np.float32]:

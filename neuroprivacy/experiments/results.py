@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from neuroprivacy.core.errors import NeuroPrivacyError
+from neuroprivacy.core.storage import write_text
 from neuroprivacy.data import Dataset, load_dataset
-from neuroprivacy.errors import NeuroPrivacyError
 from neuroprivacy.experiments.deployment import run_deployment
 from neuroprivacy.experiments.presets import default_deployment
 from neuroprivacy.experiments.settings import DeploymentSettings
-from neuroprivacy.report import load_report
-from neuroprivacy.storage import write_text
+from neuroprivacy.reporting import load_report
 
 DATASETS = ("digits", "mnist", "fashion-mnist")
 _STATIONS = ("ann", "converted", "encrypted", "integer")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from neuroprivacy.conversion import ThresholdMethod
-from neuroprivacy.encoding import Coding
-from neuroprivacy.encryption import EncryptionSettings
-from neuroprivacy.kernels.dynamics import Reset
-from neuroprivacy.nets import ModelSpec
-from neuroprivacy.synthesis import SynthesisSettings
-from neuroprivacy.train import FitSettings
+from neuroprivacy.encryption.class_encryption import EncryptionSettings
+from neuroprivacy.kernels.neuron import Reset
+from neuroprivacy.networks import ModelSpec
+from neuroprivacy.program.encoder import Coding
+from neuroprivacy.synthesis.class_impressions import SynthesisSettings
+from neuroprivacy.training import FitSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from neuroprivacy.core.provenance import provenance
 from neuroprivacy.data import Dataset
 from neuroprivacy.energy import measure_energy
 from neuroprivacy.experiments.deployed import Deployed
 from neuroprivacy.experiments.networks import Stations
 from neuroprivacy.experiments.settings import DeploymentSettings
-from neuroprivacy.nets.families import count_parameters
-from neuroprivacy.provenance import provenance
+from neuroprivacy.networks.families import count_parameters
 
 _TITLES = {
     "ann": "ANN, float32",

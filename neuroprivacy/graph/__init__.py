@@ -1,6 +1,6 @@
 """NIR in and out: the only exchange format between what is trained and what is deployed.
 
-Torch is touched in `torch_export` alone; everything else here is numpy and nir.
+Numpy and nir alone: torch networks become graphs in `neuroprivacy.export`.
 """
 
 from neuroprivacy.graph.file import load_nir, save_nir

@@ -16,7 +16,8 @@ from pathlib import Path
 import nir
 import numpy as np
 
-from neuroprivacy.errors import BadFile, ConfigurationError, NeuroPrivacyError
+from neuroprivacy.core.errors import BadFile, ConfigurationError, NeuroPrivacyError
+from neuroprivacy.core.storage import write_bytes
 from neuroprivacy.graph.build import from_graph, to_graph
 from neuroprivacy.graph.fault import Fault, one_line
 from neuroprivacy.graph.limits import MAX_FILE_BYTES
@@ -24,7 +25,6 @@ from neuroprivacy.graph.reader_process import read_tree
 from neuroprivacy.graph.tree import Tree
 from neuroprivacy.graph.validate import Checked, validate
 from neuroprivacy.graph.write import to_bytes
-from neuroprivacy.storage import write_bytes
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 

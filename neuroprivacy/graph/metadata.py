@@ -15,9 +15,9 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.encoding import Coding
-from neuroprivacy.errors import UnsupportedNode
-from neuroprivacy.kernels.dynamics import Reset
+from neuroprivacy.core.errors import UnsupportedNode
+from neuroprivacy.kernels.neuron import Reset
+from neuroprivacy.program.encoder import Coding
 from neuroprivacy.program.network import Readout
 
 PREFIX = "neuroprivacy."

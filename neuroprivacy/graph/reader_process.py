@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.errors import WorkerFailed
+from neuroprivacy.core.errors import WorkerFailed
 from neuroprivacy.graph.fault import Fault
 from neuroprivacy.graph.limits import GIVE_UP_S, READ_S, declared_limit
 from neuroprivacy.graph.message import unpack

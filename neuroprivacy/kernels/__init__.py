@@ -4,9 +4,10 @@ Nothing here knows of targets, programs or torch. Whatever else computes with in
 training-side quantizers) is tested against these functions, exactly.
 """
 
-from neuroprivacy.kernels.dynamics import NeuronRule, decay, fire_and_reset, integrate_current, integrate_membrane
-from neuroprivacy.kernels.formats import FixedPoint, quantize, saturate, split_bias, wrap, wrap_once
+from neuroprivacy.kernels.formats import FixedPoint, quantize, saturate, wrap, wrap_once
 from neuroprivacy.kernels.linear import conv_apply, conv_output_shape, conv_patches, dense_apply, sum_pool
+from neuroprivacy.kernels.neuron import NeuronRule, decay, fire_and_reset, integrate_current, integrate_membrane
+from neuroprivacy.kernels.rounding import integer_decay, integer_state, integer_threshold, split_bias
 
 __all__ = [
     "FixedPoint",
@@ -17,6 +18,9 @@ __all__ = [
     "decay",
     "dense_apply",
     "fire_and_reset",
+    "integer_decay",
+    "integer_state",
+    "integer_threshold",
     "integrate_current",
     "integrate_membrane",
     "quantize",

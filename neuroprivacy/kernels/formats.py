@@ -79,22 +79,6 @@ def wrap_once(value: Int64, *, half: int) -> Int64:
     return np.where(value > half, value - 2 * half, np.where(value <= -half, value + 2 * half, value))
 
 
-def split_bias(exact: NDArray[np.float64], *, bits: int, exponent_max: int) -> tuple[Int64, int] | None:
-    """Biases as signed mantissas of `bits` and the smallest common exponent that holds them; None if none does.
-
-    Args:
-        exact: in lsb, any shape.
-        bits: width of a mantissa, the sign included.
-        exponent_max: largest shift.
-    """
-    limit = (1 << (bits - 1)) - 1
-    for exponent in range(exponent_max + 1):
-        mantissa = np.rint(exact / (1 << exponent))
-        if np.abs(mantissa).max(initial=0) <= limit:
-            return mantissa.astype(np.int64), exponent
-    return None
-
-
 def quantize(real: NDArray[np.float64], *, to: FixedPoint) -> Int64:
     """The integers of a format that are nearest to real numbers under its rounding and overflow rules.
 

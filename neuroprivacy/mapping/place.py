@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from neuroprivacy.errors import ConfigurationError, Issue
+from neuroprivacy.core.errors import ConfigurationError, Issue
 from neuroprivacy.mapping.demand import Demand, demand_of, fan_outs, kernel_entries, kernel_of
 from neuroprivacy.mapping.placement import RESOURCES, Core, LayerUse, Placement, Use
 from neuroprivacy.mapping.split import match_layers, split_layers
 from neuroprivacy.program import ConvMap, Program
-from neuroprivacy.target import Limits, TargetSpec
+from neuroprivacy.targets.spec import Limits, TargetSpec
 
 _REMEDIES = {
     "neurons": "use a smaller layer",

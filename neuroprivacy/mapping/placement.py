@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from neuroprivacy.errors import Issue
+from neuroprivacy.core.errors import Issue
 
 #: What a core's limits are about, in the order of a table: attribute of `Core` -> words.
 RESOURCES = {"neurons": "neurons", "memory_bits": "synapse memory", "axons_in": "axons in", "axons_out": "axons out"}

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.errors import BadFile, NeuroPrivacyError
+from neuroprivacy.core.errors import BadFile, NeuroPrivacyError
+from neuroprivacy.core.storage import file_digest, read_arrays, read_json, write_arrays, write_json
 from neuroprivacy.program.maps import ConvMap, DenseMap, LinearMap
 from neuroprivacy.program.network import Edge, Layer, Port, Program
-from neuroprivacy.storage import file_digest, read_arrays, read_json, write_arrays, write_json
-from neuroprivacy.target import target_from_dict
+from neuroprivacy.targets.spec import target_from_dict
 
 FORMAT = 1
 _CHANGED = "the files were changed or mixed up; export again"

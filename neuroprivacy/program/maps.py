@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from neuroprivacy.errors import ConfigurationError
+from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.kernels import conv_output_shape
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.kernels.linear import Pair

@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from neuroprivacy.errors import ConfigurationError, Issue, OutOfRange, raise_fatal
-from neuroprivacy.kernels.dynamics import Reset
+from neuroprivacy.core.errors import ConfigurationError, Issue, OutOfRange, raise_fatal
 from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.kernels.neuron import Reset
 from neuroprivacy.program.maps import LinearMap, Shape, frozen
-from neuroprivacy.target import TargetSpec
+from neuroprivacy.targets.spec import TargetSpec
 
 Readout = Literal["spike_count", "membrane"]
 

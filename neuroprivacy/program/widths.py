@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neuroprivacy.kernels.dynamics import DECAY_ONE
+from neuroprivacy.kernels.neuron import DECAY_ONE
 from neuroprivacy.program.network import Layer, Program
 
 #: More than any width of a target holds.

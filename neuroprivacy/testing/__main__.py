@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from neuroprivacy.errors import EXIT_CHECK_FAILED, EXIT_OK, NeuroPrivacyError
+from neuroprivacy.core.errors import EXIT_CHECK_FAILED, EXIT_OK, NeuroPrivacyError
 from neuroprivacy.testing.conformance import ConformanceReport, check_backend
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.kernels.dynamics import Reset
 from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.kernels.neuron import Reset
 from neuroprivacy.program import DenseMap, Edge, Layer, LinearMap, Port, Program
 from neuroprivacy.program.network import Readout
-from neuroprivacy.target import load_target
+from neuroprivacy.targets.spec import load_target
 
 Values = Sequence[int] | NDArray[Any] | int
 

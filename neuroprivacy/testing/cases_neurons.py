@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from neuroprivacy.kernels.dynamics import Reset
+from neuroprivacy.kernels.neuron import Reset
 from neuroprivacy.program import Port
 from neuroprivacy.testing.case import Case, edge, layer, network, train
 

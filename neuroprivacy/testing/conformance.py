@@ -14,15 +14,15 @@ from typing import Literal
 
 import numpy as np
 
-from neuroprivacy.backend import Backend, Record, RunResult, check_inputs, load_backend
-from neuroprivacy.errors import CheckFailed, WorkerFailed
+from neuroprivacy.core.errors import CheckFailed, WorkerFailed
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Program
-from neuroprivacy.reference import run_reference
+from neuroprivacy.runtime.backend import Backend, Record, RunResult, check_inputs, load_backend
+from neuroprivacy.runtime.compare import compare, first_difference
+from neuroprivacy.runtime.reference import run_reference
 from neuroprivacy.testing.case import Case
 from neuroprivacy.testing.hand_made import hand_made_cases
 from neuroprivacy.testing.random_programs import RandomCase, random_case
-from neuroprivacy.verify import compare, first_difference
 
 Status = Literal["passed", "failed", "refused", "excluded"]
 

@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.backend import Record, RunResult
-from neuroprivacy.errors import BadFile
+from neuroprivacy.core.errors import BadFile
+from neuroprivacy.core.storage import read_arrays, read_json, write_arrays, write_json
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Program, load_program, save_program
-from neuroprivacy.storage import read_arrays, read_json, write_arrays, write_json
+from neuroprivacy.runtime.backend import Record, RunResult
+from neuroprivacy.runtime.compare import first_difference
 from neuroprivacy.testing.case import Case
 from neuroprivacy.testing.conformance import case_inputs
 from neuroprivacy.testing.hand_made import hand_made_cases
 from neuroprivacy.testing.random_programs import random_case
-from neuroprivacy.verify import first_difference
 
 VERSION = "lava-0.10.0"
 #: (seed, target) of the golden networks; chosen: all of several layers, all lively.
@@ -138,7 +138,7 @@ def read_single_rules(folder: Path) -> tuple[GoldenRun, ...]:
     cases = {case.name: case for case in golden_cases()}
     if position != values.size or cases.keys() != recorded.keys():
         changed = ", ".join(sorted(cases.keys() ^ recorded.keys())) or "its numbers"
-        raise BadFile(path, f"is not of these cases ({changed})", hint="python -m neuroprivacy.testing.regenerate")
+        raise BadFile(path, f"is not of these cases ({changed})", hint="python -m tools.regenerate")
     return tuple(
         GoldenRun(
             name=name,
@@ -189,7 +189,7 @@ def read_networks(folder: Path) -> tuple[GoldenRun, ...]:
     """
     paths = sorted((folder / "networks").glob("*/recorded.json"))
     if not paths:
-        raise BadFile(folder, "holds no golden networks", hint="python -m neuroprivacy.testing.regenerate")
+        raise BadFile(folder, "holds no golden networks", hint="python -m tools.regenerate")
     return tuple(_read_network(path.parent) for path in paths)
 
 

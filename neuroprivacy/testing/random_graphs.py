@@ -13,15 +13,15 @@ from typing import Any
 import nir
 import numpy as np
 
-from neuroprivacy.backend import Record
-from neuroprivacy.errors import DoesNotFit
+from neuroprivacy.core.errors import DoesNotFit
 from neuroprivacy.graph import GraphInfo
-from neuroprivacy.kernels.dynamics import Reset
 from neuroprivacy.kernels.formats import Float64, Int64
-from neuroprivacy.lower import Lowered, LowerOptions, draft_of, lower
-from neuroprivacy.lower.float_run import run_float
-from neuroprivacy.reference import run_reference
-from neuroprivacy.target import TargetSpec, load_target
+from neuroprivacy.kernels.neuron import Reset
+from neuroprivacy.lowering import Lowered, LowerOptions, draft_of, lower
+from neuroprivacy.lowering.float_run import run_float
+from neuroprivacy.runtime.backend import Record
+from neuroprivacy.runtime.reference import run_reference
+from neuroprivacy.targets.spec import TargetSpec, load_target
 from neuroprivacy.testing.random_programs import RandomCase
 
 DT_S = 1e-3

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from neuroprivacy.backend import Record
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import ConvMap, DenseMap, Edge, Layer, LinearMap, Port, Program
-from neuroprivacy.reference import run_reference
-from neuroprivacy.target import TargetSpec, load_target
+from neuroprivacy.runtime.backend import Record
+from neuroprivacy.runtime.reference import run_reference
+from neuroprivacy.targets.spec import TargetSpec, load_target
 
 #: A layer "really fires" when its rate lies in this range (spikes per neuron and step).
 RATE_RANGE = (0.01, 0.60)

@@ -8,7 +8,7 @@ Hypothesis is needed here and nowhere else in the library.
 
 from __future__ import annotations
 
-from neuroprivacy.errors import ConfigurationError
+from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.testing.random_programs import RandomCase, random_case
 
 try:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuroprivacy.backend import Record, build, run
-from neuroprivacy.errors import BackendUnavailable, WorkerFailed
+from neuroprivacy.core.errors import BackendUnavailable, WorkerFailed
 from neuroprivacy.program import Port, Program
-from neuroprivacy.reference import run_reference
+from neuroprivacy.runtime.backend import Record, build, run
+from neuroprivacy.runtime.reference import run_reference
 from neuroprivacy.testing import hand_made_cases, random_case
 from neuroprivacy.testing.case import edge, layer, network
 from neuroprivacy.testing.conformance import hold_case, hold_random

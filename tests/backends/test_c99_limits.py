@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuroprivacy.backend import Record, build, run
-from neuroprivacy.errors import DoesNotFit, WorkerFailed
+from neuroprivacy.core.errors import DoesNotFit, WorkerFailed
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Port, Program
-from neuroprivacy.reference import run_reference
-from neuroprivacy.target import TargetSpec, load_target
+from neuroprivacy.runtime.backend import Record, build, run
+from neuroprivacy.runtime.compare import compare
+from neuroprivacy.runtime.reference import run_reference
+from neuroprivacy.targets.spec import TargetSpec, load_target
 from neuroprivacy.testing import random_case
 from neuroprivacy.testing.case import edge, layer, network
-from neuroprivacy.verify import compare
 from neuroprivacy_c99 import C99Backend, host, toolchain
 
 EVERYTHING = Record(spikes=True, final=True, states=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from neuroprivacy.errors import BadFile
+from neuroprivacy.core.errors import BadFile
 from neuroprivacy.testing import random_case
 from neuroprivacy_c99 import memory
 from neuroprivacy_c99.export import export

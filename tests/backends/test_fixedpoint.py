@@ -11,15 +11,15 @@ from types import FunctionType, ModuleType
 import numpy as np
 import pytest
 
-from neuroprivacy.backend import Record, build
-from neuroprivacy.errors import ConfigurationError, DoesNotFit
+from neuroprivacy.core.errors import ConfigurationError, DoesNotFit
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import ConvMap, DenseMap, Port, Program
-from neuroprivacy.reference import run_reference
-from neuroprivacy.target import load_target
+from neuroprivacy.runtime.backend import Record, build
+from neuroprivacy.runtime.compare import compare
+from neuroprivacy.runtime.reference import run_reference
+from neuroprivacy.targets.spec import load_target
 from neuroprivacy.testing import random_case
 from neuroprivacy.testing.case import edge, layer, network
-from neuroprivacy.verify import compare
 from neuroprivacy_fixedpoint import FixedPointBackend, engine, plan, weights
 from neuroprivacy_fixedpoint.columns import LARGEST, LAYER
 from neuroprivacy_fixedpoint.plan import plan_of

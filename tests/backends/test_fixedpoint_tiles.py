@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from numba import njit
 
-from neuroprivacy.backend import Record
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import ConvMap, Layer, Port, Program
-from neuroprivacy.reference import run_reference
+from neuroprivacy.runtime.backend import Record
+from neuroprivacy.runtime.compare import compare
+from neuroprivacy.runtime.reference import run_reference
 from neuroprivacy.testing.case import edge, layer, network
-from neuroprivacy.verify import compare
 from neuroprivacy_fixedpoint import FixedPointBackend, engine, plan, weights
 from neuroprivacy_fixedpoint.columns import EDGE, EVENTS, LAYER, STEPS, TILE
 from neuroprivacy_fixedpoint.kernels import advance, compiled, events

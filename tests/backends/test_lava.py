@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuroprivacy.backend import Record, load_backend
 from neuroprivacy.program import ConvMap, Port
-from neuroprivacy.reference import run_reference
+from neuroprivacy.runtime.backend import Record, load_backend
+from neuroprivacy.runtime.compare import compare
+from neuroprivacy.runtime.reference import run_reference
 from neuroprivacy.testing import golden, hand_made_cases
 from neuroprivacy.testing.case import edge, layer, network
 from neuroprivacy.testing.conformance import hold_case
-from neuroprivacy.verify import compare
 from neuroprivacy_lava import LavaBackend
 from neuroprivacy_lava.worker_process import worker_script
 

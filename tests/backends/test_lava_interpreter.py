@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuroprivacy.backend import Record
-from neuroprivacy.errors import BackendUnavailable
+from neuroprivacy.core.errors import BackendUnavailable
+from neuroprivacy.runtime.backend import Record
 from neuroprivacy.testing.case import edge, layer, network
 from neuroprivacy_lava import LavaBackend, interpreter, worker_process
 from neuroprivacy_lava.interpreter import VARIABLE, candidates, find_python, probe

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neuroprivacy.errors import BackendUnavailable, WorkerFailed
+from neuroprivacy.core.errors import BackendUnavailable, WorkerFailed
 from neuroprivacy_lava import worker_process
 from neuroprivacy_lava.worker_process import WorkerProcess, environment, group_alive, worker_script
 

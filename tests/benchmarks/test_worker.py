@@ -13,7 +13,7 @@ from benchmarks.items import Effort, Item
 from benchmarks.prepared import Prepared
 from benchmarks.worker import Worker
 from benchmarks.workloads import mlp
-from neuroprivacy.errors import WorkerFailed
+from neuroprivacy.core.errors import WorkerFailed
 
 SMALL = mlp("small", (60, 48, 20), rate=0.1, steps=8)
 EFFORT = Effort(rounds=2, seconds=0, calls=3, rate_samples={"W1": 16, "small": 16}, exact={"small": (2, 8)})

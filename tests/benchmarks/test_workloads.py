@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.programs import make_program
 from benchmarks.workloads import W1, W2, Weights, Workload, convnet, draw_inputs, make_weights, mlp, rates_of
-from neuroprivacy.backend import check_inputs
-from neuroprivacy.reference import run_reference
+from neuroprivacy.runtime.backend import check_inputs
+from neuroprivacy.runtime.reference import run_reference
 
 SMALL = mlp("small", (60, 48, 20), rate=0.1, steps=24)
 IMAGES = replace(convnet("images", side=16, channels=(4, 4, 6, 6)), steps=12)

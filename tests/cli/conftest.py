@@ -60,8 +60,8 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 def ann(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small ANN for digits."""
     from neuroprivacy.data import load_dataset
-    from neuroprivacy.nets import model_spec, save_checkpoint
-    from neuroprivacy.train import FitSettings, train
+    from neuroprivacy.networks import model_spec, save_checkpoint
+    from neuroprivacy.training import FitSettings, train
 
     digits = load_dataset("digits")
     spec = model_spec("mlp", input_shape=digits.sample_shape, classes=10, hidden=(24,))
@@ -84,8 +84,8 @@ def soft_snn(ann: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def converted(ann: Path, folder: Path, *, reset: Any) -> Path:
     from neuroprivacy.conversion import convert
     from neuroprivacy.data import load_dataset
-    from neuroprivacy.nets import load_checkpoint, save_checkpoint
-    from neuroprivacy.nets.checkpoint import ann_spec
+    from neuroprivacy.networks import load_checkpoint, save_checkpoint
+    from neuroprivacy.networks.checkpoint import ann_spec
 
     images = load_dataset("digits").train_images[:100]
     net = convert(

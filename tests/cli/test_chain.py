@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neuroprivacy.core.storage import read_arrays
 from neuroprivacy.data import load_dataset, save_spikes
 from neuroprivacy.graph import load_nir, read_info
-from neuroprivacy.nets import load_checkpoint
-from neuroprivacy.simulate import encode_samples
-from neuroprivacy.storage import read_arrays
+from neuroprivacy.networks import load_checkpoint
+from neuroprivacy.runtime.simulation import encode_samples
 
 
 @pytest.mark.parametrize("family", ["mlp", "convnet"])
@@ -65,7 +65,7 @@ def test_from_data_to_energy(family: str, tmp_path: Path, cli) -> None:
     assert (arrays["prediction"] == arrays["labels"]).mean() == simulated["accuracy"]
 
     # The same samples as spikes in a file: the same integers.
-    from neuroprivacy.exported import open_artifact
+    from neuroprivacy.runtime.exported import open_artifact
 
     digits = load_dataset("digits")
     spikes = encode_samples(open_artifact(folder["chip"]).program, digits.test_images[:100]).astype(np.uint8)

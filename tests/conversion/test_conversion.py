@@ -7,9 +7,9 @@ from torch import nn
 
 from neuroprivacy.conversion import ThresholdMethod, convert, fold_batch_norm
 from neuroprivacy.conversion.thresholds import _FRACTIONS, find_thresholds
-from neuroprivacy.errors import ConfigurationError, UnsupportedNode
-from neuroprivacy.nets import ModelSpec, build_ann, model_spec
-from neuroprivacy.nets.spiking import spiking_input
+from neuroprivacy.core.errors import ConfigurationError, UnsupportedNode
+from neuroprivacy.networks import ModelSpec, build_ann, model_spec
+from neuroprivacy.networks.spiking import spiking_input
 
 RNG = np.random.default_rng(3)
 IMAGES = RNG.random((24, 1, 8, 8), np.float32)

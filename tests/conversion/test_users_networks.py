@@ -15,15 +15,15 @@ from torch import Tensor, nn
 import neuroprivacy as npv
 from neuroprivacy.conversion import ThresholdMethod, convert
 from neuroprivacy.conversion.ann_graph import AnnGraph, must_compute_the_same, trace_ann
+from neuroprivacy.core.errors import ConfigurationError, UnsupportedNode
 from neuroprivacy.data import Dataset
-from neuroprivacy.encoding import Encoder, encode
-from neuroprivacy.errors import ConfigurationError, UnsupportedNode
+from neuroprivacy.export.spiking_network import to_nir
 from neuroprivacy.graph import load_nir, read_info, save_nir
-from neuroprivacy.graph.torch_export import to_nir
-from neuroprivacy.lower import LowerOptions, draft_of, lower
-from neuroprivacy.lower.float_run import run_float
-from neuroprivacy.nets import SpikingGraph, load_checkpoint, save_checkpoint
-from neuroprivacy.nets.spiking import spiking_input
+from neuroprivacy.lowering import LowerOptions, draft_of, lower
+from neuroprivacy.lowering.float_run import run_float
+from neuroprivacy.networks import SpikingGraph, load_checkpoint, save_checkpoint
+from neuroprivacy.networks.spiking import spiking_input
+from neuroprivacy.program.encoder import Encoder, encode
 
 STEPS = 32
 

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neuroprivacy.core.errors import BadFile
 from neuroprivacy.data import load_dataset
 from neuroprivacy.data.binary import read_records
 from neuroprivacy.data.cifar import CIFAR100_CLASSES
-from neuroprivacy.errors import BadFile
 
 Records = Callable[[list[tuple[int, ...]]], bytes]
 RAMP = (np.arange(3072) % 256).reshape(3, 32, 32)

@@ -9,10 +9,10 @@ import pooch
 import pytest
 import requests
 
+from neuroprivacy.core.errors import BadFile, DataNotFound
 from neuroprivacy.data import load_dataset, remotes
 from neuroprivacy.data.download import download_files, fetch, unpack_members
 from neuroprivacy.data.remotes import REMOTES, RemoteFile
-from neuroprivacy.errors import BadFile, DataNotFound
 
 GOOD = b"the real file"
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from neuroprivacy.core.errors import BadFile, ConfigurationError
 from neuroprivacy.data import load_spikes, save_spikes
-from neuroprivacy.errors import BadFile, ConfigurationError
 
 SPIKES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 FAULTS = [

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from neuroprivacy.core.errors import BadFile
 from neuroprivacy.data import read_idx
-from neuroprivacy.errors import BadFile
 
 Idx = Callable[[np.ndarray], bytes]
 VALUES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)

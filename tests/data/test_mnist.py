@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neuroprivacy.core.errors import BadFile
 from neuroprivacy.data import load_dataset, mnist, read_idx
-from neuroprivacy.errors import BadFile
 
 Idx = Callable[[np.ndarray], bytes]
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neuroprivacy.core.errors import BadFile, ConfigurationError, OutOfRange
 from neuroprivacy.data import EVENT_DTYPE, bin_events, load_spikes, read_nmnist, save_spikes
-from neuroprivacy.errors import BadFile, ConfigurationError, OutOfRange
 
 Event = tuple[int, int, int, int]
 EVENT = st.tuples(

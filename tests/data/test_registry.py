@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from neuroprivacy import data
+from neuroprivacy.core.errors import EXIT_BAD_FILE, EXIT_USAGE, ConfigurationError, DataNotFound
 from neuroprivacy.data import dataset_names, load_dataset
-from neuroprivacy.errors import EXIT_BAD_FILE, EXIT_USAGE, ConfigurationError, DataNotFound
 
 
 def test_names() -> None:

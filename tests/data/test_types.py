@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.data import Dataset
-from neuroprivacy.errors import ConfigurationError
 
 
 def dataset(**changed: object) -> Dataset:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from neuroprivacy.energy import ann_macs, layer_macs
 from neuroprivacy.energy.macs import map_macs
 from neuroprivacy.program import ConvMap, DenseMap, Edge, Layer, Port, Program, unroll
-from neuroprivacy.target import load_target
+from neuroprivacy.targets.spec import load_target
 
 
 def neurons(name: str, shape: tuple[int, ...], *edges: Edge) -> Layer:

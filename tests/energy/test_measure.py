@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neuroprivacy.backend import Record
-from neuroprivacy.counts import Counts, EventTally, count
+from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.energy import COST_MODELS, EnergyReport, ann_macs, measure_energy
-from neuroprivacy.errors import ConfigurationError
 from neuroprivacy.program import DenseMap, Edge, Layer, Port, Program, unroll
-from neuroprivacy.reference import run_reference
-from neuroprivacy.target import load_target
+from neuroprivacy.runtime.backend import Record
+from neuroprivacy.runtime.counts import Counts, EventTally, count
+from neuroprivacy.runtime.reference import run_reference
+from neuroprivacy.targets.spec import load_target
 from neuroprivacy.testing.random_programs import random_case
 
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from neuroprivacy.core.errors import CheckFailed
+from neuroprivacy.core.storage import read_json
 from neuroprivacy.data import Dataset, load_dataset
-from neuroprivacy.errors import CheckFailed
 from neuroprivacy.experiments import deployed as deployed_module
 from neuroprivacy.experiments.deployment import DeploymentSettings, run_deployment
 from neuroprivacy.experiments.presets import default_deployment, default_training
-from neuroprivacy.report import load_report
-from neuroprivacy.storage import read_json
-from neuroprivacy.verify import Difference
+from neuroprivacy.reporting import load_report
+from neuroprivacy.runtime.compare import Difference
 
 STATIONS = ("ann", "synthetic", "converted", "encrypted")
 

@@ -13,12 +13,12 @@ from neuroprivacy.experiments import precision
 from neuroprivacy.experiments.first_layer import limited_channels
 from neuroprivacy.experiments.image_network import Network
 from neuroprivacy.experiments.recurrent import Rows, rows
+from neuroprivacy.export.rows import row_graph
 from neuroprivacy.graph import GraphInfo
-from neuroprivacy.graph.torch_rows import row_graph
-from neuroprivacy.lower import LowerOptions, draft_of, lower
-from neuroprivacy.lower.float_run import run_float
-from neuroprivacy.nets.noise import noisy
-from neuroprivacy.nets.row_net import row_logits, row_net
+from neuroprivacy.lowering import LowerOptions, draft_of, lower
+from neuroprivacy.lowering.float_run import run_float
+from neuroprivacy.networks.noise import noisy
+from neuroprivacy.networks.row_net import row_logits, row_net
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import nir
 import numpy as np
 import pytest
 
-from neuroprivacy.errors import BadFile
+from neuroprivacy.core.errors import BadFile
 from neuroprivacy.graph import load_nir, save_nir
 
 

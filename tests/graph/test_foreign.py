@@ -9,11 +9,11 @@ import nir
 import numpy as np
 import pytest
 
-from neuroprivacy.errors import BadFile
+from neuroprivacy.core.errors import BadFile
 from neuroprivacy.graph import load_nir, save_nir
-from neuroprivacy.lower import lower
-from neuroprivacy.testing.fuzz.corpus import as_nir_writes, graphs
-from neuroprivacy.testing.fuzz.judge import same_graph
+from neuroprivacy.lowering import lower
+from tools.fuzz.corpus import as_nir_writes, graphs
+from tools.fuzz.judge import same_graph
 
 
 def rewritten(path: Path, name: str, change: Callable[[Any], None]) -> nir.NIRGraph:

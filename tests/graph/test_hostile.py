@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from neuroprivacy.errors import BadFile
+from neuroprivacy.core.errors import BadFile
 from neuroprivacy.graph import limits, load_nir
-from neuroprivacy.testing.fuzz.malformed import SECRET, Malformed, malformed
+from tools.fuzz.malformed import SECRET, Malformed, malformed
 
 FILES = malformed()
 

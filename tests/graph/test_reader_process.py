@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from neuroprivacy.errors import BadFile, WorkerFailed
+from neuroprivacy.core.errors import BadFile, WorkerFailed
 from neuroprivacy.graph import load_nir, reader_process, save_nir
 from neuroprivacy.graph.fault import Fault
-from neuroprivacy.testing.fuzz.corpus import graphs
+from tools.fuzz.corpus import graphs
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from neuroprivacy.errors import ConfigurationError
+from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.graph import load_nir, save_nir
 from neuroprivacy.graph.schema import GRAPH, NODES
-from neuroprivacy.testing.fuzz.corpus import as_nir_writes, chain, graphs, neuron
-from neuroprivacy.testing.fuzz.judge import faults, same_graph
+from tools.fuzz.corpus import as_nir_writes, chain, graphs, neuron
+from tools.fuzz.judge import faults, same_graph
 
 NEURONS = ("I", "IF", "LI", "LIF", "CubaLI", "CubaLIF")
 FLOATS = st.sampled_from([np.float16, np.float32, np.float64])

@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from neuroprivacy.errors import ConfigurationError
+from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.mapping import Placement, demand_of, place
 from neuroprivacy.mapping.demand import kernel_entries
 from neuroprivacy.mapping.split import match_layers
 from neuroprivacy.program import ConvMap, DenseMap, Edge, Layer, LinearMap, Port, Program, unroll
-from neuroprivacy.reference import run_reference
-from neuroprivacy.target import Limits, TargetSpec, load_target
+from neuroprivacy.runtime.reference import run_reference
+from neuroprivacy.targets.spec import Limits, TargetSpec, load_target
 from neuroprivacy.testing.random_programs import random_case
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from neuroprivacy.mapping import Core, Placement, demand_of, place
 from neuroprivacy.mapping.split import match_layers
 from neuroprivacy.program import Program, unroll
-from neuroprivacy.target import Limits
+from neuroprivacy.targets.spec import Limits
 from neuroprivacy.testing.random_programs import RandomCase
 from neuroprivacy.testing.strategies import programs
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from neuroprivacy.errors import BadFile
+from neuroprivacy.core.errors import BadFile
+from neuroprivacy.core.storage import file_digest, read_arrays, write_arrays
 from neuroprivacy.program import Program, load_program, save_program
 from neuroprivacy.program.file import content_hash
-from neuroprivacy.storage import file_digest, read_arrays, write_arrays
 from neuroprivacy.testing import RandomCase, hand_made_cases, random_case
 from neuroprivacy.testing.case import edge, layer, network
 from neuroprivacy.testing.strategies import programs

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from neuroprivacy.errors import ConfigurationError
+from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.program import ConvMap, DenseMap, LinearMap, unroll
-from neuroprivacy.reference import apply_map
+from neuroprivacy.runtime.reference import apply_map
 
 PAIR = st.tuples(st.integers(1, 3), st.integers(1, 3))
 

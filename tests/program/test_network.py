@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neuroprivacy.errors import ConfigurationError, OutOfRange
+from neuroprivacy.core.errors import ConfigurationError, OutOfRange
 from neuroprivacy.program import ConvMap, DenseMap, Edge, Layer, Port, Program
 from neuroprivacy.testing.case import edge, layer, network
 

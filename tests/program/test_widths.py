@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from neuroprivacy.backend import Record
-from neuroprivacy.kernels.dynamics import Reset
+from neuroprivacy.kernels.neuron import Reset
 from neuroprivacy.program import fits_32_bits, membrane_bound
-from neuroprivacy.reference import run_reference
+from neuroprivacy.runtime.backend import Record
+from neuroprivacy.runtime.reference import run_reference
 from neuroprivacy.testing.case import edge, layer, network
 
 STEPS = 60

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neuroprivacy.backend import Artifact, Inputs, Record, RunResult
-from neuroprivacy.errors import Issue, WorkerFailed
+from neuroprivacy.core.errors import Issue, WorkerFailed
 from neuroprivacy.program import Program
-from neuroprivacy.reference import ReferenceBackend
+from neuroprivacy.runtime.backend import Artifact, Inputs, Record, RunResult
+from neuroprivacy.runtime.reference import ReferenceBackend
 from neuroprivacy.testing import check_backend, conformance, hand_made_cases
 from neuroprivacy.testing.__main__ import main
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from neuroprivacy.backend import Backend, load_backend
-from neuroprivacy.errors import BadFile
-from neuroprivacy.storage import read_arrays, write_arrays
+from neuroprivacy.core.errors import BadFile
+from neuroprivacy.core.storage import read_arrays, write_arrays
+from neuroprivacy.runtime.backend import Backend, load_backend
 from neuroprivacy.testing import golden
 
 FOLDER = Path(__file__).parents[1] / "golden" / golden.VERSION

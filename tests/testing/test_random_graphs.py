@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuroprivacy.backend import load_backend
 from neuroprivacy.graph import load_nir, save_nir
-from neuroprivacy.lower import lower
+from neuroprivacy.lowering import lower
+from neuroprivacy.runtime.backend import load_backend
 from neuroprivacy.testing.conformance import hold_random
 from neuroprivacy.testing.random_graphs import RandomGraph, random_graph, random_graph_case
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, find, given, settings
 
-from neuroprivacy.backend import Backend, load_backend
 from neuroprivacy.program import ConvMap
+from neuroprivacy.runtime.backend import Backend, load_backend
 from neuroprivacy.testing import RandomCase, random_case
 from neuroprivacy.testing.conformance import hold_random
 from neuroprivacy.testing.random_programs import RATE_RANGE

@@ -1,0 +1,156 @@
+"""Class encryption training: PrivateSNN's word for retraining the converted network on synthetic images.
+
+It is obfuscation and has no key: weights, thresholds and steps are in the hands of whoever holds the chip. What it is
+worth against an attacker has to be measured (see the report and docs/threat_model.md).
+
+    L = (1 - m)·CE(c U_L^T, y) + m·τ²·KD(A(X)/τ, c U_L^T/τ)                       Kim et al. 2022, Eq. 3
+    KD(a, s) = KL(softmax(a) || softmax(s))
+
+`c` is a constant that brings the membrane readout to the scale of the ANN's logits (least squares on the images before
+training); the paper does not say how it matched them. τ² keeps the gradient's size whatever τ is (Hinton et al. 2015).
+Gradients go through time by STBP with the surrogate of Eq. 5.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from neuroprivacy.core.errors import ConfigurationError
+from neuroprivacy.core.progress import Progress, silent
+from neuroprivacy.core.storage import digest
+from neuroprivacy.networks import Spiking, SpikingGraph, SpikingNet
+from neuroprivacy.networks.spiking import spiking_input
+from neuroprivacy.training.fit import FitSettings, fit
+from neuroprivacy.training.network import shifted
+
+Network = TypeVar("Network", SpikingNet, SpikingGraph, SpikingNet | SpikingGraph)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncryptionSettings:
+    """How to retrain.
+
+    Attributes:
+        mix: m, weight of the distillation loss; 0 is training on labels alone.
+        temperature: τ of the distillation.
+        shift: largest random shift of the images, pixels.
+        fit: epochs, learning rate and so on.
+    """
+
+    mix: float = 0.7
+    temperature: float = 20.0
+    shift: int = 2
+    fit: FitSettings = field(
+        default_factory=lambda: FitSettings(epochs=8, batch_size=50, lr=1e-4, schedule="steps", clip_norm=5.0)
+    )
+
+
+def encrypt(
+    net: Network,
+    *,
+    teacher: nn.Module,
+    samples: NDArray[np.float32],
+    settings: EncryptionSettings | None = None,
+    state_folder: Path | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+    progress: Progress = silent,
+) -> tuple[Network, dict[str, Any]]:
+    """Retrain a converted network so that its weights are no longer the ANN's.
+
+    Args:
+        net: the converted network; it is not changed.
+        teacher: the ANN; its answer to each image is label and target of the distillation.
+        samples: synthetic images (samples, *shape) in [0, 1].
+        settings: how.
+        state_folder: see `neuroprivacy.training.fit`; likewise `resume` and `progress`.
+        device: "cpu" or "cuda".
+
+    Returns:
+        The retrained network on the CPU, and what happened: mean loss per epoch, readout scale, and by how much each
+        weight matrix moved (relative norm) and turned (cosine).
+    """
+    chosen = settings or EncryptionSettings()
+    if samples.shape[1:] != net.spec.model.input_shape:
+        raise ConfigurationError(
+            f"samples: shape {samples.shape[1:]} is not the network's {net.spec.model.input_shape}"
+        )
+    trained = deepcopy(net).to(device)
+    teacher = teacher.to(device).eval()
+    images = torch.from_numpy(np.array(samples, np.float32))
+    torch.manual_seed(chosen.fit.seed)
+    scale = readout_scale(trained, teacher, images[:500].to(device))
+    picture = len(net.spec.model.input_shape) == 3
+
+    def loss(x: Tensor, _: Tensor) -> Tensor:
+        """Eq. 3 for one batch of images."""
+        with torch.no_grad():
+            answer = teacher(x)
+        own = scale * trained(spiking_input(x, spec=trained.spec)).readout
+        return distillation_loss(own, answer, mix=chosen.mix, temperature=chosen.temperature)
+
+    history = fit(
+        trained,
+        images,
+        torch.zeros(len(images)),
+        loss=loss,
+        settings=chosen.fit,
+        augment=(lambda x: shifted(x, chosen.shift, flip=False)) if picture and chosen.shift else None,
+        state_folder=state_folder,
+        resume=resume,
+        identity=_identity(net, teacher, images, chosen),
+        progress=progress,
+    )
+    trained = trained.cpu().eval()
+    teacher.cpu()
+    return trained, {"loss": history, "readout_scale": scale, "weights": weight_change(net, trained)}
+
+
+def _identity(net: Spiking, teacher: nn.Module, images: Tensor, chosen: EncryptionSettings) -> str:
+    """Digest of all that a retraining run depends on beside its fit settings."""
+    tensors = [*net.state_dict().values(), *teacher.state_dict().values(), images]
+    described = repr((net.spec, chosen.mix, chosen.temperature, chosen.shift)).encode()
+    return digest(described + b"".join(t.detach().cpu().numpy().tobytes() for t in tensors))
+
+
+def distillation_loss(own: Tensor, teacher: Tensor, *, mix: float, temperature: float) -> Tensor:
+    """(1 - m)·CE(own, argmax teacher) + m·τ²·KL(softmax(teacher/τ) || softmax(own/τ)); both (batch, classes)."""
+    hard = nn.functional.cross_entropy(own, teacher.argmax(1))
+    soft = nn.functional.kl_div(
+        (own / temperature).log_softmax(1), (teacher / temperature).softmax(1), reduction="batchmean"
+    )
+    return (1 - mix) * hard + mix * temperature**2 * soft
+
+
+@torch.no_grad()
+def readout_scale(net: Spiking, teacher: nn.Module, images: Tensor, *, chunk: int = 50) -> float:
+    """c that brings centred readouts nearest to centred ANN logits: Σ z U / Σ U²."""
+    net.eval()
+    readout = torch.cat([net(spiking_input(part, spec=net.spec)).readout for part in torch.split(images, chunk)])
+    logits = teacher(images)
+    readout = readout - readout.mean(1, keepdim=True)
+    logits = logits - logits.mean(1, keepdim=True)
+    power = float((readout * readout).sum())
+    return float((logits * readout).sum()) / power if power > 0 else 1.0 / net.spec.steps
+
+
+def weight_change(before: Spiking, after: Spiking) -> dict[str, dict[str, float]]:
+    """Parameter name -> relative distance and cosine between two networks' weights."""
+    old = dict(before.named_parameters())
+    table: dict[str, dict[str, float]] = {}
+    for name, new in after.named_parameters():
+        a, b = old[name].detach().flatten(), new.detach().flatten()
+        norm = float(a.norm())
+        table[name.removeprefix("layers.")] = {
+            "relative_distance": float((b - a).norm()) / norm if norm else 0.0,
+            "cosine": float(torch.dot(a, b)) / (norm * float(b.norm())) if norm else 0.0,
+        }
+    return table

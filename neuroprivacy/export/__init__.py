@@ -1,0 +1,1 @@
+"""Torch networks to NIR: our spiking networks, and modules of snnTorch neurons."""

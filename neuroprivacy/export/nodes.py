@@ -1,0 +1,90 @@
+"""Layers of torch as NIR nodes, each with full-shape parameters, so that other frameworks can read the file.
+
+IF:   dv/dt = R I            with R = 1/dt        gives v += I in one Euler step
+LIF:  tau dv/dt = -v + R I   with tau = dt/(1 - beta), R = tau/dt   gives v = beta v + I
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nir
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from neuroprivacy.core.errors import UnsupportedNode
+from neuroprivacy.graph.metadata import WEIGHT_SCALE
+from neuroprivacy.networks import SpikingNeuron
+from neuroprivacy.networks.quantized import computed_weight, weight_unit
+
+
+def array(tensor: torch.Tensor) -> NDArray[np.float32]:
+    """The values of a tensor, in single precision."""
+    return tensor.detach().cpu().numpy().astype(np.float32)
+
+
+def weight_of(module: nn.Linear | nn.Conv1d | nn.Conv2d) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """The weights that a layer computes with, and the scale of its integer weights, if it has one, as metadata."""
+    unit = weight_unit(module)
+    return array(computed_weight(module)), {} if unit is None else {WEIGHT_SCALE: array(unit).reshape(-1)}
+
+
+def node_of(name: str, module: nn.Module, shape: tuple[int, ...], dt_s: float) -> nir.NIRNode:
+    """One layer as a node.
+
+    Args:
+        name: of the layer, for refusals.
+        module: the layer.
+        shape: of its input, without the batch.
+        dt_s: what one time step lasts, seconds.
+
+    Raises:
+        UnsupportedNode: the layer has no NIR form.
+    """
+    if isinstance(module, SpikingNeuron):
+        return _neuron(module, shape, dt_s)
+    if isinstance(module, nn.Linear):
+        weight, unit = weight_of(module)
+        if module.bias is None:
+            return nir.Linear(weight=weight, metadata=unit)
+        return nir.Affine(weight=weight, bias=array(module.bias), metadata=unit)
+    if isinstance(module, nn.Conv1d | nn.Conv2d):
+        return _convolution(module, shape)
+    if isinstance(module, nn.AvgPool2d):
+        kernel, stride, padding = (np.array(pair(v)) for v in (module.kernel_size, module.stride, module.padding))
+        return nir.AvgPool2d(kernel_size=kernel, stride=stride, padding=padding)
+    if isinstance(module, nn.Flatten):
+        return nir.Flatten(input_type={"input": np.array(shape)}, start_dim=0, end_dim=-1)
+    raise UnsupportedNode(f"{name}: {type(module).__name__} has no NIR form here; replace it by a supported layer")
+
+
+def _convolution(module: nn.Conv1d | nn.Conv2d, shape: tuple[int, ...]) -> nir.NIRNode:
+    weight, unit = weight_of(module)
+    bias = array(module.bias if module.bias is not None else torch.zeros(module.out_channels))
+    if isinstance(module, nn.Conv2d):
+        return nir.Conv2d(
+            input_shape=(int(shape[1]), int(shape[2])), weight=weight, stride=tuple(module.stride),
+            padding=module.padding if isinstance(module.padding, str) else tuple(module.padding),
+            dilation=tuple(module.dilation), groups=module.groups, bias=bias, metadata=unit,
+        )  # fmt: skip
+    return nir.Conv1d(
+        input_shape=int(shape[1]), weight=weight, stride=int(module.stride[0]),
+        padding=module.padding if isinstance(module.padding, str) else int(module.padding[0]),
+        dilation=int(module.dilation[0]), groups=module.groups, bias=bias, metadata=unit,
+    )  # fmt: skip
+
+
+def _neuron(module: SpikingNeuron, shape: tuple[int, ...], dt_s: float) -> nir.NIRNode:
+    full = np.ones(shape, np.float32)
+    threshold = full * float(module.threshold)
+    if module.beta == 1:
+        return nir.IF(r=full / dt_s, v_threshold=threshold, v_reset=full * 0)
+    tau = dt_s / (1 - module.beta)
+    return nir.LIF(tau=full * tau, r=full * (tau / dt_s), v_leak=full * 0, v_threshold=threshold, v_reset=full * 0)
+
+
+def pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of a size that torch takes as one number or as two."""
+    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))

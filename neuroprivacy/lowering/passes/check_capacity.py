@@ -1,0 +1,51 @@
+"""Whether the network is larger than the chip: neurons, synapses into one neuron.
+
+A limit whose figure is only secondary (no vendor's page was found) gives a remark; one that is published or chosen
+refuses. Cores and their axons are the business of `mapping`: a network that passes here may still not map.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neuroprivacy.core.errors import Issue
+from neuroprivacy.program import ConvMap, Layer, Program
+
+
+def check_capacity(program: Program) -> tuple[Issue, ...]:
+    """Every limit of the target that the network exceeds."""
+    limits, found = program.target.limits, []
+
+    def within(where: str, what: str, value: int, limit: int | None, field: str, hint: str) -> None:
+        """Add an issue where `value` exceeds `limit`."""
+        if limit is not None and value > limit:
+            source = program.target.sources.get(f"limits.{field}")
+            secondary = source is not None and source.standing == "secondary"
+            found.append(
+                Issue(
+                    where=where,
+                    what=what,
+                    value=value,
+                    limit=limit,
+                    hint=f"{hint} (the limit is a secondary figure)" if secondary else hint,
+                    fatal=not secondary,
+                )
+            )
+
+    if limits.cores is not None and limits.neurons_per_core is not None:
+        neurons = sum(layer.size for layer in program.layers)
+        room = limits.cores * limits.neurons_per_core
+        within("network", "neurons", neurons, room, "neurons_per_core", "use a smaller network or a larger target")
+    for layer in program.layers:
+        within(layer.name, "fan-in", fan_in(layer), limits.fan_in, "fan_in", "split the layer or choose another target")
+    return tuple(found)
+
+
+def fan_in(layer: Layer) -> int:
+    """Most synapses that lead into one neuron; a pooling window counts every member."""
+    total = 0
+    for edge in layer.edges:
+        weight = edge.map.weight
+        per_neuron = int(np.prod(weight.shape[1:]))
+        total += per_neuron * (edge.map.pool[0] * edge.map.pool[1] if isinstance(edge.map, ConvMap) else 1)
+    return total

@@ -1,0 +1,1 @@
+"""Real weights to integer weights: scale limits, scale search, rounding, calibration."""

@@ -1,0 +1,162 @@
+"""Layers whose weights are rounded in the forward pass (brevitas), for quantization-aware training.
+
+One scale for a layer is learned, from the one with the least squared error; several, one for each population of output
+channels that the chip is to have, stay what they were fitted to be. What such a layer computes with lies on a grid, so
+lowering takes it over as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neuroprivacy.core.errors import ConfigurationError
+from neuroprivacy.kernels.channel_groups import group_by_unit, group_max
+from neuroprivacy.kernels.formats import WeightBits
+
+_FRACTIONS = 60
+#: How brevitas names a layer's scales.
+SCALE = "scaling_impl.value"
+#: Buffer of a plain layer that holds the unit of its weights.
+_UNIT = "weight_unit"
+
+
+def check_weight_bits(bits: WeightBits | None) -> None:
+    """Refuse what is no width.
+
+    Raises:
+        ConfigurationError: it is neither None, `ternary` nor 2 ... 8.
+    """
+    if bits is not None and bits != "ternary" and (type(bits) is not int or not 2 <= bits <= 8):
+        raise ConfigurationError(f"weight bits: {bits!r} is neither 2 ... 8 nor 'ternary'")
+
+
+def quantized_layer(layer: nn.Linear | nn.Conv2d, bits: WeightBits, *, populations: int = 1) -> nn.Module:
+    """The same layer with quantized weights, a copy.
+
+    Args:
+        layer: with real weights.
+        bits: 2 ... 8 or "ternary".
+        populations: most different scales of output channels.
+    """
+    import brevitas.nn as qnn
+
+    quantizer = _quantizer(bits, by_channel=populations > 1)
+    bias = layer.bias is not None
+    made: Any
+    if isinstance(layer, nn.Conv2d):
+        made = qnn.QuantConv2d(
+            layer.in_channels, layer.out_channels, layer.kernel_size, stride=layer.stride, padding=layer.padding,
+            dilation=layer.dilation, groups=layer.groups, bias=bias, weight_quant=quantizer,
+        )  # fmt: skip
+    else:
+        made = qnn.QuantLinear(layer.in_features, layer.out_features, bias=bias, weight_quant=quantizer)
+    with torch.no_grad():
+        made.weight.copy_(layer.weight)
+        if layer.bias is not None:
+            made.bias.copy_(layer.bias)
+    made.populations = populations
+    made.register_load_state_dict_post_hook(_keep_scales)  # brevitas makes new parameters then
+    fit_scale(made)
+    return made  # type: ignore[no-any-return]
+
+
+def _quantizer(bits: WeightBits, *, by_channel: bool) -> Any:
+    """brevitas' signed integers with one scale per layer or output channel, which is a parameter."""
+    from brevitas.quant import Int8WeightPerTensorFloat
+
+    width = 2 if bits == "ternary" else bits
+
+    class Quantizer(Int8WeightPerTensorFloat):  # type: ignore[misc]
+        """Weights of this width."""
+
+        bit_width = width
+        narrow_range = bits == "ternary"
+        scaling_impl_type = "parameter_from_stats"
+        scaling_per_output_channel = by_channel
+
+    return Quantizer
+
+
+@torch.no_grad()
+def fit_scale(layer: Any) -> None:
+    """Set a quantized layer's scales to those with the least squared error of its weights.
+
+    Channels that are to share one, as many populations as the layer was made for, take the largest that one of them
+    asks for; such scales are not trained.
+    """
+    layer.train()
+    layer.quant_weight()  # makes the parameter, from the largest weights
+    if layer.weight.is_meta:
+        return  # only its shape is asked for
+    parameter = _scales(layer)
+    largest = parameter.clone()
+    unit = _least_error(layer, parameter, largest)
+    if layer.populations == 1:
+        return
+    scale = layer.quant_weight().scale.flatten().double().numpy()
+    group = group_by_unit(scale, float(layer.weight.double().square().mean().sqrt()), most=layer.populations)
+    if group.max() == 0:  # nothing is gained: one for all, the best for all
+        _least_error(layer, parameter, torch.full_like(largest, float(largest.max())), together=True)
+    else:
+        parameter.copy_(torch.from_numpy(group_max(unit.flatten().double().numpy(), group)).view_as(unit))
+    _keep_scales(layer)
+
+
+def _scales(layer: Any) -> Tensor:
+    """The parameter that a quantized layer's scales are proportional to."""
+    found: Tensor = next(p for name, p in layer.named_parameters() if name.endswith(SCALE))
+    return found
+
+
+def _keep_scales(layer: Any, *_: object) -> None:
+    """Scales that channels share are not trained: each would go its own way."""
+    if layer.populations > 1:
+        _scales(layer).requires_grad_(False)
+
+
+def _least_error(layer: Any, parameter: Tensor, largest: Tensor, *, together: bool = False) -> Tensor:
+    """Set the scales to the fraction of `largest` with the least squared error of their weights; returns them."""
+    best, least = largest.clone(), torch.full_like(largest, float("inf"))
+    for fraction in torch.linspace(1.0, 0.1, _FRACTIONS):
+        parameter.copy_(largest * fraction)
+        errors = (layer.quant_weight().value - layer.weight) ** 2
+        each = errors.sum().expand_as(largest) if together or largest.numel() == 1 else errors.flatten(1).sum(1)
+        error = each.reshape(largest.shape)
+        best, least = torch.where(error < least, parameter, best), torch.minimum(error, least)
+    parameter.copy_(best)
+    return best
+
+
+@torch.no_grad()
+def set_scale(layer: Any, unit: Tensor) -> None:
+    """Set what one integer of a quantized layer's weights is worth.
+
+    Args:
+        layer: made by `quantized_layer`.
+        unit: (output channels,); all the same for a layer of one population.
+    """
+    parameter = _scales(layer)
+    ratio = float(parameter.double().flatten()[0] / layer.quant_weight().scale.double().flatten()[0])
+    parameter.copy_((unit.double() * ratio)[: parameter.numel()].view_as(parameter))  # equal ones stay equal
+
+
+def weight_unit(layer: nn.Module) -> Tensor | None:
+    """What one integer of a layer's weights is worth, a scalar or one per output channel; None if there is no grid."""
+    quantized = getattr(layer, "quant_weight", None)
+    unit: Tensor | None = getattr(layer, _UNIT, None) if quantized is None else quantized().scale.detach()
+    return unit
+
+
+def computed_weight(layer: nn.Module) -> Tensor:
+    """The weights that a layer computes with, whatever makes them."""
+    quantized = getattr(layer, "quant_weight", None)
+    found: Tensor = layer.weight if quantized is None else quantized().value  # type: ignore[assignment]
+    return found.detach()
+
+
+def state_unit(layer: nn.Module, unit: Tensor) -> None:
+    """Say of a plain layer that its weights lie on the grid of that unit; kept with its state."""
+    layer.register_buffer(_UNIT, unit.clone())

@@ -1,0 +1,38 @@
+"""What a spiking network does on exactly the integers that its deployed form is given."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from neuroprivacy.networks.spiking import SpikingNet
+from neuroprivacy.networks.spiking_graph import SpikingGraph
+
+
+@torch.no_grad()
+def recorded_spikes(
+    net: SpikingNet | SpikingGraph, values: NDArray[np.int64], *, scale: float, split: bool = False
+) -> dict[str, NDArray[np.uint8]]:
+    """Spikes of every layer.
+
+    Args:
+        net: the network; it is run on its device, in eval mode.
+        values: (samples, steps, values) in the integers of the input port.
+        scale: what one of them is worth.
+        split: whether the port has an on and an off channel, which the network sees as one signed value.
+
+    Returns:
+        Layer name -> (samples, steps, neurons).
+    """
+    real = values.astype(np.float32) * np.float32(scale)
+    if split:
+        on, off = np.split(real, 2, axis=2)
+        real = on - off
+    net.eval()
+    device = next(net.parameters()).device
+    x = torch.from_numpy(real).to(device).swapaxes(0, 1)
+    x = x.reshape(*x.shape[:2], *net.spec.model.input_shape)
+    ideal = {"schedule": "ideal"} if isinstance(net, SpikingNet) else {}  # a SpikingGraph knows no other
+    spikes = net(x, record=True, **ideal).spikes
+    return {name: s.swapaxes(0, 1).flatten(2).cpu().numpy().astype(np.uint8) for name, s in spikes.items()}

@@ -1,9 +1,0 @@
-"""The report of a run: one `report.json`, and one static page made of it that needs nothing else."""
-
-from neuroprivacy.report.files import load_report, write_report
-from neuroprivacy.report.map_page import write_map
-from neuroprivacy.report.render import render_report
-from neuroprivacy.report.schema import Report, check_report
-from neuroprivacy.report.trace_page import write_trace
-
-__all__ = ["Report", "check_report", "load_report", "render_report", "write_map", "write_report", "write_trace"]

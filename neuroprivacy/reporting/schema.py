@@ -1,0 +1,158 @@
+"""What `report.json` holds. Every section is optional: a report shows what was done and says what was not.
+
+Unknown top-level sections are shown as they are; within a section the page ignores unknown fields.
+Numbers must be finite. Accuracies and rates are fractions of 1, energies joule, integers lsb of the target.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from neuroprivacy.core.errors import ConfigurationError
+from neuroprivacy.reporting.energy_schema import EnergySection
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Number = int | float
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, finite numbers, further fields allowed."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+
+class Dataset(Section):
+    """What was classified."""
+
+    name: str
+    test_samples: int | None = None
+    classes: int | None = None
+
+
+class Model(Section):
+    """The network before conversion; `spec` is its description as the trainer wrote it."""
+
+    family: str | None = None
+    parameters: int | None = None
+    spec: Any = None
+
+
+class Station(Section):
+    """Accuracy at one place of the way: ann, converted, encrypted or integer."""
+
+    name: str
+    title: str | None = None
+    accuracy: Fraction
+    samples: int | None = Field(default=None, ge=0)
+    note: str | None = None
+
+
+class PredictionChange(Section):
+    """How many predictions differ between two stations."""
+
+    between: str
+    changed: int
+    samples: int
+
+
+class LayerRow(Section):
+    """One layer of the deployed network; what a backend could not see is None.
+
+    `rate` is spikes per neuron and step; `threshold` (mantissa) and `max_activation` are in weight units,
+    `max_current` and `max_membrane` in membrane lsb; `wraps` and `saturations` are over all samples;
+    `weight_scale` is what one weight unit is worth in the float network, `weight_levels` how many differ.
+    """
+
+    name: str
+    neurons: int | None = None
+    rate: Number | None = None
+    spikes_per_inference: Number | None = None
+    operations_per_inference: Number | None = None
+    max_activation: Number | None = None
+    max_current: Number | None = None
+    max_membrane: Number | None = None
+    threshold: Number | str | None = None
+    wraps: int | None = None
+    saturations: int | None = None
+    weight_scale: Number | None = None
+    weight_levels: int | None = None
+
+
+class BackendRow(Section):
+    """Whether a backend agreed with the reference in every integer compared."""
+
+    samples: int
+    identical: bool
+    compared: tuple[str, ...] = ()
+    differences: tuple[str, ...] = ()
+    versions: dict[str, Any] = Field(default_factory=dict)
+
+
+class IssueRow(Section):
+    """An Issue of `neuroprivacy.core.errors`."""
+
+    where: str
+    what: str
+    value: Number | str | None = None
+    limit: Number | str | None = None
+    hint: str = ""
+    fatal: bool = True
+
+
+class WeightChange(Section):
+    """How far the retraining moved a layer's weights: |w' - w| / |w| and their cosine."""
+
+    relative_distance: Number | None = None
+    cosine: Number | None = None
+
+
+class Target(Section):
+    """The chip; `membrane_limit` is the largest |v| (found by name for shipped targets)."""
+
+    name: str
+    title: str | None = None
+    simulation_only: bool = False
+    membrane_limit: int | None = None
+
+
+class Report(Section):
+    """A whole report."""
+
+    title: str = "neuroprivacy report"
+    command: str | None = None
+    dataset: Dataset | None = None
+    model: Model | None = None
+    stations: tuple[Station, ...] = ()
+    prediction_changes: tuple[PredictionChange, ...] = ()
+    layers: tuple[LayerRow, ...] = ()
+    energy: EnergySection | None = None
+    backends: dict[str, BackendRow] = Field(default_factory=dict)
+    issues: tuple[IssueRow, ...] | None = None
+    weight_change: dict[str, WeightChange] = Field(default_factory=dict)
+    encoder: dict[str, Any] = Field(default_factory=dict)
+    target: Target | None = None
+    program: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    timing: dict[str, Any] = Field(default_factory=dict)
+    privacy: dict[str, Any] | None = None
+
+
+def check_report(data: Mapping[str, Any]) -> Report:
+    """The report that plain values describe, its names in the order in which `report.json` holds them.
+
+    Raises:
+        ConfigurationError: a field has the wrong type or an impossible value (all are named), or is not JSON.
+    """
+    try:
+        return Report.model_validate_json(json.dumps(dict(data), allow_nan=False, sort_keys=True))
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()
+        )
+        raise ConfigurationError(f"report: {faults}") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"report: holds what JSON cannot ({error})") from error

@@ -1,0 +1,1 @@
+"""What runs a Program: the backend protocol and registry, the reference, event counts, comparison, simulation."""

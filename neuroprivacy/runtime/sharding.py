@@ -1,0 +1,161 @@
+"""A big test set through deployed networks in shards, over processes or Ray: kept, resumed, joined in order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroprivacy.core.errors import BadFile, ConfigurationError
+from neuroprivacy.core.parallel import Engine, run_tasks
+from neuroprivacy.core.progress import Progress, silent
+from neuroprivacy.core.storage import digest, read_arrays, read_json, write_arrays, write_json
+from neuroprivacy.program import Program
+from neuroprivacy.runtime.backend import Artifact
+from neuroprivacy.runtime.counts import Counts, LayerCounts, Observed, join_counts
+from neuroprivacy.runtime.simulation import Simulation, simulate
+
+#: Samples of one shard.
+SHARD = 500
+_OBSERVED = tuple(Observed.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Shard:
+    """Some samples of a run, as a worker gets them."""
+
+    artifact: Artifact
+    samples: NDArray[np.float32]
+    first: int
+
+
+def simulate_sharded(
+    artifacts: Sequence[Artifact],
+    *,
+    samples: NDArray[np.float32],
+    folders: Sequence[Path],
+    engine: Engine = "local",
+    workers: int = 2,
+    shard: int = SHARD,
+    resume: bool = False,
+    progress: Progress = silent,
+) -> list[Simulation]:
+    """What `simulate` gives for each of some Programs, computed shard by shard.
+
+    Args:
+        artifacts: built Programs with encoders; on a cluster their folders must be seen by every worker, unless the
+            backend needs the Program alone (`fixedpoint`, `reference`).
+        samples: (samples, *shape) in [0, 1], for all of them.
+        folders: one for each, where each shard's result is kept as soon as it is there.
+        engine: see `run_tasks`; likewise `workers`.
+        shard: samples of one.
+        resume: take up the shards that an interrupted run left in its folder.
+        progress: told after each shard.
+
+    Raises:
+        BadFile: a folder holds shards of another run, and `resume` was asked for.
+        ConfigurationError: there are no samples, a shard has none, or two Programs share a folder.
+    """
+    if not len(samples) or shard < 1:
+        raise ConfigurationError(f"simulate: {len(samples)} samples in shards of {shard} cannot be run")
+    distinct = len({folder.resolve() for folder in folders})
+    if distinct != len(artifacts):
+        raise ConfigurationError(f"simulate: {len(artifacts)} programs need as many folders, {distinct} given")
+    starts, own = range(0, len(samples), shard), digest(np.ascontiguousarray(samples).tobytes())
+    missing = []
+    for artifact, folder in zip(artifacts, folders, strict=True):
+        identity = {
+            "backend": artifact.backend, "program": artifact.program.content_hash, "shard": shard, "samples": own,
+        }  # fmt: skip
+        kept = _kept(folder, identity, starts, resume)
+        missing += [(artifact, folder, first) for first in starts if first not in kept]
+    total = len(artifacts) * len(starts)
+    done = total - len(missing)
+    tasks = [
+        _Shard(artifact=artifact, samples=samples[first : first + shard], first=first) for artifact, _, first in missing
+    ]
+    for number, result in run_tasks(_compute, tasks, engine=engine, workers=workers) if tasks else ():
+        artifact, folder, first = missing[number]
+        write_arrays(_path(folder, first), _to_arrays(result, artifact.program))
+        done += 1
+        progress(done, total, f"{artifact.backend}, shards")
+    return [_joined(folder, starts, artifact.program) for artifact, folder in zip(artifacts, folders, strict=True)]
+
+
+def _joined(folder: Path, starts: range, program: Program) -> Simulation:
+    """The shards of a folder as one."""
+    parts = [_from_arrays(_path(folder, first), program) for first in starts]
+    readout = np.concatenate([part.readout for part in parts])
+    return Simulation(
+        readout=readout, prediction=readout.argmax(axis=1), counts=join_counts([part.counts for part in parts]),
+        versions=parts[-1].versions,
+    )  # fmt: skip
+
+
+def _compute(shard: _Shard) -> Simulation:
+    """In a worker."""
+    return simulate(shard.artifact, samples=shard.samples, first=shard.first)
+
+
+def _path(folder: Path, first: int) -> Path:
+    return folder / f"shard-{first:08d}.npz"
+
+
+def _kept(folder: Path, identity: dict[str, Any], starts: range, resume: bool) -> set[int]:
+    """First samples of the shards that are there; a new run begins with none."""
+    described = folder / "shards.json"
+    if resume and described.exists():
+        if read_json(described) != identity:
+            raise BadFile(described, "belongs to another run", hint="use the same options, or another --out")
+        return {first for first in starts if _path(folder, first).exists()}
+    for path in folder.glob("shard-*.npz"):
+        path.unlink()
+    write_json(described, identity)
+    return set()
+
+
+def _to_arrays(result: Simulation, program: Program) -> dict[str, NDArray[Any]]:
+    """A shard's result as arrays, layers and ports by number."""
+    arrays: dict[str, NDArray[Any]] = {"readout": result.readout, "steps": np.array([result.counts.steps])}
+    arrays["versions"] = np.frombuffer(json.dumps(result.versions, sort_keys=True).encode(), np.uint8)
+    for i, port in enumerate(program.inputs):
+        arrays[f"input{i}"] = result.counts.inputs[port.name]
+    for i, layer in enumerate(program.layers):
+        counts = result.counts.layers[layer.name]
+        arrays[f"layer{i}.spikes"], arrays[f"layer{i}.updates"] = counts.spikes, counts.updates
+        arrays[f"layer{i}.operations"] = np.stack(counts.edge_operations)
+        if counts.observed is not None:
+            arrays[f"layer{i}.observed"] = np.stack([getattr(counts.observed, name) for name in _OBSERVED])
+    return arrays
+
+
+def _from_arrays(path: Path, program: Program) -> Simulation:
+    """What `_to_arrays` made of a shard.
+
+    Raises:
+        BadFile: the file is damaged.
+    """
+    arrays = read_arrays(path)
+    try:
+        layers = {}
+        for i, layer in enumerate(program.layers):
+            each, seen = arrays[f"layer{i}.operations"], arrays.get(f"layer{i}.observed")
+            layers[layer.name] = LayerCounts(
+                spikes=arrays[f"layer{i}.spikes"], operations=each.sum(axis=0), edge_operations=tuple(each),
+                updates=arrays[f"layer{i}.updates"],
+                observed=None if seen is None else Observed(**dict(zip(_OBSERVED, seen, strict=True))),
+            )  # fmt: skip
+        inputs = {port.name: arrays[f"input{i}"] for i, port in enumerate(program.inputs)}
+        readout = arrays["readout"]
+        return Simulation(
+            readout=readout, prediction=readout.argmax(axis=1),
+            counts=Counts(steps=int(arrays["steps"][0]), inputs=inputs, layers=layers),
+            versions=json.loads(arrays["versions"].tobytes()),
+        )  # fmt: skip
+    except (KeyError, ValueError, TypeError) as error:
+        raise BadFile(path, "is not a shard's result", hint="remove it and run again with --resume") from error

@@ -1,0 +1,116 @@
+"""Train an ANN, or a spiking network directly with surrogate gradients, on a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neuroprivacy.core.progress import Progress, silent
+from neuroprivacy.core.storage import digest
+from neuroprivacy.data import Dataset
+from neuroprivacy.networks import ModelSpec, Spiking, SpikingNet, SpikingSpec, build_ann
+from neuroprivacy.networks.spiking import Schedule, spiking_input
+from neuroprivacy.training.fit import FitSettings, fit
+
+#: Augmentation by data set: largest random shift in pixels, and whether images are mirrored. Others get none.
+AUGMENTATION = {"mnist": (2, False), "fashion-mnist": (1, True), "cifar-10": (4, True), "cifar-100": (4, True)}
+
+
+def train(
+    spec: ModelSpec,
+    *,
+    dataset: Dataset,
+    settings: FitSettings,
+    spiking: Mapping[str, Any] | None = None,
+    schedule: Schedule = "ideal",
+    start: nn.Sequential | Spiking | None = None,
+    state_folder: Path | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+    progress: Progress = silent,
+) -> nn.Sequential | Spiking:
+    """Train a network on the training split of `dataset`.
+
+    Args:
+        spec: the layers.
+        dataset: images in [0, 1].
+        settings: how.
+        spiking: fields of `SpikingSpec` beside `model` (beta, reset, coding, steps, readout, surrogate): trains a
+            spiking network with backpropagation through time; None trains the ANN.
+        schedule: "chip" trains a spiking network under the chip's latency and bias timing.
+        start: a network to go on from, which is not changed; its own spec then holds instead of `spec`.
+        state_folder: see `fit`; likewise `resume` and `progress`.
+        device: "cpu" or "cuda".
+
+    Returns:
+        The trained network on the CPU, in eval mode.
+    """
+    torch.manual_seed(settings.seed)
+    net: nn.Sequential | Spiking
+    if start is not None:
+        net = deepcopy(start)
+    else:
+        net = build_ann(spec) if spiking is None else SpikingNet(SpikingSpec(model=spec, schedule=schedule, **spiking))
+    net.to(device)
+
+    def loss(x: Tensor, y: Tensor) -> Tensor:
+        """Cross-entropy of the network's outputs; a spiking readout is divided by T."""
+        if isinstance(net, Spiking):
+            readout = net(spiking_input(x, spec=net.spec)).readout / net.spec.steps
+            return nn.functional.cross_entropy(readout, y)
+        return nn.functional.cross_entropy(net(x), y)
+
+    limit, flip = AUGMENTATION.get(dataset.name, (0, False))
+
+    def augment(x: Tensor) -> Tensor:
+        """Random shift of the batch, and mirror images of natural pictures."""
+        return shifted(x, limit, flip=flip)
+
+    fit(
+        net,
+        torch.from_numpy(dataset.train_images.copy()),
+        torch.from_numpy(dataset.train_labels.copy()),
+        loss=loss,
+        settings=settings,
+        augment=augment if limit else None,
+        state_folder=state_folder,
+        resume=resume,
+        identity=digest(
+            repr((spec, sorted((spiking or {}).items()), schedule, dataset.digest(), _start(start))).encode()
+        ),
+        progress=progress,
+    )
+    return net.cpu().eval()
+
+
+def _start(net: nn.Module | None) -> str:
+    """What tells one network to go on from from another."""
+    if net is None:
+        return ""
+    described = repr(net.spec.describe() if isinstance(net, Spiking) else "").encode()
+    return digest(
+        b"".join([described, *(value.detach().cpu().numpy().tobytes() for value in net.state_dict().values())])
+    )
+
+
+def shifted(x: Tensor, limit: int, *, flip: bool) -> Tensor:
+    """Each image moved by up to `limit` pixels on each axis (zeros come in), half of them mirrored if `flip`."""
+    padded = nn.functional.pad(x, (limit,) * 4)
+    height, width = x.shape[2:]
+    rows = torch.randint(0, 2 * limit + 1, (len(x), 1, 1, 1), device=x.device)
+    columns = torch.randint(0, 2 * limit + 1, (len(x), 1, 1, 1), device=x.device)
+    index_rows = (rows + torch.arange(height, device=x.device).view(1, 1, -1, 1)).expand(
+        -1, x.shape[1], -1, padded.shape[3]
+    )
+    moved = padded.gather(2, index_rows)
+    index_columns = (columns + torch.arange(width, device=x.device)).expand(-1, x.shape[1], height, -1)
+    moved = moved.gather(3, index_columns)
+    if flip:
+        mirrored = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
+        moved = torch.where(mirrored, moved.flip(3), moved)
+    return moved
