@@ -92,7 +92,7 @@ COMPETITORS = {
             environment="ours", kind="ours", program="loihi2", options={"entry": "run"},
         ),
         Competitor(
-            key="ours_training", title="neuroprivacy, SpikingNet", script="neuroprivacy", environment="ours",
+            key="ours_training", title="neuroprivacy, SpikingNetwork", script="neuroprivacy", environment="ours",
             kind="ours",
         ),
         Competitor(

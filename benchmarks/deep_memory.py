@@ -38,13 +38,12 @@ def main(batch: int, steps: int, way: str) -> None:
     """One case."""
     import torch
 
-    from neuroprivacy.networks import SpikingNet, SpikingSpec, model_spec, set_threads
-    from neuroprivacy.networks.spiking import spiking_input
+    from neuroprivacy.networks import SpikingSpec, build_snn, model_spec, set_threads, spiking_input
 
     set_threads(THREADS)
     torch.manual_seed(0)
     model = model_spec("vgg16", input_shape=(3, 32, 32), classes=10)
-    net = SpikingNet(SpikingSpec(model=model, coding="poisson", steps=steps, reset="soft")).train()
+    net = build_snn(model, SpikingSpec(coding="poisson", time_steps=steps, reset="soft")).train()
     net.recompute = way == "again"
     for neurons in net.neurons().values():
         neurons.threshold.fill_(0.2)  # so that an untrained network fires

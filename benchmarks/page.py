@@ -227,7 +227,7 @@ def _deep_memory(deep: dict[str, Any]) -> Iterator[str]:
     yield f"### VGG16 on 32 x 32 images, T = {deep['steps']}, {deep['threads']} threads\n"
     yield (
         "One forward and backward pass: all states kept, or a byte for each spike and the rest computed a second time "
-        "(`SpikingNet.recompute`; by itself where states would take more than 4 GiB).\n"
+        "(`SpikingNetwork.recompute`; by itself where states would take more than 4 GiB).\n"
     )
     found = {(case["batch"], case["way"]): case for case in deep["cases"]}
     lines = []

@@ -20,8 +20,8 @@ def main(folder: Path) -> float:
     ann = npv.train(spec, dataset=data, settings=FitSettings(epochs=8, batch_size=32, lr=2e-3, threads=1))
 
     # From here on the training data is not needed: the images come from the network itself.
-    images = npv.synthesize(ann, shape=data.sample_shape, settings=SynthesisSettings(count=300, jitter=1)).images
-    snn = npv.convert(ann, spec=spec, calibration=images, steps=16, coding="direct")
+    images = npv.synthesize(ann, input_shape=data.sample_shape, settings=SynthesisSettings(count=300, jitter=1)).images
+    snn = npv.convert(ann, calibration=images, time_steps=16)
 
     graph = npv.to_nir(snn)
     npv.save_nir(graph, folder / "digits.nir")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroprivacy.data import Dataset, load_dataset
-from neuroprivacy.export.spiking_network import to_nir
+from neuroprivacy.export.network import to_nir
 from neuroprivacy.lowering import lower
 from neuroprivacy.networks import load_checkpoint
 from neuroprivacy.program import Program

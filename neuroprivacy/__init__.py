@@ -35,7 +35,7 @@ _PUBLIC = {
     "save_nir": "neuroprivacy.graph",
     "simulate": "neuroprivacy.runtime.simulation",
     "synthesize": "neuroprivacy.synthesis.class_impressions",
-    "to_nir": "neuroprivacy.export.spiking_network",
+    "to_nir": "neuroprivacy.export.network",
     "trace": "neuroprivacy.divergence",
     "train": "neuroprivacy.training",
 }

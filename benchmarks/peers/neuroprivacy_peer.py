@@ -1,4 +1,4 @@
-"""This library: a Program on the fixed-point backend, or a SpikingNet in training.
+"""This library: a Program on the fixed-point backend, or a SpikingNetwork in training.
 
 `options`: `program` (the folder of a saved Program), and `entry`: "run" times `neuroprivacy.run`, which checks its
 input; "backend" times `Backend.run` alone on input that was checked before. The plan of a Program is made in the first
@@ -113,32 +113,23 @@ class Inference(Simulator):
 
 
 def _training(task: Task) -> Simulator:
-    """SpikingNet's own forward over the layers of the workload."""
-    from collections import OrderedDict
-
+    """SpikingNetwork's own forward over the layers of the workload."""
     from torch import nn
     from torch_serving import TorchSimulator, linears_of
 
-    from neuroprivacy.networks.families import ModelSpec
-    from neuroprivacy.networks.spiking import SpikingNet, SpikingSpec
+    from neuroprivacy.networks import SpikingNeuron, SpikingSpec, sequential_network
 
     class Network(nn.Module):
         def __init__(self, task: Task) -> None:
             super().__init__()
-            model = ModelSpec(family="mlp", input_shape=(1,), classes=1, hidden=(1,), dropout=0.0)
-            spec = SpikingSpec(
-                model=model, beta=task.workload["decay"], coding="poisson", steps=task.steps, readout="spike_count"
-            )
-            self.net = SpikingNet(spec)
-            surrogate = next(iter(self.net.neurons().values())).surrogate
-            modules: OrderedDict[str, nn.Module] = OrderedDict()
+            beta = task.workload["decay"]
+            modules: dict[str, nn.Module] = {}
             for layer, linear in zip(task.layers, linears_of(task), strict=True):
                 for i, module in enumerate(linear):
                     modules[f"{layer['name']}_{i}"] = module
-                modules[f"{layer['name']}_neurons"] = type(next(iter(self.net.neurons().values())))(
-                    beta=task.workload["decay"], reset="hard", surrogate=surrogate
-                )
-            self.net.layers = nn.Sequential(modules)
+                modules[f"{layer['name']}_neurons"] = SpikingNeuron(beta=beta, reset="hard")
+            spec = SpikingSpec(beta=beta, coding="poisson", time_steps=task.steps, readout="spike_count")
+            self.net = sequential_network(spec, modules, input_shape=tuple(task.layers[0]["in_shape"]))
             self.neurons = list(self.net.neurons().values())
 
         def forward(self, x: Any) -> Any:

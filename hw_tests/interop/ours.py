@@ -1,4 +1,5 @@
-"""Files of ours for the peers to read: made by `to_nir` from a `SpikingNet`, or node by node with nir and `save_nir`.
+"""Files of ours for the peers to read: made by `to_nir` from a `SpikingNetwork`, or node by node with nir and
+`save_nir`.
 
 Each case is written twice: NAME.nir as we write it, and NAME.old.nir without `v_reset` where that is zero. A reader
 with nir 1.0.5 or older knows no `v_reset` and refuses the first; nir 1.0.6 and newer takes what is missing for zero.
@@ -17,10 +18,10 @@ import nir
 import numpy as np
 import torch
 
-from neuroprivacy.export.spiking_network import to_nir
+from neuroprivacy.export.network import to_nir
 from neuroprivacy.graph import save_nir
 from neuroprivacy.graph.metadata import GraphInfo
-from neuroprivacy.networks import SpikingNet, SpikingSpec, model_spec
+from neuroprivacy.networks import ModelSpec, SpikingNetwork, SpikingSpec, build_snn, model_spec
 
 DT_S = 1e-4
 STEPS = 40
@@ -79,13 +80,13 @@ def leave_out_v_reset(path: Path) -> None:
 def spiking_net(what: str, *, beta: float = 0.9, reset: Any = "hard", bias: bool = True, dt_s: float = DT_S) -> Case:
     """Two layers that spike, through the library's own writer."""
     model = model_spec("mlp", input_shape=(6,), classes=8, hidden=(12,), bias=bias)
-    spec = SpikingSpec(model=model, beta=beta, reset=reset, readout="spike_count", steps=STEPS)
-    return Case(what=what, graph=to_nir(_filled(spec), dt_s=dt_s), reset=reset, dt_s=dt_s)
+    spec = SpikingSpec(beta=beta, reset=reset, readout="spike_count", time_steps=STEPS)
+    return Case(what=what, graph=to_nir(_filled(model, spec), dt_s=dt_s), reset=reset, dt_s=dt_s)
 
 
-def _filled(spec: SpikingSpec) -> SpikingNet:
+def _filled(model: ModelSpec, spec: SpikingSpec) -> SpikingNetwork:
     """A network with seeded weights and small biases."""
-    net = SpikingNet(spec)
+    net = build_snn(model, spec)
     for seed, parameter in enumerate(p for p in net.parameters() if p.requires_grad):
         values = draw(seed, *parameter.shape, gain=1.0)
         parameter.data = torch.from_numpy(values if parameter.dim() > 1 else 0.05 * np.sign(values))
@@ -102,14 +103,14 @@ def if_alone() -> Case:
 
 def membrane_readout() -> Case:
     model = model_spec("mlp", input_shape=(6,), classes=8, hidden=(12,), bias=True)
-    spec = SpikingSpec(model=model, beta=0.9, readout="membrane", steps=STEPS)
-    return Case(what="ends in a linear layer, whose currents are the output", graph=to_nir(_filled(spec)))
+    spec = SpikingSpec(beta=0.9, readout="membrane", time_steps=STEPS)
+    return Case(what="ends in a linear layer, whose currents are the output", graph=to_nir(_filled(model, spec)))
 
 
 def convnet() -> Case:
     model = model_spec("convnet", input_shape=(2, 8, 8), classes=8, hidden=(12,), width=0.25, bias=True)
-    spec = SpikingSpec(model=model, beta=0.9, readout="spike_count", steps=STEPS)
-    return Case(what="Conv2d, LIF, AvgPool2d, twice, Flatten, Affine, LIF, twice", graph=to_nir(_filled(spec)))
+    spec = SpikingSpec(beta=0.9, readout="spike_count", time_steps=STEPS)
+    return Case(what="Conv2d, LIF, AvgPool2d, twice, Flatten, Affine, LIF, twice", graph=to_nir(_filled(model, spec)))
 
 
 def neurons(kind: str, *shape: int) -> Any:

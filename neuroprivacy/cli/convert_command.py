@@ -15,11 +15,13 @@ from neuroprivacy.cli.output import show, table
 @click.argument("ann", type=options.FILE)
 @click.option("--calibration", type=options.FILE, required=True, help="Folder of synthetic images.")
 @options.out("runs/snn")
-@click.option("--method", type=click.Choice(["max", "percentile", "matched"]), default="matched", show_default=True)
+@click.option(
+    "--method", type=click.Choice(["max", "percentile", "max-input", "matched"]), default="matched", show_default=True
+)
 @click.option("--percentile", default=99.7, show_default=True)
-@click.option("--scale", default=1.0, show_default=True, help="Multiplies thresholds of max and percentile.")
-@options.steps
-@click.option("--reset", type=click.Choice(["zero", "subtract"]), default="zero", show_default=True)
+@click.option("--scale", default=1.0, show_default=True, help="Multiplies the thresholds of all methods but matched.")
+@options.time_steps
+@options.reset
 @click.option(
     "--coding", type=click.Choice(["poisson", "poisson-signed", "direct"]), default="direct", show_default=True
 )
@@ -27,24 +29,24 @@ from neuroprivacy.cli.output import show, table
 @options.seed
 @options.as_json
 def command(
-    ann: Path, calibration: Path, out: Path, method: Any, percentile: float, scale: float, steps: int, reset: str,
+    ann: Path, calibration: Path, out: Path, method: Any, percentile: float, scale: float, time_steps: int, reset: Any,
     coding: Any, readout: Any, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Put spiking neurons in place of the activations of ANN and find their thresholds."""
-    from neuroprivacy.cli.fields import RESETS
     from neuroprivacy.conversion import ThresholdMethod, convert
     from neuroprivacy.networks import load_checkpoint, save_checkpoint
-    from neuroprivacy.networks.checkpoint import ann_spec
     from neuroprivacy.synthesis.class_impressions import load_synthetic
 
     chosen = ThresholdMethod(name=method, percentile=percentile, scale=scale)
     net = convert(
-        load_checkpoint(ann).ann, spec=ann_spec(ann), calibration=load_synthetic(calibration).images, method=chosen,
-        steps=steps, reset=RESETS[reset], coding=coding, readout=readout, seed=seed,
+        load_checkpoint(ann).ann, calibration=load_synthetic(calibration).images, method=chosen, time_steps=time_steps,
+        reset=reset, coding=coding, readout=readout, seed=seed,
     )  # fmt: skip
     save_checkpoint(net, out, info={"method": method, "seed": seed})
     thresholds = {name: float(neuron.threshold) for name, neuron in net.neurons().items()}
     text = table([[k, f"{v:.4g}"] for k, v in thresholds.items()], header=["layer", "threshold"])
     show(
-        {"model": str(out), "thresholds": thresholds, "steps": steps}, as_json=as_json, text=f"{text}\n\nkept in {out}"
+        {"model": str(out), "thresholds": thresholds, "time_steps": time_steps},
+        as_json=as_json,
+        text=f"{text}\n\nkept in {out}",
     )

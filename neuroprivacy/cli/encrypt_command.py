@@ -43,12 +43,13 @@ def command(
     base = EncryptionSettings(mix=mix, temperature=temperature)
     fit = replace(base.fit, epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, threads=threads)
     with progress_bars() as bars:
-        net, info = encrypt(
-            load_checkpoint(snn).spiking, teacher=load_checkpoint(teacher).ann, samples=load_synthetic(samples).images,
+        made = encrypt(
+            load_checkpoint(snn).spiking, teacher=load_checkpoint(teacher).ann, images=load_synthetic(samples).images,
             settings=replace(base, fit=fit), state_folder=out, resume=resume, device=device, progress=bars("encrypt"),
         )  # fmt: skip
-    save_checkpoint(net, out, info={**info, "seed": seed})
+    info = {**made.describe(), "seed": seed}
+    save_checkpoint(made.network, out, info=info)
     discard_state(out)
-    rows = [[k, f"{v['relative_distance']:.4f}", f"{v['cosine']:.4f}"] for k, v in info["weights"].items()]
+    rows = [[name, f"{w.relative_distance:.4f}", f"{w.cosine:.4f}"] for name, w in made.weights.items()]
     text = table(rows, header=["weights", "relative distance", "cosine"])
-    show({"model": str(out), **info, "seed": seed}, as_json=as_json, text=f"{text}\n\nkept in {out}")
+    show({"model": str(out), **info}, as_json=as_json, text=f"{text}\n\nkept in {out}")

@@ -1,4 +1,4 @@
-"""Names of the command line and what the library calls them."""
+"""Options of `train --spiking`, as settings of a spiking network."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import click
 from click.core import ParameterSource
 
 from neuroprivacy.core.errors import ConfigurationError
-from neuroprivacy.kernels.neuron import Reset
-
-#: snnTorch's names, as users know them, and ours.
-RESETS: dict[str, Reset] = {"zero": "hard", "subtract": "soft"}
 
 
-def spiking_fields(beta: float, reset: Reset, coding: str, steps: int, surrogate: str) -> dict[str, Any]:
-    """Fields of `SpikingSpec` beside the model."""
-    return {"beta": beta, "reset": reset, "coding": coding, "steps": steps, "surrogate": surrogate}
+def spiking_spec(beta: float, reset: Any, coding: Any, time_steps: int, surrogate: str, schedule: Any) -> Any:
+    """The `SpikingSpec` of the options."""
+    from neuroprivacy.networks import SpikingSpec
+
+    return SpikingSpec(
+        beta=beta, reset=reset, coding=coding, time_steps=time_steps, surrogate=surrogate, schedule=schedule
+    )
 
 
 def refuse_spiking_options() -> None:
@@ -26,6 +26,6 @@ def refuse_spiking_options() -> None:
         ConfigurationError: one of them was given.
     """
     context = click.get_current_context()
-    for name in ("surrogate", "beta", "reset", "coding", "schedule", "steps"):
+    for name in ("surrogate", "beta", "reset", "coding", "schedule", "time_steps"):
         if context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
-            raise ConfigurationError(f"train: --{name} needs --spiking; an ANN has no such thing")
+            raise ConfigurationError(f"train: --{name.replace('_', '-')} needs --spiking; an ANN has no such setting")

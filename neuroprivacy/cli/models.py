@@ -18,7 +18,7 @@ def load_graph(model: Path) -> Any:
     from neuroprivacy.graph import load_nir
 
     if model.is_dir() or model.name == "model.json":
-        from neuroprivacy.export.spiking_network import to_nir
+        from neuroprivacy.export.network import to_nir
         from neuroprivacy.networks import load_checkpoint
 
         return to_nir(load_checkpoint(model).spiking)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import click
 
@@ -31,7 +31,29 @@ data_root = click.option(
 )
 download = click.option("--download", is_flag=True, help="Fetch the data set if it is missing.")
 target = click.option("--target", default="loihi2", show_default=True, help="Name, or a .toml file.")
-steps = click.option("--steps", type=COUNT, default=16, show_default=True, help="Time steps T.")
+time_steps = click.option("--time-steps", "--steps", "time_steps", type=COUNT, default=16, show_default=True, help="T.")
+
+
+class Reset(click.Choice[str]):
+    """hard or soft; `zero` and `subtract` are taken for them."""
+
+    _ALIASES: ClassVar[dict[str, str]] = {"zero": "hard", "subtract": "soft"}
+
+    def __init__(self) -> None:
+        super().__init__(["hard", "soft"])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The rule."""
+        return super().convert(self._ALIASES.get(value, value), param, ctx)
+
+
+reset = click.option(
+    "--reset",
+    type=Reset(),
+    default="hard",
+    show_default=True,
+    help="Of the membrane after a spike: hard to zero, soft by the threshold (zero and subtract are accepted, too).",
+)
 
 
 def out(default: str) -> Callable[[Decorated], Decorated]:

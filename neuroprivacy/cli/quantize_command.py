@@ -50,10 +50,9 @@ def command(
     resume: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Train SNN on with rounded weights and the target's integer neurons: what is trained is what is deployed."""
-    from neuroprivacy.core.errors import ConfigurationError
     from neuroprivacy.core.provenance import provenance
     from neuroprivacy.data import load_dataset
-    from neuroprivacy.networks import SpikingNet, check_device, load_checkpoint, save_checkpoint
+    from neuroprivacy.networks import check_device, load_checkpoint, quantize_weights, save_checkpoint
     from neuroprivacy.training import FitSettings, accuracy, train
     from neuroprivacy.training.fit import discard_state
     from neuroprivacy.training.quantized_start import quantized_start
@@ -61,30 +60,24 @@ def command(
     check_device(device)
     data = load_dataset(dataset, data_root=data_root)
     trained = load_checkpoint(snn).spiking
-    if not isinstance(trained, SpikingNet):
-        raise ConfigurationError(
-            "model: training on integers takes networks of our families; lower this one with --calibration instead"
-        )
     if calibration_samples:
         start = quantized_start(
             trained, bits=weight_bits, target=target, populations=populations,
-            samples=data.train_images[:calibration_samples],
+            images=data.train_images[:calibration_samples],
         )  # fmt: skip
     else:
-        start = trained.quantized(weight_bits, state_target=target, populations=populations)
+        start = quantize_weights(trained, weight_bits, state_target=target, populations=populations)
     settings = FitSettings(epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, threads=threads)
     with progress_bars() as bars:
         net = train(
-            start.spec.model, dataset=data, settings=settings, start=start, state_folder=out, resume=resume,
-            device=device, progress=bars("quantize"),
+            start, dataset=data, settings=settings, state_folder=out, resume=resume, device=device,
+            progress=bars("quantize"),
         )  # fmt: skip
     before, after = (accuracy(n, data.test_images, data.test_labels) for n in (start, net))
-    if isinstance(net, SpikingNet):
-        chosen = {"populations": populations, "calibration_samples": calibration_samples}
-        info = chosen | provenance(
-            command=f"quantize {dataset}", seed=seed, threads=threads, dataset=data.name, accuracy=after
-        )
-        save_checkpoint(net, out, info=info)
+    info = {"populations": populations, "calibration_samples": calibration_samples} | provenance(
+        command=f"quantize {dataset}", seed=seed, threads=threads, dataset=data.name, accuracy=after
+    )
+    save_checkpoint(net, out, info=info)
     discard_state(out)
     result = {
         "model": str(out), "accuracy": after, "accuracy_before_training": before, "weight_bits": weight_bits,

@@ -26,11 +26,13 @@ from neuroprivacy.cli.output import percent, progress_bars, show
 @click.option("--signed-input", is_flag=True, help="The network sees 2x - 1, for poisson-signed coding.")
 @click.option("--spiking", is_flag=True, help="Train a spiking network by backpropagation through time.")
 @click.option("--surrogate", default="privatesnn", show_default=True)
-@click.option("--beta", default=1.0, show_default=True, help="Membrane decay per step.")
-@click.option("--reset", type=click.Choice(["zero", "subtract"]), default="zero", show_default=True)
-@click.option("--coding", type=click.Choice(["poisson", "poisson-signed", "direct"]), default="poisson")
+@click.option("--beta", default=1.0, show_default=True, help="Decay factor of the membrane in a time step.")
+@options.reset
+@click.option(
+    "--coding", type=click.Choice(["poisson", "poisson-signed", "direct"]), default="direct", show_default=True
+)
 @click.option("--schedule", type=click.Choice(["ideal", "chip"]), default="ideal", show_default=True)
-@options.steps
+@options.time_steps
 @options.seed
 @options.threads
 @options.device
@@ -39,11 +41,11 @@ from neuroprivacy.cli.output import percent, progress_bars, show
 def command(
     dataset: str, family: str, out: Path, data_root: Path | None, download: bool, epochs: int | None,
     lr: float | None, batch_size: int | None, width: float, bias: bool, batch_norm: bool, signed_input: bool,
-    spiking: bool, surrogate: str, beta: float, reset: str, coding: str, schedule: str, steps: int, seed: int,
+    spiking: bool, surrogate: str, beta: float, reset: str, coding: str, schedule: str, time_steps: int, seed: int,
     threads: int, device: str, resume: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Train a network on a data set and keep it in --out."""
-    from neuroprivacy.cli.fields import RESETS, refuse_spiking_options, spiking_fields
+    from neuroprivacy.cli.fields import refuse_spiking_options, spiking_spec
     from neuroprivacy.core.provenance import provenance
     from neuroprivacy.data import load_dataset
     from neuroprivacy.experiments.presets import default_training
@@ -66,11 +68,11 @@ def command(
         lr=usual.lr if lr is None else lr,
         batch_size=usual.batch_size if batch_size is None else batch_size,
     )
-    fields = spiking_fields(beta, RESETS[reset], coding, steps, surrogate) if spiking else None
+    chosen = spiking_spec(beta, reset, coding, time_steps, surrogate, schedule) if spiking else None
     with progress_bars() as bars:
         net = train(
-            spec, dataset=data, settings=settings, spiking=fields, schedule="chip" if schedule == "chip" else "ideal",
-            state_folder=out, resume=resume, device=device, progress=bars("train"),
+            spec, dataset=data, settings=settings, spiking=chosen, state_folder=out, resume=resume, device=device,
+            progress=bars("train"),
         )  # fmt: skip
     right = accuracy(net, data.test_images, data.test_labels)
     info = provenance(

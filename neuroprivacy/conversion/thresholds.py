@@ -1,12 +1,13 @@
-"""Thresholds, layer by layer, with the layers before already spiking.
+"""How thresholds are found, layer by layer, with the layers before already spiking.
 
-`max` (PrivateSNN's code): the largest weighted input over units, samples and steps.
-`percentile` (Rueckauer et al. 2017): a percentile of the positive weighted inputs.
-`matched` (ours): the fraction of the largest input for which the ANN's remaining layers, fed with this layer's spike
-rates, answer most like the ANN itself (Kullback-Leibler divergence).
+    max         θ = largest activation of the ANN                                         Diehl et al. 2015
+    percentile  θ = a percentile of its positive activations                              Rueckauer et al. 2017
+    max-input   θ = largest weighted input of the spikes before, over time steps, too     Sengupta et al. 2019
+    matched     θ = the fraction of the largest weighted input for which the ANN's remaining layers, on this layer's
+                spike rates, answer most like the ANN itself (Kullback-Leibler divergence)      ours
 
-`matched` asks what the threshold does to the answer, not to the layer. On synthetic images it is what makes hard-reset
-networks work: their largest input is far above that of real images.
+`max-input` is the rule of PrivateSNN's code. `matched` asks what the threshold does to the answer, not to the layer: on
+synthetic images, whose largest input is far above that of real ones, it is what makes hard-reset networks work.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from neuroprivacy.core.errors import ConfigurationError
-from neuroprivacy.networks import SpikingNet, SpikingNeuron
+from neuroprivacy.networks import SpikingNeuron
 
-Method = Literal["max", "percentile", "matched"]
+Method = Literal["max", "percentile", "max-input", "matched"]
 METHODS: tuple[str, ...] = get_args(Method)
-_FRACTIONS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)
+#: Fractions of the largest weighted input that `matched` tries; chosen.
+FRACTIONS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)
 _SAMPLED = 2_000_000
 
 
@@ -33,7 +35,7 @@ class ThresholdMethod:
     Attributes:
         name: see the module's table.
         percentile: for `percentile`, 0 ... 100.
-        scale: multiplies what `max` and `percentile` find (Rathi et al. use 0.7 at few steps).
+        scale: multiplies what the first three methods find (Rathi et al. use 0.7 at few time steps).
     """
 
     name: Method = "matched"
@@ -49,90 +51,32 @@ class ThresholdMethod:
             )
 
 
-@torch.no_grad()
-def find_thresholds(
-    net: SpikingNet, ann: nn.Sequential, images: Tensor, spikes: Tensor, *, method: ThresholdMethod
-) -> dict[str, float]:
-    """Set every threshold of `net`, first layer first.
+def largest(where: str, values: Tensor, *, percentile: float | None = None) -> float:
+    """The largest of the values, or a percentile of the positive ones.
 
-    Args:
-        net: the spiking network; its thresholds are set.
-        ann: the ANN with the same layers (batch norm folded).
-        images: (samples, *shape), what the ANN sees.
-        spikes: (T or 1, samples, *shape), the same as the spiking network sees them.
-        method: how.
-
-    Returns:
-        Layer name -> threshold.
+    Raises:
+        ConfigurationError: none is positive.
     """
-    activations, target = _ann_activations(ann, images)
-    found: dict[str, float] = {}
-    x = spikes
-    order = [name for name, _ in ann.named_children()]
-    for name, module in net.layers.named_children():
-        if not isinstance(module, SpikingNeuron):
-            x = x if isinstance(module, nn.Dropout) else module(x.flatten(0, 1)).unflatten(0, (len(x), -1))
-            continue
-        if method.name == "matched" and name in activations:
-            rest = nn.Sequential(*[m for _, m in list(ann.named_children())[order.index(name) + 1 :]])
-            value = _matched(module, x, net.spec.steps, activations[name], rest, target)
-        else:
-            value = method.scale * _statistic(x, method)
-        module.threshold.fill_(value)
-        found[name] = value
-        x = module(x.expand(net.spec.steps, *x.shape[1:]))
+    if percentile is None:
+        found = float(values.max())
+    else:
+        positive = values[values > 0].flatten()
+        if len(positive) > _SAMPLED:
+            positive = positive[:: len(positive) // _SAMPLED + 1]
+        found = float(torch.quantile(positive, percentile / 100)) if len(positive) else 0.0
+    if found <= 0:
+        raise ConfigurationError(f"{where}: is never positive on the calibration samples; give others")
     return found
 
 
-def _statistic(current: Tensor, method: ThresholdMethod) -> float:
-    """Largest value or percentile of the positive currents."""
-    if method.name != "percentile":
-        value = float(current.max())
-    else:
-        positive = current[current > 0].flatten()
-        if len(positive) > _SAMPLED:
-            positive = positive[:: len(positive) // _SAMPLED + 1]
-        value = float(torch.quantile(positive, method.percentile / 100)) if len(positive) else 0.0
-    if value <= 0:
-        raise ConfigurationError("convert: a layer gets no positive input from the calibration images; give others")
-    return value
+def spike_rate(neuron: SpikingNeuron, current: Tensor, time_steps: int, *, batch: int = 64) -> Tensor:
+    """Spikes per time step, (samples, ...), computed a batch at a time; `current` is (T or 1, samples, ...)."""
+    return torch.cat([
+        neuron(part.expand(time_steps, *part.shape[1:])).mean(0) for part in torch.split(current, batch, dim=1)
+    ])  # fmt: skip
 
 
-def _matched(
-    neuron: SpikingNeuron, current: Tensor, steps: int, activation: Tensor, rest: nn.Sequential, target: Tensor
-) -> float:
-    """The fraction of the largest input whose rates, scaled to the activations, best keep the ANN's answer."""
-    largest = _statistic(current, ThresholdMethod(name="max"))
-    best, best_error = largest, float("inf")
-    for fraction in _FRACTIONS:
-        neuron.threshold.fill_(largest * fraction)
-        rate = _rate(neuron, current, steps)
-        power = float((rate * rate).sum())
-        if power == 0:
-            continue
-        gain = float((activation * rate).sum()) / power
-        answer = rest(gain * rate).log_softmax(1)
-        error = float(nn.functional.kl_div(answer, target, log_target=True, reduction="batchmean"))
-        if error < best_error:
-            best, best_error = largest * fraction, error
-    return best
-
-
-def _rate(neuron: SpikingNeuron, current: Tensor, steps: int, *, chunk: int = 64) -> Tensor:
-    """Spikes per step, (samples, ...), computed a few samples at a time."""
-    parts = []
-    for part in torch.split(current, chunk, dim=1):
-        parts.append(neuron(part.expand(steps, *part.shape[1:])).mean(0))
-    return torch.cat(parts)
-
-
-def _ann_activations(ann: nn.Sequential, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-    """Activation of each ReLU by name, and the log-probabilities."""
-    ann.eval()
-    kept: dict[str, Tensor] = {}
-    x = images
-    for name, module in ann.named_children():
-        x = module(x)
-        if isinstance(module, nn.ReLU):
-            kept[name] = x
-    return kept, x.log_softmax(1)
+def least_squares_gain(activation: Tensor, rate: Tensor) -> float:
+    """The factor that brings rates nearest to activations; 0 if nothing fires."""
+    power = float((rate * rate).sum())
+    return float((activation * rate).sum()) / power if power else 0.0

@@ -14,9 +14,8 @@ Gradients go through time by STBP with the surrogate of Eq. 5.
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,12 +25,9 @@ from torch import Tensor, nn
 from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.core.progress import Progress, silent
 from neuroprivacy.core.storage import digest
-from neuroprivacy.networks import Spiking, SpikingGraph, SpikingNet
-from neuroprivacy.networks.spiking import spiking_input
+from neuroprivacy.networks import SpikingNetwork, spiking_input
 from neuroprivacy.training.fit import FitSettings, fit
 from neuroprivacy.training.network import shifted
-
-Network = TypeVar("Network", SpikingNet, SpikingGraph, SpikingNet | SpikingGraph)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,42 +49,74 @@ class EncryptionSettings:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightChange:
+    """How far a weight matrix moved.
+
+    Attributes:
+        relative_distance: norm of the change, as a share of the norm of the weights before.
+        cosine: of the weights before and after, -1 ... 1.
+    """
+
+    relative_distance: float
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Encrypted:
+    """A retrained network, and what retraining changed.
+
+    Attributes:
+        network: on the CPU, in eval mode.
+        loss: mean of each epoch.
+        readout_scale: c of Eq. 3's logits.
+        weights: parameter name -> how far it moved.
+    """
+
+    network: SpikingNetwork
+    loss: list[float]
+    readout_scale: float
+    weights: dict[str, WeightChange]
+
+    def describe(self) -> dict[str, object]:
+        """Everything but the network, as plain JSON values."""
+        weights = {name: asdict(change) for name, change in self.weights.items()}
+        return {"loss": self.loss, "readout_scale": self.readout_scale, "weights": weights}
+
+
 def encrypt(
-    net: Network,
+    net: SpikingNetwork,
     *,
     teacher: nn.Module,
-    samples: NDArray[np.float32],
+    images: NDArray[np.float32],
     settings: EncryptionSettings | None = None,
     state_folder: Path | None = None,
     resume: bool = False,
     device: str = "cpu",
     progress: Progress = silent,
-) -> tuple[Network, dict[str, Any]]:
+) -> Encrypted:
     """Retrain a converted network so that its weights are no longer the ANN's.
 
     Args:
         net: the converted network; it is not changed.
         teacher: the ANN; its answer to each image is label and target of the distillation.
-        samples: synthetic images (samples, *shape) in [0, 1].
+        images: synthetic images (samples, *shape) in [0, 1].
         settings: how.
         state_folder: see `neuroprivacy.training.fit`; likewise `resume` and `progress`.
         device: "cpu" or "cuda".
 
-    Returns:
-        The retrained network on the CPU, and what happened: mean loss per epoch, readout scale, and by how much each
-        weight matrix moved (relative norm) and turned (cosine).
+    Raises:
+        ConfigurationError: the images are not of the network's shape, or it takes events.
     """
     chosen = settings or EncryptionSettings()
-    if samples.shape[1:] != net.spec.model.input_shape:
-        raise ConfigurationError(
-            f"samples: shape {samples.shape[1:]} is not the network's {net.spec.model.input_shape}"
-        )
+    if images.shape[1:] != net.input_shape:
+        raise ConfigurationError(f"images: shape {images.shape[1:]} is not the network's {net.input_shape}")
     trained = deepcopy(net).to(device)
     teacher = teacher.to(device).eval()
-    images = torch.from_numpy(np.array(samples, np.float32))
+    inputs = torch.from_numpy(np.array(images, np.float32))
     torch.manual_seed(chosen.fit.seed)
-    scale = readout_scale(trained, teacher, images[:500].to(device))
-    picture = len(net.spec.model.input_shape) == 3
+    scale = readout_scale(trained, teacher, inputs[:500].to(device))
+    picture = len(net.input_shape) == 3
 
     def loss(x: Tensor, _: Tensor) -> Tensor:
         """Eq. 3 for one batch of images."""
@@ -99,22 +127,22 @@ def encrypt(
 
     history = fit(
         trained,
-        images,
-        torch.zeros(len(images)),
+        inputs,
+        torch.zeros(len(inputs)),
         loss=loss,
         settings=chosen.fit,
         augment=(lambda x: shifted(x, chosen.shift, flip=False)) if picture and chosen.shift else None,
         state_folder=state_folder,
         resume=resume,
-        identity=_identity(net, teacher, images, chosen),
+        identity=_identity(net, teacher, inputs, chosen),
         progress=progress,
     )
     trained = trained.cpu().eval()
     teacher.cpu()
-    return trained, {"loss": history, "readout_scale": scale, "weights": weight_change(net, trained)}
+    return Encrypted(network=trained, loss=history, readout_scale=scale, weights=weight_change(net, trained))
 
 
-def _identity(net: Spiking, teacher: nn.Module, images: Tensor, chosen: EncryptionSettings) -> str:
+def _identity(net: SpikingNetwork, teacher: nn.Module, images: Tensor, chosen: EncryptionSettings) -> str:
     """Digest of all that a retraining run depends on beside its fit settings."""
     tensors = [*net.state_dict().values(), *teacher.state_dict().values(), images]
     described = repr((net.spec, chosen.mix, chosen.temperature, chosen.shift)).encode()
@@ -131,7 +159,7 @@ def distillation_loss(own: Tensor, teacher: Tensor, *, mix: float, temperature: 
 
 
 @torch.no_grad()
-def readout_scale(net: Spiking, teacher: nn.Module, images: Tensor, *, chunk: int = 50) -> float:
+def readout_scale(net: SpikingNetwork, teacher: nn.Module, images: Tensor, *, chunk: int = 50) -> float:
     """c that brings centred readouts nearest to centred ANN logits: Σ z U / Σ U²."""
     net.eval()
     readout = torch.cat([net(spiking_input(part, spec=net.spec)).readout for part in torch.split(images, chunk)])
@@ -139,18 +167,18 @@ def readout_scale(net: Spiking, teacher: nn.Module, images: Tensor, *, chunk: in
     readout = readout - readout.mean(1, keepdim=True)
     logits = logits - logits.mean(1, keepdim=True)
     power = float((readout * readout).sum())
-    return float((logits * readout).sum()) / power if power > 0 else 1.0 / net.spec.steps
+    return float((logits * readout).sum()) / power if power > 0 else 1.0 / net.spec.time_steps
 
 
-def weight_change(before: Spiking, after: Spiking) -> dict[str, dict[str, float]]:
+def weight_change(before: SpikingNetwork, after: SpikingNetwork) -> dict[str, WeightChange]:
     """Parameter name -> relative distance and cosine between two networks' weights."""
     old = dict(before.named_parameters())
-    table: dict[str, dict[str, float]] = {}
+    table: dict[str, WeightChange] = {}
     for name, new in after.named_parameters():
         a, b = old[name].detach().flatten(), new.detach().flatten()
         norm = float(a.norm())
-        table[name.removeprefix("layers.")] = {
-            "relative_distance": float((b - a).norm()) / norm if norm else 0.0,
-            "cosine": float(torch.dot(a, b)) / (norm * float(b.norm())) if norm else 0.0,
-        }
+        table[name.removeprefix("layers.")] = WeightChange(
+            relative_distance=float((b - a).norm()) / norm if norm else 0.0,
+            cosine=float(torch.dot(a, b)) / (norm * float(b.norm())) if norm else 0.0,
+        )
     return table

@@ -14,10 +14,10 @@ from neuroprivacy.core.progress import Progress
 from neuroprivacy.core.provenance import versions
 from neuroprivacy.data import Dataset
 from neuroprivacy.experiments.settings import DeploymentSettings
-from neuroprivacy.export.spiking_network import to_nir
+from neuroprivacy.export.network import to_nir
 from neuroprivacy.graph import save_nir
 from neuroprivacy.lowering import Lowered, LowerOptions, lower
-from neuroprivacy.networks import SpikingNet
+from neuroprivacy.networks import SpikingNetwork
 from neuroprivacy.runtime.backend import Record, RunResult, build, check_inputs, load_backend
 from neuroprivacy.runtime.compare import compare
 from neuroprivacy.runtime.reference import run_reference
@@ -63,7 +63,7 @@ class Deployed:
 
 
 def deploy(
-    net: SpikingNet,
+    net: SpikingNetwork,
     dataset: Dataset,
     *,
     settings: DeploymentSettings,

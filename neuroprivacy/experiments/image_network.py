@@ -15,11 +15,19 @@ from neuroprivacy.conversion import convert
 from neuroprivacy.core.storage import read_json, write_json
 from neuroprivacy.data import Dataset
 from neuroprivacy.experiments.presets import default_training
-from neuroprivacy.export.spiking_network import to_nir
+from neuroprivacy.export.network import to_nir
 from neuroprivacy.graph.encode import encode_for
 from neuroprivacy.kernels.formats import Int64, WeightBits
 from neuroprivacy.kernels.neuron import Reset
-from neuroprivacy.networks import Ann, ModelSpec, SpikingNet, load_checkpoint, model_spec, save_checkpoint
+from neuroprivacy.networks import (
+    Ann,
+    ModelSpec,
+    SpikingNetwork,
+    SpikingSpec,
+    load_checkpoint,
+    model_spec,
+    save_checkpoint,
+)
 from neuroprivacy.runtime.backend import Artifact
 from neuroprivacy.runtime.simulation import simulate
 from neuroprivacy.training import FitSettings, logits, train
@@ -87,11 +95,11 @@ class ImageNetwork:
         """Plain values."""
         return asdict(self.network)
 
-    def outputs(self, net: SpikingNet, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    def outputs(self, net: SpikingNetwork, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Of the float network."""
         return logits(net, images)
 
-    def graph(self, net: SpikingNet) -> nir.NIRGraph:
+    def graph(self, net: SpikingNetwork) -> nir.NIRGraph:
         """In NIR."""
         return to_nir(net)
 
@@ -103,40 +111,40 @@ class ImageNetwork:
         """Of the integers."""
         return simulate(artifact, samples=images).prediction
 
-    def trained_at(self, net: SpikingNet, bits: WeightBits, place: Path) -> SpikingNet:
+    def trained_at(self, net: SpikingNetwork, bits: WeightBits, place: Path) -> SpikingNetwork:
         """Trained on at that width, in the target's integers."""
 
-        def make() -> SpikingNet:
+        def make() -> SpikingNetwork:
             """Train."""
             start = quantized_start(
                 net, bits=bits, target=self.target, populations=self.populations,
-                samples=self.data.train_images[: self.samples],
+                images=self.data.train_images[: self.samples],
             )  # fmt: skip
             settings = FitSettings(
                 epochs=self.network.quantized_epochs, batch_size=64, lr=self.network.quantized_lr, seed=self.seed,
                 threads=1,
             )  # fmt: skip
-            return self._fitted(net.spec.model, settings, place, start=start)
+            return self._fitted(start, settings, place)
 
         return self._station(place, self.keys[1], make)
 
-    def trained(self) -> SpikingNet:
+    def trained(self) -> SpikingNetwork:
         """The float spiking network."""
         settings = FitSettings(epochs=self.network.epochs, batch_size=64, lr=self.network.lr, seed=self.seed, threads=1)
         place = self.folder / "float"
 
-        def from_scratch() -> SpikingNet:
+        def from_scratch() -> SpikingNetwork:
             """Backpropagation through time."""
-            spiking = {"coding": "direct", "steps": self.network.steps, "reset": self.reset}
+            spiking = SpikingSpec(coding="direct", time_steps=self.network.steps, reset=self.reset)
             return self._fitted(self._spec(), settings, place, spiking=spiking)
 
-        def from_ann() -> SpikingNet:
+        def from_ann() -> SpikingNetwork:
             """An ANN, converted on training images, then trained on."""
             start = convert(
-                self._ann(), spec=self._spec(), calibration=self.data.train_images[:200], steps=self.network.steps,
+                self._ann(), calibration=self.data.train_images[:200], time_steps=self.network.steps,
                 reset=self.reset, coding="direct", seed=self.seed,
             )  # fmt: skip
-            return self._fitted(start.spec.model, settings, place, start=start)
+            return self._fitted(start, settings, place)
 
         return self._station(place, self.keys[0], from_ann if self.network.ann_epochs else from_scratch)
 
@@ -158,17 +166,17 @@ class ImageNetwork:
             width=network.width, batch_norm=network.batch_norm,
         )  # fmt: skip
 
-    def _fitted(self, spec: ModelSpec, settings: FitSettings, place: Path, **options: Any) -> SpikingNet:
-        made = train(spec, dataset=self.data, settings=settings, state_folder=place, resume=True, **options)
-        assert isinstance(made, SpikingNet)
+    def _fitted(
+        self, model: ModelSpec | SpikingNetwork, settings: FitSettings, place: Path, spiking: SpikingSpec | None = None
+    ) -> SpikingNetwork:
+        made = train(model, dataset=self.data, settings=settings, state_folder=place, resume=True, spiking=spiking)
+        assert isinstance(made, SpikingNetwork)
         return made
 
-    def _station(self, place: Path, key: str, make: Callable[[], SpikingNet]) -> SpikingNet:
+    def _station(self, place: Path, key: str, make: Callable[[], SpikingNetwork]) -> SpikingNetwork:
         """The network of a folder, made if it is not there or was made otherwise."""
         if (place / "made.json").exists() and read_json(place / "made.json").get("key") == key:
-            found = load_checkpoint(place).spiking
-            assert isinstance(found, SpikingNet)
-            return found
+            return load_checkpoint(place).spiking
         net = make()
         save_checkpoint(net, place)
         write_json(place / "made.json", {"key": key})

@@ -16,7 +16,7 @@ from neuroprivacy.core.storage import digest, read_json, write_json
 from neuroprivacy.data import Dataset
 from neuroprivacy.encryption.class_encryption import encrypt
 from neuroprivacy.experiments.settings import DeploymentSettings
-from neuroprivacy.networks import Ann, Spiking, SpikingNet, load_checkpoint, save_checkpoint, set_threads
+from neuroprivacy.networks import Ann, SpikingNetwork, load_checkpoint, save_checkpoint, set_threads
 from neuroprivacy.synthesis.class_impressions import SyntheticSet, load_synthetic, synthesize
 from neuroprivacy.training import accuracy, logits, train
 from neuroprivacy.training.fit import discard_state
@@ -28,8 +28,8 @@ class Stations:
 
     ann: Ann
     synthetic: SyntheticSet
-    converted: SpikingNet
-    encrypted: SpikingNet
+    converted: SpikingNetwork
+    encrypted: SpikingNetwork
     encryption_info: dict[str, Any]
     accuracy: dict[str, float]
     prediction: np.ndarray[Any, np.dtype[np.int64]]
@@ -65,7 +65,7 @@ def make_networks(
         seconds[name] = round(time.perf_counter() - begun, 2)
         return result
 
-    def make_ann(place: Path) -> Ann | Spiking:
+    def make_ann(place: Path) -> Ann | SpikingNetwork:
         """Train and keep the ANN."""
         net = train(
             settings.model, dataset=dataset, settings=settings.training, state_folder=place, resume=resume,
@@ -82,36 +82,36 @@ def make_networks(
     def make_synthetic(place: Path) -> SyntheticSet:
         """Make and keep the images."""
         made = synthesize(
-            ann, shape=settings.model.input_shape, settings=settings.synthesis, device=device,
+            ann, input_shape=settings.model.input_shape, settings=settings.synthesis, device=device,
             progress=progress("synthetic"),
         )  # fmt: skip
         made.save(place)
         return made
 
-    def make_converted(place: Path) -> SpikingNet:
+    def make_converted(place: Path) -> SpikingNetwork:
         """Convert and keep the network."""
         net = convert(
-            ann, spec=settings.model, calibration=synthetic.images, method=settings.conversion, steps=settings.steps,
+            ann, calibration=synthetic.images, method=settings.conversion, time_steps=settings.steps,
             reset=settings.reset, coding=settings.coding, seed=settings.synthesis.seed,
         )  # fmt: skip
         save_checkpoint(net, place, info={"method": asdict(settings.conversion)})
         return net
 
-    def make_encrypted(place: Path) -> SpikingNet:
+    def make_encrypted(place: Path) -> SpikingNetwork:
         """Retrain and keep the network."""
-        net, info = encrypt(
-            converted, teacher=ann, samples=synthetic.images, settings=settings.encryption, state_folder=place,
+        made = encrypt(
+            converted, teacher=ann, images=synthetic.images, settings=settings.encryption, state_folder=place,
             resume=resume, device=device, progress=progress("encrypted"),
         )  # fmt: skip
-        save_checkpoint(net, place, info=info)
-        return net
+        save_checkpoint(made.network, place, info=made.describe())
+        return made.network
 
     chain: list[Any] = [dataset.digest(), settings.model, settings.training]
     ann = station("ann", chain, lambda p: load_checkpoint(p).ann, make_ann)
     chain = [*chain, settings.synthesis]
     synthetic = station("synthetic", chain, load_synthetic, make_synthetic)
     chain = [*chain, settings.conversion, settings.steps, settings.reset, settings.coding]
-    converted: SpikingNet = station("converted", chain, lambda p: load_checkpoint(p).spiking, make_converted)
+    converted: SpikingNetwork = station("converted", chain, lambda p: load_checkpoint(p).spiking, make_converted)
     chain = [*chain, settings.encryption]
     encrypted = station("encrypted", chain, lambda p: load_checkpoint(p).spiking, make_encrypted)
     begun = time.perf_counter()

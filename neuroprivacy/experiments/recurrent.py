@@ -1,4 +1,4 @@
-"""A recurrent network on rows of images: what integers cost in a loop; see `nets.row_net`."""
+"""A recurrent network on rows of images: what integers cost in a loop; see `networks.recurrent`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroprivacy.core.storage import read_json, write_json
 from neuroprivacy.data import Dataset
-from neuroprivacy.export.rows import row_graph
+from neuroprivacy.export.network import to_nir
 from neuroprivacy.kernels.formats import Int64, WeightBits
-from neuroprivacy.networks.row_net import RowNet, row_logits, row_net
+from neuroprivacy.networks import SpikingNetwork, load_checkpoint, quantize_weights, save_checkpoint
+from neuroprivacy.networks.recurrent import recurrent_network
 from neuroprivacy.runtime.backend import Artifact, run
-from neuroprivacy.training.fit import FitSettings
-from neuroprivacy.training.rows import train_rows
+from neuroprivacy.training import FitSettings, event_logits, train_on_events
 
 
 def rows(images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -56,26 +57,28 @@ class RowNetwork:
         """Plain values."""
         return asdict(self.settings)
 
-    def trained(self) -> RowNet:
+    def trained(self) -> SpikingNetwork:
         """The float network."""
-        net = row_net(
-            inputs=self.data.sample_shape[2], hidden=self.settings.hidden, classes=self.data.num_classes, seed=self.seed
-        )
+        _, rows_of_image, columns = self.data.sample_shape
+        net = recurrent_network(
+            inputs=columns, hidden=self.settings.hidden, outputs=self.data.num_classes, time_steps=rows_of_image,
+            seed=self.seed,
+        )  # fmt: skip
         return self._fitted(net, self.settings.epochs, self.settings.lr, self.folder / "float", self.keys[0])
 
-    def trained_at(self, net: RowNet, bits: WeightBits, place: Path) -> RowNet:
+    def trained_at(self, net: SpikingNetwork, bits: WeightBits, place: Path) -> SpikingNetwork:
         """The network, trained on with its weights rounded to that width."""
         return self._fitted(
-            net.quantized(bits), self.settings.quantized_epochs, self.settings.quantized_lr, place, self.keys[1]
+            quantize_weights(net, bits), self.settings.quantized_epochs, self.settings.quantized_lr, place, self.keys[1]
         )
 
-    def outputs(self, net: RowNet, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    def outputs(self, net: SpikingNetwork, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Of the float network."""
-        return row_logits(net, rows(images))
+        return event_logits(net, rows(images))
 
-    def graph(self, net: RowNet) -> nir.NIRGraph:
+    def graph(self, net: SpikingNetwork) -> nir.NIRGraph:
         """In NIR."""
-        return row_graph(net)
+        return to_nir(net)
 
     def calibration(self, graph: nir.NIRGraph, images: NDArray[np.float32]) -> dict[str, Int64]:
         """The rows as they would be sent."""
@@ -85,10 +88,17 @@ class RowNetwork:
         """Of the integers."""
         return run(artifact, spikes=rows(images).astype(np.int64)).prediction
 
-    def _fitted(self, net: RowNet, epochs: int, lr: float, place: Path, key: str) -> RowNet:
+    def _fitted(self, net: SpikingNetwork, epochs: int, lr: float, place: Path, key: str) -> SpikingNetwork:
         """Trained, or taken up."""
         settings = FitSettings(
             epochs=epochs, batch_size=self.settings.batch_size, lr=lr, clip_norm=1.0, seed=self.seed, threads=1
         )
-        spikes = rows(self.data.train_images)
-        return train_rows(net, spikes, self.data.train_labels, settings=settings, folder=place, key=key)
+        if (place / "made.json").exists() and read_json(place / "made.json").get("key") == key:
+            return load_checkpoint(place).spiking
+        train_on_events(
+            net, rows(self.data.train_images), self.data.train_labels, settings=settings, state_folder=place,
+            resume=True, identity=key,
+        )  # fmt: skip
+        save_checkpoint(net, place)
+        write_json(place / "made.json", {"key": key})
+        return net

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from neuroprivacy.core.errors import UnsupportedNode
+from neuroprivacy.export.neurons import neuron_node
 from neuroprivacy.graph.metadata import WEIGHT_SCALE
 from neuroprivacy.networks import SpikingNeuron
-from neuroprivacy.networks.quantized import computed_weight, weight_unit
+from neuroprivacy.networks.layers import Delay, Scale, SumPool2d, pair
+from neuroprivacy.networks.quantized import QuantizedScale, computed_weight, weight_unit
 
 
 def array(tensor: torch.Tensor) -> NDArray[np.float32]:
@@ -52,9 +54,17 @@ def node_of(name: str, module: nn.Module, shape: tuple[int, ...], dt_s: float) -
         return nir.Affine(weight=weight, bias=array(module.bias), metadata=unit)
     if isinstance(module, nn.Conv1d | nn.Conv2d):
         return _convolution(module, shape)
-    if isinstance(module, nn.AvgPool2d):
+    if isinstance(module, Scale | QuantizedScale):
+        scale = weight_unit(module)
+        factor = np.broadcast_to(array(scale_factor(module)), shape).astype(np.float32)
+        return nir.Scale(scale=factor, metadata={} if scale is None else {WEIGHT_SCALE: array(scale).reshape(-1)})
+    if isinstance(module, Delay):
+        delay = np.broadcast_to(module.time_steps.cpu().numpy() * dt_s, shape).astype(np.float64)
+        return nir.Delay(delay=delay)
+    if isinstance(module, nn.AvgPool2d | SumPool2d):
         kernel, stride, padding = (np.array(pair(v)) for v in (module.kernel_size, module.stride, module.padding))
-        return nir.AvgPool2d(kernel_size=kernel, stride=stride, padding=padding)
+        kind = nir.AvgPool2d if isinstance(module, nn.AvgPool2d) else nir.SumPool2d
+        return kind(kernel_size=kernel, stride=stride, padding=padding)
     if isinstance(module, nn.Flatten):
         return nir.Flatten(input_type={"input": np.array(shape)}, start_dim=0, end_dim=-1)
     raise UnsupportedNode(f"{name}: {type(module).__name__} has no NIR form here; replace it by a supported layer")
@@ -76,15 +86,20 @@ def _convolution(module: nn.Conv1d | nn.Conv2d, shape: tuple[int, ...]) -> nir.N
     )  # fmt: skip
 
 
+def scale_factor(module: Scale | QuantizedScale) -> torch.Tensor:
+    """The factor that a scale computes with."""
+    if isinstance(module, Scale):
+        return module.factor
+    value: torch.Tensor = module.quant_weight().value
+    return value.detach().reshape(module.factor.shape)
+
+
 def _neuron(module: SpikingNeuron, shape: tuple[int, ...], dt_s: float) -> nir.NIRNode:
-    full = np.ones(shape, np.float32)
-    threshold = full * float(module.threshold)
-    if module.beta == 1:
-        return nir.IF(r=full / dt_s, v_threshold=threshold, v_reset=full * 0)
-    tau = dt_s / (1 - module.beta)
-    return nir.LIF(tau=full * tau, r=full * (tau / dt_s), v_leak=full * 0, v_threshold=threshold, v_reset=full * 0)
-
-
-def pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns of a size that torch takes as one number or as two."""
-    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
+    if module.is_plain:
+        full = np.ones(shape, np.float32)
+        threshold = full * float(module.threshold)
+        if module.beta == 1:
+            return nir.IF(r=full / dt_s, v_threshold=threshold, v_reset=full * 0)
+        tau = dt_s / (1 - float(module.beta))
+        return nir.LIF(tau=full * tau, r=full * (tau / dt_s), v_leak=full * 0, v_threshold=threshold, v_reset=full * 0)
+    return neuron_node(module, shape, dt_s)

@@ -20,7 +20,6 @@ passed to it, resets late all the same.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import nir
@@ -31,17 +30,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from neuroprivacy.core.errors import ConfigurationError, UnsupportedNode
-from neuroprivacy.export.nodes import node_of, pair
-from neuroprivacy.export.snntorch_trace import Shape, Wiring, is_neuron, trace
+from neuroprivacy.export.nodes import node_of
+from neuroprivacy.export.writer import GraphWriter
 from neuroprivacy.graph.metadata import DEFAULT_DT_S, GraphInfo
 from neuroprivacy.kernels.neuron import Reset
-from neuroprivacy.networks.fold import NORMS, folded
+from neuroprivacy.networks import Node
+from neuroprivacy.networks.layer_graph import Shape
+from neuroprivacy.networks.layers import supported
+from neuroprivacy.networks.tracing import trace_layers
 
 _NEURONS = (snntorch.Leaky, snntorch.RLeaky, snntorch.Synaptic, snntorch.RSynaptic)
 _WITH_CURRENT = (snntorch.Synaptic, snntorch.RSynaptic)
 _RECURRENT = (snntorch.RLeaky, snntorch.RSynaptic)
-_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.AvgPool2d, nn.Flatten)
-_MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d)
 #: snnTorch chooses the step of a neuron when it is made: by the name of that method, the mechanism.
 _MECHANISMS = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"}
 #: 1 - β of a neuron with a synaptic current that does not leak: NIR has no such neuron, this one leaks 1e-12 a step.
@@ -69,84 +69,46 @@ def snntorch_to_nir(module: nn.Module, *, input_shape: Shape, dt_s: float = DEFA
     if not 0 < dt_s < math.inf:
         raise ConfigurationError(f"dt: {dt_s} s is not a positive time step")
     shape = tuple(int(n) for n in input_shape)
-    wiring = _without_norms(trace(module, shape, check=_check))
-    nodes: dict[str, Any] = {"input": nir.Input({"input": np.array(shape)})}
-    edges = list(wiring.edges)
-    for name, placed in wiring.layers.items():
-        if not is_neuron(placed.module):
-            nodes[name] = node_of(name, placed.module, placed.shape, dt_s)
-            continue
-        nodes[name] = _neuron(name, placed.module, placed.shape, dt_s)
-        if isinstance(placed.module, _RECURRENT):
-            back = f"{name}_recurrent"
-            nodes[back] = _recurrent(back, placed.module, placed.shape)
-            edges += [(name, back), (back, name)]
-        if (owed := _owed(name, placed.module, placed.shape)).any():
-            back = f"{name}_reset"
-            nodes[back] = nir.Scale(scale=owed)
-            edges += [(name, back), (back, name)]
-    fires = [is_neuron(wiring.layers[name].module) for name in wiring.outputs]
+    layers = trace_layers(module, input_shape=shape)
+    for node in layers.nodes:
+        if node.kind == "relu":
+            raise UnsupportedNode(f"{node.name}: ReLU sends real values, a chip sends spikes; put neurons in its place")
+        if node.kind == "neuron":
+            _check_neuron(node.name, layers.modules[node.name])
+
+    def make(node: Node, given: Shape) -> nir.NIRNode:
+        """One layer or population."""
+        made = layers.modules[node.name]
+        return _neuron(node.name, made, given, dt_s) if node.kind == "neuron" else node_of(node.name, made, given, dt_s)
+
+    def feedback(node: Node) -> dict[str, Any]:
+        """What leads from a population back to itself."""
+        return _feedback(node.name, layers.modules[node.name], node.shape) if node.kind == "neuron" else {}
+
+    writer = GraphWriter(layers.nodes)
+    writer.write(make, feedback)
+    fires = [layers.by_name[name].kind == "neuron" for name in layers.outputs]
     if any(fires) and not all(fires):
-        currents, spikes = wiring.outputs[fires.index(False)], wiring.outputs[fires.index(True)]
+        currents, spikes = layers.outputs[fires.index(False)], layers.outputs[fires.index(True)]
         raise UnsupportedNode(f"{currents}: its currents are returned beside the spikes of {spikes}; return one kind")
-    for name in wiring.outputs:
-        end = "output" if len(wiring.outputs) == 1 else f"output_{name}"
-        nodes[end] = nir.Output({"output": np.array(wiring.layers[name].out)})
-        edges.append((name, end))
-    info = GraphInfo(
+    for name in layers.outputs:
+        writer.end(name, "output" if len(layers.outputs) == 1 else f"output_{name}")
+    return writer.graph(GraphInfo(
         dt_s=dt_s,
-        reset=_common_reset({n: p.module for n, p in wiring.layers.items() if is_neuron(p.module)}),
+        reset=_common_reset({n.name: layers.modules[n.name] for n in layers.nodes if n.kind == "neuron"}),
         readout="spike_count" if all(fires) else "membrane",
         readout_beta=None if all(fires) else 1.0,
-    )
-    return nir.NIRGraph(nodes=nodes, edges=edges, metadata=info.to_metadata(), type_check=False)
+    ))  # fmt: skip
 
 
-def _without_norms(wiring: Wiring) -> Wiring:
-    """Every batch norm folded into the layer before it."""
-    layers, edges, outputs = dict(wiring.layers), list(wiring.edges), list(wiring.outputs)
-    for name, placed in wiring.layers.items():
-        if not isinstance(placed.module, NORMS):
-            continue
-        sources = [source for source, target in edges if target == name]
-        before = sources[0]
-        alone = len(sources) == 1 and before not in outputs and [s for s, _ in edges].count(before) == 1
-        layer = layers.get(before) if alone else None
-        made = folded(name, layer and layer.module, placed.module)
-        layers[before] = replace(layers[before], module=made)
-        del layers[name]
-        edges = [(before if s == name else s, t) for s, t in edges if t != name]
-        outputs = [before if n == name else n for n in outputs]
-    return Wiring(layers=layers, edges=edges, outputs=outputs)
-
-
-def _check(name: str, module: nn.Module, shape: Shape) -> None:
-    """Refuse a layer that has no form, before anything is computed with it."""
-    kind = type(module).__name__
-    if is_neuron(module):
-        _check_neuron(name, module)
-        return
-    if isinstance(module, _MAX_POOLS):
-        raise UnsupportedNode(f"{name}: {kind} has no form in spikes; replace it by nn.AvgPool2d and retrain")
-    if not isinstance(module, (*_LAYERS, *NORMS)):
-        raise UnsupportedNode(f"{name}: {kind} has no NIR form here; replace it by a supported layer or neuron")
-    if isinstance(module, nn.Linear) and len(shape) != 1:
-        raise UnsupportedNode(f"{name}: Linear reads values of shape {shape}; put nn.Flatten() before it")
-    if isinstance(module, nn.Conv1d | nn.Conv2d) and module.padding_mode != "zeros":
-        raise UnsupportedNode(f"{name}: padding_mode {module.padding_mode!r} has no NIR form; use zeros and retrain")
-    if isinstance(module, nn.AvgPool2d) and (
-        module.ceil_mode
-        or module.divisor_override is not None
-        or not (module.count_include_pad or pair(module.padding) == (0, 0))
-    ):
-        raise UnsupportedNode(
-            f"{name}: ceil_mode, divisor_override and count_include_pad=False have no NIR form; use the defaults"
-        )
-    if isinstance(module, nn.Flatten) and (module.start_dim != 1 or module.end_dim not in (-1, len(shape))):
-        raise UnsupportedNode(f"{name}: flattens some dimensions only; use nn.Flatten()")
-    for part in ("input_quant", "bias_quant", "output_quant"):
-        if getattr(getattr(module, part, None), "is_quant_enabled", False):
-            raise UnsupportedNode(f"{name}: {part} is on; only quantized weights are taken over, set {part}=None")
+def _feedback(name: str, module: Any, shape: Shape) -> dict[str, Any]:
+    """Nodes from a population back to itself: recurrent weights, and what a late reset owes."""
+    found: dict[str, Any] = {}
+    if isinstance(module, _RECURRENT):
+        found[f"{name}_recurrent"] = _recurrent(f"{name}_recurrent", module, shape)
+    if (owed := _owed(name, module, shape)).any():
+        found[f"{name}_reset"] = nir.Scale(scale=owed)
+    return found
 
 
 def _check_neuron(name: str, module: Any) -> None:
@@ -283,7 +245,7 @@ def _recurrent(name: str, module: Any, shape: Shape) -> nir.NIRNode:
     path = module.recurrent
     if not module.all_to_all:
         return nir.Scale(scale=_full(name, "V", path.V, shape).astype(np.float32))
-    _check(name, path, shape)
+    supported(name, path, shape)
     if isinstance(path, nn.Linear) and path.in_features != shape[0]:
         raise UnsupportedNode(f"{name}: linear_features is {path.in_features}, its neurons {shape}; give as many")
     if isinstance(path, nn.Conv2d) and any(k % 2 == 0 for k in path.kernel_size):

@@ -1,36 +1,47 @@
-"""Networks in torch: ANN families, spiking networks, surrogates, checkpoints."""
+"""Networks in torch: ANN families, the spiking network, its neurons and surrogates, tracing, checkpoints."""
 
 from neuroprivacy.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from neuroprivacy.networks.device import check_device, set_threads
-from neuroprivacy.networks.families import Ann, ModelSpec, build_ann, family_names, model_spec
+from neuroprivacy.networks.families import (
+    Ann,
+    ModelSpec,
+    build_ann,
+    build_snn,
+    family_names,
+    model_spec,
+    sequential_network,
+)
+from neuroprivacy.networks.layer_graph import LayerGraph, Node
 from neuroprivacy.networks.neuron import SpikingNeuron
+from neuroprivacy.networks.quantize import quantize_weights
 from neuroprivacy.networks.recording import recorded_spikes
-from neuroprivacy.networks.spiking import SpikingNet, SpikingOutput, SpikingSpec
-from neuroprivacy.networks.spiking_graph import SpikingGraph, Step
+from neuroprivacy.networks.spec import Schedule, SpikingSpec
+from neuroprivacy.networks.spiking import SpikingNetwork, SpikingOutput, spiking_input
 from neuroprivacy.networks.surrogate import Surrogate, surrogate_names
-
-#: Any spiking network of ours.
-Spiking = SpikingNet | SpikingGraph
 
 __all__ = [
     "Ann",
     "Checkpoint",
+    "LayerGraph",
     "ModelSpec",
-    "Spiking",
-    "SpikingGraph",
-    "SpikingNet",
+    "Node",
+    "Schedule",
+    "SpikingNetwork",
     "SpikingNeuron",
     "SpikingOutput",
     "SpikingSpec",
-    "Step",
     "Surrogate",
     "build_ann",
+    "build_snn",
     "check_device",
     "family_names",
     "load_checkpoint",
     "model_spec",
+    "quantize_weights",
     "recorded_spikes",
     "save_checkpoint",
+    "sequential_network",
     "set_threads",
+    "spiking_input",
     "surrogate_names",
 ]

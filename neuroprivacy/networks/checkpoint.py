@@ -19,14 +19,14 @@ from torch import nn
 
 from neuroprivacy.core.errors import BadFile, ConfigurationError, NeuroPrivacyError
 from neuroprivacy.core.storage import digest, read_bytes, read_json, write_bytes, write_json
-from neuroprivacy.networks import families, spiking
-from neuroprivacy.networks.graph_checkpoint import describe_graph, graph_from
-from neuroprivacy.networks.spiking import SpikingNet
-from neuroprivacy.networks.spiking_graph import SpikingGraph
+from neuroprivacy.networks import families, formats_before
+from neuroprivacy.networks.description import describe_network, network_from
+from neuroprivacy.networks.spiking import SpikingNetwork
 
-FORMAT = 2
-#: Format 1 had no digest of `model.json`; where a file has one, it is checked all the same.
-_READABLE = (1, FORMAT)
+FORMAT = 3
+#: Format 1 had no digest of `model.json` (where a file has one, it is checked all the same); up to format 2 there were
+#: two kinds of spiking networks.
+_READABLE = (1, 2, FORMAT)
 #: Bytes of a weights file. Chosen: VGG-16 has 0.6 GB.
 MAX_WEIGHT_BYTES = 8 * 2**30
 
@@ -36,7 +36,7 @@ class Checkpoint:
     """A network with what is known about it.
 
     Attributes:
-        net: the ANN (`nn.Sequential`), `SpikingNet` or `SpikingGraph`, in eval mode.
+        net: the ANN (`nn.Sequential`) or the `SpikingNetwork`, in eval mode.
         info: how it came to be: data set, seed, versions, accuracy.
     """
 
@@ -44,13 +44,13 @@ class Checkpoint:
     info: Mapping[str, Any]
 
     @property
-    def spiking(self) -> SpikingNet | SpikingGraph:
+    def spiking(self) -> SpikingNetwork:
         """The network, if it is a spiking one.
 
         Raises:
             ConfigurationError: it is an ANN.
         """
-        if not isinstance(self.net, SpikingNet | SpikingGraph):
+        if not isinstance(self.net, SpikingNetwork):
             raise ConfigurationError("model: this is an ANN where a spiking network is needed; run convert first")
         return self.net
 
@@ -72,20 +72,19 @@ def save_checkpoint(
     """Write a network; the weights first, so that a folder with a `model.json` is complete.
 
     Args:
-        net: a `SpikingNet` or `SpikingGraph`, or an ANN together with its `spec`.
+        net: a `SpikingNetwork`, or an ANN together with its `spec`.
         folder: is made if needed.
         spec: of an ANN.
         info: plain values to store with it.
     """
-    if isinstance(net, SpikingNet):
-        kind, described = "spiking", net.spec.describe()
-    elif isinstance(net, SpikingGraph):
-        kind, described = "spiking-graph", describe_graph(net)
+    if isinstance(net, SpikingNetwork):
+        kind, described = "spiking-network", describe_network(net)
     elif spec is not None:
         kind, described = "ann", spec.describe()
     else:
         raise ConfigurationError("save_checkpoint: an ANN needs its spec")
-    tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    # Layers that share a weight scale have one tensor between them; in the file each has its own.
+    tensors = {name: value.detach().cpu().clone().contiguous() for name, value in net.state_dict().items()}
     payload = safetensors.torch.save(tensors)
     write_bytes(folder / "weights.safetensors", payload)
     content = {
@@ -141,13 +140,15 @@ def ann_spec(folder: Path) -> families.ModelSpec:
 
     Raises:
         BadFile: the file is missing, damaged, or describes no network.
+        ConfigurationError: it describes a spiking network.
     """
     folder = Path(folder)
     path = folder if folder.name == "model.json" else folder / "model.json"
     described = _described(path)
     try:
-        spec = described["spec"]
-        return families.spec_from(spec if described["kind"] == "ann" else spec["model"])
+        if described["kind"] != "ann":
+            raise ConfigurationError("model: this is a spiking network where an ANN is needed")
+        return families.spec_from(described["spec"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadFile(path, f"does not describe a network ({error})") from error
 
@@ -165,12 +166,11 @@ def _described(path: Path) -> dict[str, Any]:
 
 def _build(described: Mapping[str, Any], tensors: Mapping[str, Any]) -> nn.Module:
     """A fresh network of that description, which has no more layers than there are tensors."""
-    spec = described["spec"]
-    if described["kind"] == "spiking-graph":
-        return graph_from(spec)
-    hidden = (spec["model"] if described["kind"] == "spiking" else spec)["hidden"]
-    if len(hidden) > len(tensors):
-        raise ValueError(f"{len(hidden)} hidden layers and {len(tensors)} tensors")
-    if described["kind"] == "spiking":
-        return SpikingNet(spiking.spec_from(spec))
+    kind, spec = described["kind"], described["spec"]
+    if kind == "spiking-network":
+        return network_from(spec)
+    if kind in formats_before.KINDS:
+        return formats_before.network_before(kind, spec, len(tensors))
+    if len(spec["hidden"]) > len(tensors):
+        raise ValueError(f"{len(spec['hidden'])} hidden layers and {len(tensors)} tensors")
     return families.build_ann(families.spec_from(spec))

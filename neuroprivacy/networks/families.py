@@ -1,20 +1,28 @@
-"""ANN families, PrivateSNN style: no bias, no batch norm, average pooling, dropout; bias and batch norm are options.
+"""Network families, PrivateSNN style: no bias, no batch norm, average pooling, dropout; bias and batch norm are
+options.
 
-Every network is an `nn.Sequential` of named standard layers, so that conversion needs no special knowledge of it.
+Every ANN is an `nn.Sequential` of named standard layers; its spiking form is a `SpikingNetwork` of the same layers.
 """
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from neuroprivacy.core.errors import ConfigurationError
+from neuroprivacy.networks.layer_graph import Node, Shape
+from neuroprivacy.networks.layers import SignedInput, output_shape
+from neuroprivacy.networks.neuron import SpikingNeuron
+from neuroprivacy.networks.quantize import quantize_weights
+from neuroprivacy.networks.spec import SpikingSpec
+from neuroprivacy.networks.spiking import SpikingNetwork
+from neuroprivacy.networks.surrogate import Surrogate
 
 #: What an ANN of ours is: named standard layers in a row.
 Ann = nn.Sequential
@@ -110,14 +118,6 @@ def spec_from(described: dict[str, Any]) -> ModelSpec:
     )
 
 
-class SignedInput(nn.Module):
-    """2x - 1: samples in [0, 1] as values in [-1, 1], as PrivateSNN's networks see them."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape."""
-        return 2 * x - 1
-
-
 def build_ann(spec: ModelSpec) -> nn.Sequential:
     """A fresh network with Kaiming-normal weights, drawn from torch's global generator."""
     net = nn.Sequential(OrderedDict(_layers(spec)))
@@ -127,6 +127,57 @@ def build_ann(spec: ModelSpec) -> nn.Sequential:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     return net
+
+
+def build_snn(model: ModelSpec, spec: SpikingSpec) -> SpikingNetwork:
+    """A fresh spiking network of a family: the ANN's layers with neurons in place of its activations.
+
+    Args:
+        model: the layers.
+        spec: settings of the spiking network.
+
+    Raises:
+        ConfigurationError: the coding does not fit the family's input, or a batch norm is not folded.
+    """
+    if (spec.coding == "poisson-signed") != model.signed_input:
+        raise ConfigurationError(
+            f"coding: {spec.coding} does not fit an ANN that was trained with"
+            f"{'' if model.signed_input else 'out'} signed input; "
+            "train with --signed-input and use poisson-signed, or neither"
+        )
+    modules = {n: m for n, m in build_ann(model).named_children() if not isinstance(m, SignedInput)}
+    surrogate = Surrogate(name=spec.surrogate, scale=spec.surrogate_scale)
+    if spec.readout == "spike_count":
+        modules["outact"] = nn.ReLU()
+    layers: dict[str, nn.Module] = {}
+    for name, module in modules.items():
+        if isinstance(module, nn.BatchNorm2d):
+            raise ConfigurationError(f"{name}: fold batch norm into the convolution before making it spike")
+        spikes = isinstance(module, nn.ReLU)
+        layers[name] = SpikingNeuron(beta=spec.beta, reset=spec.reset, surrogate=surrogate) if spikes else module
+    plain = replace(spec, weight_bits=None, state_target=None, populations=1)
+    net = sequential_network(plain, layers, input_shape=model.input_shape)
+    if spec.weight_bits is None:
+        return net
+    return quantize_weights(net, spec.weight_bits, state_target=spec.state_target, populations=spec.populations)
+
+
+def sequential_network(spec: SpikingSpec, layers: Mapping[str, nn.Module], *, input_shape: Shape) -> SpikingNetwork:
+    """Layers and populations one after another.
+
+    Args:
+        spec: settings; the neurons have their own constants.
+        layers: by name, in order; `SpikingNeuron` where neurons are.
+        input_shape: of one time step, without the batch.
+    """
+    shape = input_shape
+    nodes = [Node(name="input", kind="input", sources=(), shape=shape)]
+    for name, module in layers.items():
+        neurons = isinstance(module, SpikingNeuron)
+        shape = shape if neurons else output_shape(name, module, shape)
+        kind: Literal["neuron", "layer"] = "neuron" if neurons else "layer"
+        nodes.append(Node(name=name, kind=kind, sources=(nodes[-1].name,), shape=shape))
+    return SpikingNetwork(spec, nodes, layers)
 
 
 def _layers(spec: ModelSpec) -> Iterator[tuple[str, nn.Module]]:

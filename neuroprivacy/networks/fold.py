@@ -1,43 +1,20 @@
-"""Batch norm folded into the layer before it: in use it computes the same function, with a bias.
+"""Batch norm folded into the layer before it: in eval mode it computes the same function, with a bias.
 
-w' = w γ/√(σ²+ε),  b' = β + (b - μ) γ/√(σ²+ε)
+w' = w γ/√(σ²+ε),  b' = β + (b - μ) γ/√(σ²+ε); computed by torch.nn.utils.fusion.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from neuroprivacy.core.errors import UnsupportedNode
-from neuroprivacy.networks.quantized import computed_weight, state_unit, weight_unit
-
-Weighted = nn.Linear | nn.Conv1d | nn.Conv2d
-WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-
-
-@torch.no_grad()
-def plain_copy(layer: Weighted) -> Weighted:
-    """A layer as torch.nn has it, with the weights that it computes with, and the unit of their grid if it has one."""
-    bias = layer.bias is not None
-    copy: Weighted
-    if isinstance(layer, nn.Linear):
-        copy = nn.Linear(layer.in_features, layer.out_features, bias=bias)
-    else:
-        kind: Any = nn.Conv2d if isinstance(layer, nn.Conv2d) else nn.Conv1d
-        copy = kind(
-            layer.in_channels, layer.out_channels, layer.kernel_size, stride=layer.stride, padding=layer.padding,
-            dilation=layer.dilation, groups=layer.groups, bias=bias,
-        )  # fmt: skip
-    copy.to(device=layer.weight.device, dtype=layer.weight.dtype)
-    copy.weight.copy_(computed_weight(layer))
-    if (unit := weight_unit(layer)) is not None:
-        state_unit(copy, unit)
-    if copy.bias is not None and layer.bias is not None:
-        copy.bias.copy_(layer.bias)
-    return copy.eval()
+from neuroprivacy.networks.layer_graph import LayerGraph, Node
+from neuroprivacy.networks.layers import NORMS, WEIGHTED, Weighted, plain_copy
+from neuroprivacy.networks.quantized import weight_unit
 
 
 @torch.no_grad()
@@ -63,12 +40,32 @@ def folded(where: str, before: object, norm: nn.BatchNorm1d | nn.BatchNorm2d) ->
         )
     if norm.running_mean is None or norm.running_var is None:
         raise UnsupportedNode(f"{where}: keeps no running statistics; train with track_running_stats=True")
-    gain = 1 / torch.sqrt(norm.running_var + norm.eps)
-    if norm.weight is not None:
-        gain = gain * norm.weight
     copy = plain_copy(before)
-    copy.weight.mul_(gain.view(-1, *[1] * (copy.weight.ndim - 1)))
-    bias = copy.bias if copy.bias is not None else torch.zeros_like(gain)
-    shift = norm.bias if norm.bias is not None else torch.zeros_like(gain)
-    copy.bias = nn.Parameter(shift + (bias - norm.running_mean) * gain)
+    copy.weight, copy.bias = fuse_conv_bn_weights(  # a linear layer is a convolution of one position
+        copy.weight, copy.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    )
     return copy
+
+
+def fold_norms(graph: LayerGraph) -> LayerGraph:
+    """The graph with every batch norm folded into the layer before it.
+
+    Raises:
+        UnsupportedNode: it does not follow a layer with weights, or that layer's values are read elsewhere, too.
+    """
+    modules = dict(graph.modules)
+    readers = [source for node in graph.nodes for source in node.sources] + list(graph.outputs)
+    renamed: dict[str, str] = {}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        sources = tuple(renamed.get(source, source) for source in node.sources)
+        norm = modules.get(node.name)
+        if not isinstance(norm, NORMS):
+            nodes.append(replace(node, sources=sources))
+            continue
+        before = modules.get(sources[0]) if readers.count(node.sources[0]) == 1 else None
+        modules[sources[0]] = folded(node.name, before, norm)
+        renamed[node.name] = sources[0]
+        del modules[node.name]
+    outputs = tuple(renamed.get(name, name) for name in graph.outputs)
+    return LayerGraph(nodes=tuple(nodes), modules=modules, outputs=outputs)

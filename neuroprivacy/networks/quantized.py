@@ -1,8 +1,8 @@
 """Layers whose weights are rounded in the forward pass (brevitas), for quantization-aware training.
 
-One scale for a layer is learned, from the one with the least squared error; several, one for each population of output
-channels that the chip is to have, stay what they were fitted to be. What such a layer computes with lies on a grid, so
-lowering takes it over as it is.
+One scale for a layer is learned, starting from the one with the least squared error. Several scales, one for each
+population of output channels on the chip, stay as they were fitted. Layers that lead into the same population share one
+scale. The weights that such a layer computes with are integers times its weight scale, and lowering keeps the integers.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.kernels.channel_groups import group_by_unit, group_max
 from neuroprivacy.kernels.formats import WeightBits
+from neuroprivacy.program.encoder import DIRECT_HIGH
 
 _FRACTIONS = 60
 #: How brevitas names a layer's scales.
@@ -33,21 +34,25 @@ def check_weight_bits(bits: WeightBits | None) -> None:
         raise ConfigurationError(f"weight bits: {bits!r} is neither 2 ... 8 nor 'ternary'")
 
 
-def quantized_layer(layer: nn.Linear | nn.Conv2d, bits: WeightBits, *, populations: int = 1) -> nn.Module:
+def quantized_layer(
+    layer: nn.Linear | nn.Conv1d | nn.Conv2d, bits: WeightBits, *, populations: int = 1, shared_with: Any = None
+) -> nn.Module:
     """The same layer with quantized weights, a copy.
 
     Args:
         layer: with real weights.
         bits: 2 ... 8 or "ternary".
         populations: most different scales of output channels.
+        shared_with: a quantized layer whose one scale it shares; None for a scale of its own.
     """
     import brevitas.nn as qnn
 
-    quantizer = _quantizer(bits, by_channel=populations > 1)
+    quantizer = _quantizer(bits, by_channel=populations > 1) if shared_with is None else shared_with.weight_quant
     bias = layer.bias is not None
     made: Any
-    if isinstance(layer, nn.Conv2d):
-        made = qnn.QuantConv2d(
+    if isinstance(layer, nn.Conv1d | nn.Conv2d):
+        kind = qnn.QuantConv2d if isinstance(layer, nn.Conv2d) else qnn.QuantConv1d
+        made = kind(
             layer.in_channels, layer.out_channels, layer.kernel_size, stride=layer.stride, padding=layer.padding,
             dilation=layer.dilation, groups=layer.groups, bias=bias, weight_quant=quantizer,
         )  # fmt: skip
@@ -59,7 +64,8 @@ def quantized_layer(layer: nn.Linear | nn.Conv2d, bits: WeightBits, *, populatio
             made.bias.copy_(layer.bias)
     made.populations = populations
     made.register_load_state_dict_post_hook(_keep_scales)  # brevitas makes new parameters then
-    fit_scale(made)
+    if shared_with is None:
+        fit_scale(made)
     return made  # type: ignore[no-any-return]
 
 
@@ -143,11 +149,63 @@ def set_scale(layer: Any, unit: Tensor) -> None:
     parameter.copy_((unit.double() * ratio)[: parameter.numel()].view_as(parameter))  # equal ones stay equal
 
 
+class QuantizedScale(nn.Module):
+    """A factor that is an integer times the weight scale of another layer of the same population: a shortcut.
+
+    Attributes:
+        factor: buffer, the real factor.
+        owner: the quantized layer, kept out of the state of this one.
+    """
+
+    factor: Tensor
+
+    def __init__(self, factor: Tensor, owner: nn.Module) -> None:
+        super().__init__()
+        self.register_buffer("factor", factor.clone())
+        self.__dict__["owner"] = owner
+
+    def quant_weight(self) -> Any:
+        """The factor on the owner's grid, with its scale, as brevitas' layers give their weights."""
+        owner: Any = self.__dict__["owner"]
+        return owner.weight_quant(self.factor.reshape(1, *[1] * (owner.weight.ndim - 1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        value: Tensor = self.quant_weight().value
+        return x * value.reshape(self.factor.shape)
+
+
 def weight_unit(layer: nn.Module) -> Tensor | None:
-    """What one integer of a layer's weights is worth, a scalar or one per output channel; None if there is no grid."""
+    """The weight scale of a layer, a scalar or one per output channel; None if its weights lie on no grid."""
     quantized = getattr(layer, "quant_weight", None)
     unit: Tensor | None = getattr(layer, _UNIT, None) if quantized is None else quantized().scale.detach()
     return unit
+
+
+def input_scale(coding: str | None) -> float:
+    """The real value of one integer of the input."""
+    return 1 / DIRECT_HIGH if coding == "direct" else 1.0
+
+
+def pool_factor(module: nn.Module) -> float:
+    """The factor of an average pool's sums; 1 of any other layer."""
+    if not isinstance(module, nn.AvgPool2d):
+        return 1.0
+    size = module.kernel_size
+    rows, columns = (size, size) if isinstance(size, int) else (size[0], size[1])
+    return 1 / (rows * columns)
+
+
+def layer_scale(module: nn.Module) -> Tensor:
+    """By what a layer multiplies the real value of one integer, float64; as it broadcasts over one sample."""
+    unit = weight_unit(module)
+    if unit is None:
+        return torch.tensor(pool_factor(module), dtype=torch.float64)
+    if unit.numel() == 1:
+        return unit.double().reshape(())
+    axes = {nn.Conv1d: 1, nn.Conv2d: 2}
+    behind = next((count for kind, count in axes.items() if isinstance(module, kind)), 0)
+    return unit.double().reshape(-1, *[1] * behind)
 
 
 def computed_weight(layer: nn.Module) -> Tensor:

@@ -23,15 +23,16 @@ SLICE_BYTES = 64 * 2**20
 
 
 def recomputed(
-    compute: Callable[[Tensor], Tensor], x: Tensor, *, modules: Sequence[nn.Module], spikes: bool, values: int
-) -> Tensor:
-    """compute(x), keeping only x for the gradient.
+    compute: Callable[..., Tensor], inputs: Sequence[Tensor], *, modules: Sequence[nn.Module],
+    spikes: Sequence[bool], values: int,
+) -> Tensor:  # fmt: skip
+    """compute(*inputs), keeping only the inputs for the gradient.
 
     Args:
-        compute: of any samples of x; uses the parameters of `modules` and no others.
-        x: (T or 1, batch, ...).
+        compute: of any samples of the inputs; uses the parameters of `modules` and no others.
+        inputs: each (T or 1, batch, ...).
         modules: what computes.
-        spikes: whether x holds nothing but 0 and 1; it is kept as bytes then.
+        spikes: of each input, whether it holds nothing but 0 and 1; it is kept as bytes then.
         values: of the result, for one sample.
 
     Returns:
@@ -39,8 +40,8 @@ def recomputed(
     """
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     draws = any(isinstance(module, nn.Dropout) and module.training and module.p > 0 for module in modules)
-    width = max(1, SLICE_BYTES // (values * x.element_size()))
-    result: Tensor = _Recomputed.apply(compute, spikes, draws, width, x, *parameters)  # type: ignore[no-untyped-call]
+    width = max(1, SLICE_BYTES // (values * inputs[0].element_size()))
+    result: Tensor = _Recomputed.apply(compute, tuple(spikes), draws, width, *inputs, *parameters)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -56,20 +57,23 @@ class _Recomputed(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, compute: Callable[[Tensor], Tensor], spikes: bool, draws: bool, width: int, x: Tensor,
-        *parameters: Tensor,
-    ) -> Tensor:  # fmt: skip
-        """Autograd records nothing in here."""
-        ctx.compute, ctx.dtype, ctx.width = compute, x.dtype, width
-        ctx.draws = _random_state(x.device) if draws else None
-        ctx.save_for_backward(x.to(torch.bool) if spikes else x, *parameters)
-        if x.shape[1] <= width:
-            return compute(x)
+        ctx: Any, compute: Callable[..., Tensor], spikes: tuple[bool, ...], draws: bool, width: int, *given: Tensor
+    ) -> Tensor:
+        """Autograd records nothing in here; `given` holds the inputs, then the parameters."""
+        inputs, parameters = given[: len(spikes)], given[len(spikes) :]
+        batch = inputs[0].shape[1]
+        ctx.compute, ctx.width, ctx.count = compute, width, len(inputs)
+        ctx.dtypes = [x.dtype for x in inputs]
+        ctx.draws = _random_state(inputs[0].device) if draws else None
+        bits = (x.to(torch.bool) if binary else x for x, binary in zip(inputs, spikes, strict=True))
+        ctx.save_for_backward(*bits, *parameters)
+        if batch <= width:
+            return compute(*inputs)
         result = None
-        for here in _slices(x.shape[1], width):
-            part = compute(x[:, here])
+        for here in _slices(batch, width):
+            part = compute(*(x[:, here] for x in inputs))
             if result is None:
-                result = part.new_empty(len(part), x.shape[1], *part.shape[2:])
+                result = part.new_empty(len(part), batch, *part.shape[2:])
             result[:, here] = part
         assert result is not None
         return result
@@ -78,23 +82,33 @@ class _Recomputed(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:
         """Compute again, with autograd, and go back through it."""
-        kept, *parameters = ctx.saved_tensors
-        of_x = ctx.needs_input_grad[4]
-        grad_x = torch.empty_like(kept, dtype=ctx.dtype) if of_x else None
+        kept, parameters = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+        wanted = [bool(needed) for needed in ctx.needs_input_grad[4 : 4 + ctx.count]]
+        grads = [
+            torch.empty_like(x, dtype=dtype) if needed else None
+            for x, dtype, needed in zip(kept, ctx.dtypes, wanted, strict=True)
+        ]
         total: list[Tensor | None] = [None] * len(parameters)
-        with torch.random.fork_rng([kept.device] if kept.is_cuda else [], enabled=ctx.draws is not None):
+        device = kept[0].device
+        with torch.random.fork_rng([device] if kept[0].is_cuda else [], enabled=ctx.draws is not None):
             if ctx.draws is not None:
-                _set_random_state(kept.device, ctx.draws)
-            for here in _slices(kept.shape[1], ctx.width):
-                x = kept[:, here].to(ctx.dtype).requires_grad_(of_x)
+                _set_random_state(device, ctx.draws)
+            for here in _slices(kept[0].shape[1], ctx.width):
+                inputs = [
+                    x[:, here].to(dtype).requires_grad_(needed)
+                    for x, dtype, needed in zip(kept, ctx.dtypes, wanted, strict=True)
+                ]
                 with torch.enable_grad():
-                    result = ctx.compute(x)
-                wanted = [*parameters, x] if of_x else parameters
-                found = torch.autograd.grad(result, wanted, given[:, here], allow_unused=True)
-                if grad_x is not None:
-                    grad_x[:, here] = 0 if found[-1] is None else found[-1]
+                    result = ctx.compute(*inputs)
+                free = [x for x, needed in zip(inputs, wanted, strict=True) if needed]
+                found = torch.autograd.grad(result, [*parameters, *free], given[:, here], allow_unused=True)
+                of_inputs = iter(found[len(parameters) :])
+                for grad in grads:
+                    if grad is not None:
+                        part = next(of_inputs)
+                        grad[:, here] = 0 if part is None else part
                 total = [_sum(a, b) for a, b in zip(total, found[: len(total)], strict=True)]
-        return (None, None, None, None, grad_x, *total)
+        return (None, None, None, None, *grads, *total)
 
 
 def _slices(size: int, width: int) -> list[slice]:

@@ -6,13 +6,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from neuroprivacy.networks.spiking import SpikingNet
-from neuroprivacy.networks.spiking_graph import SpikingGraph
+from neuroprivacy.networks.spiking import SpikingNetwork
 
 
 @torch.no_grad()
 def recorded_spikes(
-    net: SpikingNet | SpikingGraph, values: NDArray[np.int64], *, scale: float, split: bool = False
+    net: SpikingNetwork, values: NDArray[np.int64], *, scale: float, split: bool = False
 ) -> dict[str, NDArray[np.uint8]]:
     """Spikes of every layer.
 
@@ -32,7 +31,6 @@ def recorded_spikes(
     net.eval()
     device = next(net.parameters()).device
     x = torch.from_numpy(real).to(device).swapaxes(0, 1)
-    x = x.reshape(*x.shape[:2], *net.spec.model.input_shape)
-    ideal = {"schedule": "ideal"} if isinstance(net, SpikingNet) else {}  # a SpikingGraph knows no other
-    spikes = net(x, record=True, **ideal).spikes
+    x = x.reshape(*x.shape[:2], *net.input_shape)
+    spikes = net(x, record=True, schedule="ideal").spikes
     return {name: s.swapaxes(0, 1).flatten(2).cpu().numpy().astype(np.uint8) for name, s in spikes.items()}

@@ -1,94 +1,33 @@
-"""SpikingNet: an ANN's layers with spiking neurons in place of its activations, run over time.
+"""SpikingNetwork: a graph of layers and spiking neurons, run over time. Every spiking network here is one.
 
-Layers without memory see time and batch as one axis; neurons scan over time. The last layer is read, by its membrane
-(U_L^T: it only integrates) or by its spike count.
+Families, conversion and NIR files build it; training, quantization-aware training, gradient checkpointing, export and
+attacks know nothing else. Layers without memory see time and batch as one axis, neurons scan over time, and the first
+output is read: by its membrane (U_L^T: it only integrates) or by its spike count.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from functools import partial
-from typing import Any, Literal
+import math
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from neuroprivacy.core.errors import ConfigurationError
-from neuroprivacy.kernels.formats import WeightBits
-from neuroprivacy.kernels.neuron import Reset
-from neuroprivacy.networks.families import ModelSpec, SignedInput, build_ann
-from neuroprivacy.networks.neuron import IntegerForm, SpikingNeuron
-from neuroprivacy.networks.quantized import SCALE, check_weight_bits, fit_scale, quantized_layer, weight_unit
+from neuroprivacy.networks.layer_graph import Node, Shape
+from neuroprivacy.networks.layers import Delay
+from neuroprivacy.networks.neuron import IntegerForm, SpikingNeuron, State
+from neuroprivacy.networks.populations import Population, latency_of, plan
+from neuroprivacy.networks.quantized import input_scale, layer_scale
 from neuroprivacy.networks.recompute import is_too_much, recomputed
-from neuroprivacy.networks.sizes import neurons_of
-from neuroprivacy.networks.surrogate import Surrogate
-from neuroprivacy.program.encoder import DIRECT_HIGH, Coding
-from neuroprivacy.program.network import Readout
+from neuroprivacy.networks.spec import Schedule, SpikingSpec
+from neuroprivacy.program.encoder import DIRECT_HIGH
 from neuroprivacy.targets.spec import load_target
 
-Schedule = Literal["ideal", "chip"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpikingSpec:
-    """What makes a spiking network of an ANN's layers; plain values, stored in checkpoints.
-
-    Attributes:
-        model: the ANN's layers.
-        beta: membrane decay per step; 1 is integrate-and-fire.
-        reset: "hard" or "soft".
-        coding: input coding.
-        steps: time steps T.
-        readout: "membrane" (the last layer integrates and never fires) or "spike_count".
-        surrogate: name of the surrogate gradient.
-        surrogate_scale: multiplies it.
-        schedule: "ideal", or "chip" for a network that is trained and deployed with the chip's uncorrected bias timing.
-        weight_bits: width of quantized weights (2 ... 8, or "ternary"), for quantization-aware training; None for none.
-        state_target: name of the target whose integer neurons are computed while training, on quantized weights; None
-            for real ones.
-        populations: most different scales of a layer's quantized weights, one for each population of output channels
-            that the chip is to have.
-    """
-
-    model: ModelSpec
-    beta: float = 1.0
-    reset: Reset = "hard"
-    coding: Coding = "poisson"
-    steps: int = 16
-    readout: Readout = "membrane"
-    surrogate: str = "privatesnn"
-    surrogate_scale: float = 1.0
-    schedule: Schedule = "ideal"
-    weight_bits: WeightBits | None = None
-    state_target: str | None = None
-    populations: int = 1
-
-    def __post_init__(self) -> None:
-        if not 0 < self.beta <= 1:
-            raise ConfigurationError(f"beta: {self.beta} is not in (0, 1]")
-        if self.steps < 1:
-            raise ConfigurationError(f"steps: {self.steps} is below 1")
-        check_weight_bits(self.weight_bits)
-        if self.populations < 1 or (self.populations > 1 and self.weight_bits is None):
-            raise ConfigurationError(f"populations: {self.populations} of weights that are not quantized")
-        if self.state_target is not None:
-            load_target(self.state_target)
-            if self.weight_bits is None or self.schedule != "ideal":
-                raise ConfigurationError("state target: integer neurons need quantized weights and the ideal schedule")
-        if self.reset not in ("hard", "soft") or self.readout not in ("membrane", "spike_count"):
-            raise ConfigurationError(f"reset {self.reset!r} or readout {self.readout!r} is unknown")
-        if (self.coding == "poisson-signed") != self.model.signed_input:
-            raise ConfigurationError(
-                f"coding: {self.coding} does not fit an ANN that was trained with"
-                f"{'' if self.model.signed_input else 'out'} signed input; "
-                "train with --signed-input and use poisson-signed, or neither"
-            )
-
-    def describe(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
+#: Reads an input or a population, delayed by so many time steps of the model.
+Read = Callable[[str, int], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,195 +35,334 @@ class SpikingOutput:
     """Result of a forward pass.
 
     Attributes:
-        readout: (batch, classes): membrane after the last step, or number of spikes.
-        spikes: layer name -> (T, batch, ...) if asked for.
+        readout: (batch, outputs): membrane after the last time step, or number of spikes.
+        spikes: population -> (T, batch, ...) if asked for.
     """
 
     readout: Tensor
     spikes: dict[str, Tensor]
 
 
-class SpikingNet(nn.Module):
+class SpikingNetwork(nn.Module):
     """A spiking network.
 
     Attributes:
-        spec: what it is.
-        layers: the ANN's modules by name, activations replaced by `SpikingNeuron`.
-        recompute: whether training keeps only the spikes of each layer, a byte each, and computes what lies between
-            them a second time for the gradient: about a third slower, in a fraction of the memory, the same numbers but
-            for the order of sums (see `recompute`). None: where a pass would keep more than 4 GiB, or half of a GPU's
-            memory.
+        spec: settings of neurons, coding, time steps, readout and quantization.
+        nodes: what is computed, in order.
+        layers: modules by the name of their node.
+        outputs: nodes that are read; the first gives the readout.
+        recompute: gradient checkpointing: training keeps only the spikes of each population, a byte each, and computes
+            what lies between them a second time for the gradient: about a third slower, in a fraction of the memory,
+            the same numbers but for the order of sums (see `recompute`). None: where a pass would keep more than 4
+            GiB, or half of a GPU's memory.
     """
 
-    def __init__(self, spec: SpikingSpec) -> None:
+    def __init__(
+        self,
+        spec: SpikingSpec,
+        nodes: Sequence[Node],
+        layers: Mapping[str, nn.Module],
+        *,
+        outputs: Sequence[str] | None = None,
+    ) -> None:
+        """Args as the attributes; `outputs` defaults to the last node.
+
+        Raises:
+            ConfigurationError: a node reads what no earlier node gives, or lacks its module.
+        """
         super().__init__()
         self.spec = spec
-        surrogate = Surrogate(name=spec.surrogate, scale=spec.surrogate_scale)
-        layers: OrderedDict[str, nn.Module] = OrderedDict()
-        made = dict(build_ann(spec.model).named_children())
-        result = [name for name, module in made.items() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
-        for name, module in made.items():
-            if isinstance(module, SignedInput):
-                continue  # the encoder does it
-            if isinstance(module, nn.BatchNorm2d):
-                raise ConfigurationError(f"{name}: fold batch norm into the convolution before making it spike")
-            if spec.weight_bits is not None and isinstance(module, nn.Linear | nn.Conv2d):
-                # What is read stays one population.
-                module = quantized_layer(
-                    module, spec.weight_bits, populations=1 if name == result else spec.populations
-                )
-            spiking = isinstance(module, nn.ReLU)
-            layers[name] = SpikingNeuron(beta=spec.beta, reset=spec.reset, surrogate=surrogate) if spiking else module
-        if spec.readout == "spike_count":
-            layers["outact"] = SpikingNeuron(beta=spec.beta, reset=spec.reset, surrogate=surrogate)
-        self.layers = nn.Sequential(layers)
+        self.nodes = tuple(nodes)
+        self.layers = nn.ModuleDict({node.name: layers[node.name] for node in self.nodes if node.name in layers})
+        self.outputs = tuple(outputs) if outputs else (self.nodes[-1].name,)
         self.recompute: bool | None = None
+        self._by_name = {node.name: node for node in self.nodes}
+        self.plan = plan(self.nodes, dict(self.layers.items()), self.outputs)
+        readers = [source for node in self.nodes for source in node.sources]
+        self._shared = {name for name in self._by_name if readers.count(name) > 1}
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of the first input, without time and batch."""
+        return next(node.shape for node in self.nodes if node.kind == "input")
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of the readout, without the batch."""
+        return self._by_name[self.outputs[0]].shape
 
     def neurons(self) -> dict[str, SpikingNeuron]:
-        """Spiking layers by name, in order."""
-        return {n: m for n, m in self.layers.named_children() if isinstance(m, SpikingNeuron)}
+        """Populations that fire, by name, in order."""
+        found = {node.name: self.module_of(node.name) for node in self.nodes if node.kind == "neuron"}
+        return {name: m for name, m in found.items() if isinstance(m, SpikingNeuron) and m.fires}
 
-    def with_steps(self, steps: int) -> SpikingNet:
-        """A network with the same weights that runs for another number of steps."""
-        net = SpikingNet(replace(self.spec, steps=steps))
-        net.load_state_dict(self.state_dict())
-        net.recompute = self.recompute
-        return net.to(next(self.parameters()).device)
+    def with_time_steps(self, time_steps: int) -> SpikingNetwork:
+        """A network with the same weights that runs for another number of time steps."""
+        net = deepcopy(self)
+        net.spec = replace(self.spec, time_steps=time_steps)
+        return net
 
-    def quantized(self, bits: WeightBits, *, state_target: str | None = None, populations: int = 1) -> SpikingNet:
-        """A network with the same weights, rounded to `bits` in its forward pass: to be trained on.
-
-        Args:
-            bits: 2 ... 8 or "ternary".
-            state_target: the target whose integer neurons it computes; None for real ones.
-            populations: most populations that each layer may become on the chip, with a scale of its own for each.
-        """
-        net = SpikingNet(replace(self.spec, weight_bits=bits, state_target=state_target, populations=populations))
-        net.recompute = self.recompute
-        # Scales are fitted to these weights.
-        net.load_state_dict({n: v for n, v in self.state_dict().items() if not n.endswith(SCALE)}, strict=False)
-        for module in net.modules():
-            if hasattr(module, "quant_weight"):
-                fit_scale(module)
-        return net.to(next(self.parameters()).device).eval()
-
-    def forward(self, x: Tensor, *, schedule: Schedule | None = None, record: bool = False) -> SpikingOutput:
+    def forward(
+        self, x: Tensor | Mapping[str, Tensor], *, schedule: Schedule | None = None, record: bool = False
+    ) -> SpikingOutput:
         """Run over time.
 
         Args:
-            x: (T, batch, *input shape), input of each step; or (1, batch, *input shape), constant over `spec.steps`.
-            schedule: "ideal": no latency. "chip": every layer costs a step and biases act from step 1, as on Loihi
-                without `align_bias`; the result is read latency steps late.
-                None takes the network's own.
-            record: whether to keep the spikes of each layer.
+            x: (T, batch, *input shape), input of each time step; or (1, batch, *input shape), constant over
+                `spec.time_steps`. By input name where there are several.
+            schedule: "ideal": no latency. "chip": every connection costs a time step and biases act from time step 1,
+                as on Loihi without compensated bias latency; the result is read latency steps late. None takes the
+                network's own.
+            record: whether to keep the spikes of each population.
         """
-        schedule = schedule or self.spec.schedule
+        chip = (schedule or self.spec.schedule) == "chip"
+        values = self._inputs(x, chip)
+        given = next(iter(values.values()))
+        again = torch.is_grad_enabled() and self._recomputes(given)
+        memo: dict[tuple[str, int], Tensor] = {}
         kept: dict[str, Tensor] = {}
-        unit, spikes = self._input_unit(), False
-        if schedule == "chip":
-            latency = self._latency()
-            x = x.expand(self.spec.steps, *x.shape[1:]) if len(x) == 1 else x
-            x = torch.cat([x, x.new_zeros(latency, *x.shape[1:])])
-        sizes = neurons_of(self.layers, self.spec.model.input_shape)
-        again = torch.is_grad_enabled() and self._recomputes(x, sum(sizes))
-        for number, part in enumerate(self._parts()):
-            compute = partial(self._compute, part, unit, schedule)
-            name, last = part[-1]
-            fires = isinstance(last, SpikingNeuron)
-            modules = [module for _, module in part]
-            if again and fires:
-                x = recomputed(compute, x, modules=modules, spikes=spikes, values=sizes[number] * self.spec.steps)
+        for members, loop in self.plan.groups:
+            if loop:
+                values.update(self._loop(members, values, chip))
             else:
-                x = compute(x)
-            unit, spikes = torch.ones((), dtype=torch.float64), fires
-            if record and fires:
-                kept[name] = x
-        return SpikingOutput(readout=self._read(x, schedule), spikes=kept)
+                values[members[0].name] = self._straight(members[0], values, chip, again, memo)
+            if record:
+                kept.update({p.name: values[p.name] for p in members if p.neurons and self._neuron(p).fires})
+            self._forget(members[-1], values)
+        return SpikingOutput(readout=self._read(values[self.outputs[0]], chip), spikes=kept)
 
-    def _parts(self) -> list[list[tuple[str, nn.Module]]]:
-        """The layers by name, cut behind each that spikes."""
-        parts: list[list[tuple[str, nn.Module]]] = [[]]
-        for name, module in self.layers.named_children():
-            if parts[-1] and isinstance(parts[-1][-1][1], SpikingNeuron):
-                parts.append([])
-            parts[-1].append((name, module))
-        return parts
+    def _inputs(self, x: Tensor | Mapping[str, Tensor], chip: bool) -> dict[str, Tensor]:
+        ports = [node.name for node in self.nodes if node.kind == "input"]
+        given = dict(x) if isinstance(x, Mapping) else {ports[0]: x}
+        if given.keys() != set(ports):
+            raise ConfigurationError(f"input: the network reads {', '.join(ports)}; given is {', '.join(given)}")
+        if not chip:
+            return given
+        idle = max(latency_of(self.plan, name) for name in self.outputs)
+        return {
+            n: torch.cat([v := self._over_time(value), v.new_zeros(idle, *v.shape[1:])]) for n, value in given.items()
+        }
 
-    def _compute(self, part: list[tuple[str, nn.Module]], unit: Tensor, schedule: Schedule, x: Tensor) -> Tensor:
-        """One part, (T or 1, batch, ...); `unit` is what one integer of its input is worth."""
-        bias = None
-        for _, module in part:
-            if isinstance(module, SpikingNeuron):
-                whole = x.expand(self.spec.steps, *x.shape[1:]) if len(x) == 1 else x
-                x = module(whole, integers=self._integers(unit, bias))
-            elif isinstance(module, nn.Dropout):
-                # One mask per forward, shared over time (Kim et al. 2022, published code).
-                x = x * module(torch.ones_like(x[0]))
-            elif isinstance(module, nn.Conv2d | nn.Linear) and schedule == "chip":
-                x = _one_step_late(module, x)
-            else:
-                x = module(x.flatten(0, 1)).unflatten(0, (len(x), -1))
-                unit, bias = unit * _unit_of(module), _bias_of(module)
-        return x
+    def _straight(
+        self, population: Population, values: Mapping[str, Tensor], chip: bool, again: bool,
+        memo: dict[tuple[str, int], Tensor],
+    ) -> Tensor:  # fmt: skip
+        """A population outside loops over all time steps, (T, batch, ...); currents where it has no neurons."""
+        sources = population.sources
+        neuron = self._neuron(population) if population.neurons else None
+        if not again or neuron is None or not neuron.fires:
+            return self._population(population, values, chip, memo)
+        return recomputed(
+            lambda *each: self._population(population, dict(zip(sources, each, strict=True)), chip, {}),
+            [values[source] for source in sources],
+            modules=[neuron, *(m for name in population.members if (m := self.module_of(name)) is not None)],
+            spikes=[self._fires(source) for source in sources],
+            values=math.prod(self._by_name[population.name].shape) * self.spec.time_steps,
+        )
 
-    def _recomputes(self, x: Tensor, neurons: int) -> bool:
+    def _population(
+        self, population: Population, values: Mapping[str, Tensor], chip: bool, memo: dict[tuple[str, int], Tensor]
+    ) -> Tensor:
+        current = self._value(population.current, 0, self._reader(population, values, chip), memo)
+        if not population.neurons:
+            return current
+        integers = self._integer_form(population)
+        result: Tensor = self._neuron(population)(self._over_time(current), integers=integers)
+        return result
+
+    def _reader(self, population: Population, values: Mapping[str, Tensor], chip: bool) -> Read:
+        """What a population reads of whole runs, on a chip later by the difference of latencies."""
+
+        def read(source: str, delay: int) -> Tensor:
+            """An input or the spikes of a population, delayed."""
+            late = latency_of(self.plan, population.name) - latency_of(self.plan, source) if chip else 0
+            return self._delayed(values[source], delay + late)
+
+        return read
+
+    def _loop(self, members: Sequence[Population], values: Mapping[str, Tensor], chip: bool) -> dict[str, Tensor]:
+        """Populations that feed each other, time step by time step."""
+        if self.spec.state_target is not None:
+            raise ConfigurationError(
+                f"{members[0].name}: is part of a loop, whose neurons are not trained in integers; quantize the "
+                "weights alone (state_target=None)"
+            )
+        own = {population.name for population in members}
+        outside = {s: self._over_time(values[s]) for p in members for s in p.sources if s not in own}
+        given = next(iter(outside.values()), next(iter(values.values())))
+        steps, batch = (len(given) if len(given) > 1 else self.spec.time_steps), given.shape[1]
+        outputs: dict[str, list[Tensor]] = {name: [] for name in own}
+        states: dict[str, State] = {}
+        for t in range(steps):
+            for population in members:
+                read = self._reader_at(t, population, outputs, outside, batch, given, chip)
+                current = self._value(population.current, 0, read, {})[0]
+                neuron = self._neuron(population)
+                state = states.get(population.name) or neuron.start(current)
+                output, states[population.name] = neuron.step(current, state)
+                outputs[population.name].append(output)
+        return {name: torch.stack(each) for name, each in outputs.items()}
+
+    def _reader_at(
+        self, t: int, population: Population, outputs: Mapping[str, Sequence[Tensor]], outside: Mapping[str, Tensor],
+        batch: int, like: Tensor, chip: bool,
+    ) -> Read:  # fmt: skip
+        """What a population of a loop reads in time step t."""
+
+        def read(source: str, delay: int) -> Tensor:
+            """(1, batch, ...); zeros before the first time step."""
+            if source in population.reads_late and delay == 0:
+                delay = 1
+            if chip:
+                delay += latency_of(self.plan, population.name) - latency_of(self.plan, source)
+            at = t - delay
+            if at < 0:
+                return like.new_zeros(1, batch, *self._by_name[source].shape)
+            return (outside[source][at] if source in outside else outputs[source][at]).unsqueeze(0)
+
+        return read
+
+    def _value(self, name: str, delay: int, read: Read, memo: dict[tuple[str, int], Tensor]) -> Tensor:
+        """What a node gives, (T or 1, batch, *shape), `delay` time steps late; biases are not delayed."""
+        node = self._by_name[name]
+        if node.kind in ("input", "neuron"):
+            return read(name, delay)
+        if (name, delay) in memo:
+            return memo[name, delay]
+        module = self.module_of(name)
+        if node.kind == "add":
+            parts = [self._value(source, delay, read, memo) for source in node.sources]
+            value = sum(parts[1:], start=parts[0])
+        elif isinstance(module, Delay):
+            value = self._delay(module, node.sources[0], delay, read, memo)
+        else:
+            value = self._at_once(module, self._value(node.sources[0], delay, read, memo))
+        if name in self._shared:
+            memo[name, delay] = value
+        return value
+
+    def _delay(self, module: Delay, source: str, delay: int, read: Read, memo: dict[tuple[str, int], Tensor]) -> Tensor:
+        """A delay in front of a node: the delays of a path add up and act on what it reads."""
+        values = sorted(set(module.time_steps.flatten().tolist()))
+        parts = [self._value(source, delay + int(more), read, memo) for more in values]
+        if len(parts) == 1:
+            return parts[0]
+        return sum(
+            (torch.where(module.time_steps == more, part, 0) for more, part in zip(values, parts, strict=True)),
+            start=torch.zeros(()),
+        )
+
+    @staticmethod
+    def _at_once(module: nn.Module | None, x: Tensor) -> Tensor:
+        """A layer without memory, time and batch as one axis."""
+        if isinstance(module, nn.Dropout):
+            # One mask per forward, shared over time (Kim et al. 2022, published code).
+            masked: Tensor = x * module(torch.ones_like(x[0]))
+            return masked
+        assert module is not None
+        result: Tensor = module(x.flatten(0, 1)).unflatten(0, (len(x), -1))
+        return result
+
+    def _integer_form(self, population: Population) -> IntegerForm | None:
+        """How a population is computed in integers, if it is."""
+        if self.spec.state_target is None:
+            return None
+        return IntegerForm(
+            target=load_target(self.spec.state_target), unit=self.current_scale(population.current),
+            bias=self._constant_current(population),
+        )  # fmt: skip
+
+    def current_scale(self, name: str) -> Tensor:
+        """The real value of one integer of what a node gives on a chip, float64; as it broadcasts over its shape."""
+        node = self._by_name[name]
+        if node.kind == "input":
+            return torch.tensor(input_scale(self.spec.coding), dtype=torch.float64)
+        if node.kind == "neuron":
+            return torch.ones((), dtype=torch.float64)
+        before = self.current_scale(node.sources[0])
+        module = self.module_of(name)
+        if isinstance(module, nn.Flatten) and before.numel() > 1:
+            before = before.expand(self._by_name[node.sources[0]].shape).flatten()
+        return before if module is None else before * layer_scale(module)
+
+    @torch.no_grad()
+    def _constant_current(self, population: Population) -> Tensor | None:
+        """The part of a population's current that no input changes: what its biases give, (*shape); None for none."""
+        modules = [self.module_of(name) for name in population.members]
+        if all(getattr(module, "bias", None) is None for module in modules):
+            return None
+        like = next(p for m in modules if m is not None for p in m.parameters())
+
+        def value(name: str) -> Tensor:
+            """A node's value without input; dropout is left out."""
+            node = self._by_name[name]
+            if node.kind in ("input", "neuron"):
+                return like.new_zeros(1, *node.shape)
+            parts = [value(source) for source in node.sources]
+            module = self.module_of(name)
+            if module is None:
+                return sum(parts[1:], start=parts[0])
+            result: Tensor = parts[0] if isinstance(module, nn.Dropout | Delay) else module(parts[0])
+            return result
+
+        return value(population.current)[0]
+
+    def _recomputes(self, x: Tensor) -> bool:
         """Whether parts are computed a second time for their gradient: as asked for, or where memory wants it."""
         if self.recompute is not None:
             return self.recompute
-        values = neurons * max(self.spec.steps, len(x)) * x.shape[1]
+        neurons = sum(math.prod(self._by_name[name].shape) for name in self.neurons())
+        values = neurons * max(self.spec.time_steps, len(x)) * x.shape[1]
         return is_too_much(8 * values, x.device)  # membranes and spikes are kept, in single precision
 
-    def _input_unit(self) -> Tensor:
-        """What one integer of the input is worth."""
-        return torch.full((), 1 / DIRECT_HIGH if self.spec.coding == "direct" else 1.0, dtype=torch.float64)
+    def _over_time(self, value: Tensor) -> Tensor:
+        """A constant value at every time step."""
+        return value.expand(self.spec.time_steps, *value.shape[1:]) if len(value) == 1 else value
 
-    def _integers(self, unit: Tensor, bias: Tensor | None) -> IntegerForm | None:
-        """How the next neurons are computed in integers, if they are."""
-        if self.spec.state_target is None:
-            return None
-        return IntegerForm(target=load_target(self.spec.state_target), unit=unit, bias=bias)
+    def _delayed(self, value: Tensor, steps: int) -> Tensor:
+        """(T or 1, batch, ...) so many time steps later, zeros at first."""
+        if steps == 0:
+            return value
+        value = self._over_time(value)
+        steps = min(steps, len(value))
+        return torch.cat([value.new_zeros(steps, *value.shape[1:]), value[: len(value) - steps]])
 
-    def _latency(self) -> int:
-        """Steps from input to output on a chip: one for each linear layer."""
-        return sum(isinstance(m, nn.Conv2d | nn.Linear) for m in self.layers.children())
+    def _forget(self, population: Population, values: dict[str, Tensor]) -> None:
+        """Drop what no later population reads."""
+        populations = self.plan.populations
+        later = populations[populations.index(population) + 1 :]
+        needed = {source for p in later for source in p.sources} | set(self.outputs)
+        for name in [name for name in values if name not in needed and later]:
+            del values[name]
 
-    def _read(self, x: Tensor, schedule: Schedule) -> Tensor:
-        """The readout from the last layer's currents (membrane) or spikes (count)."""
+    def _read(self, value: Tensor, chip: bool) -> Tensor:
+        """The readout from the first output's currents or membranes (membrane), or spikes (count)."""
+        name = self.outputs[0]
+        value = self._over_time(value)
         if self.spec.readout == "spike_count":
-            return x[self._latency() :].sum(0) if schedule == "chip" else x.sum(0)
-        if len(x) == 1:
-            x = x.expand(self.spec.steps, *x.shape[1:])
+            return value[latency_of(self.plan, name) :].sum(0) if chip else value.sum(0)
+        if self._by_name[name].kind == "neuron":
+            return value[-1]
         if self.spec.beta == 1:
-            return x.sum(0)
-        v = torch.zeros_like(x[0])
-        for current in x:
+            return value.sum(0)
+        v = torch.zeros_like(value[0])
+        for current in value:
             v = self.spec.beta * v + current
         return v
 
+    def module_of(self, name: str) -> nn.Module | None:
+        """The module of a node; None for inputs and sums."""
+        return dict(self.layers.items()).get(name)
 
-def _unit_of(module: nn.Module) -> Tensor:
-    """By what a layer changes what one integer is worth."""
-    if isinstance(module, nn.AvgPool2d):
-        size = module.kernel_size
-        rows, columns = (size, size) if isinstance(size, int) else (size[0], size[1])
-        return torch.tensor(1 / (rows * columns), dtype=torch.float64)
-    unit = weight_unit(module)
-    if unit is None or unit.numel() == 1:
-        return torch.ones(()) if unit is None else unit.double().reshape(())
-    return unit.double().reshape(-1, 1, 1) if isinstance(module, nn.Conv2d) else unit.double().reshape(-1)
+    def _neuron(self, population: Population) -> SpikingNeuron:
+        found = self.layers[population.name]
+        assert isinstance(found, SpikingNeuron)
+        return found
 
-
-def _bias_of(module: nn.Module) -> Tensor | None:
-    """A layer's bias, as it broadcasts over one step of its output."""
-    bias: Tensor | None = getattr(module, "bias", None)
-    return bias.view(-1, 1, 1) if bias is not None and isinstance(module, nn.Conv2d) else bias
-
-
-def _one_step_late(module: nn.Conv2d | nn.Linear, x: Tensor) -> Tensor:
-    """A linear layer on a chip: its input arrives one step late, its bias acts at every step."""
-    late = torch.cat([x.new_zeros(1, *x.shape[1:]), x[:-1]])
-    result: Tensor = module(late.flatten(0, 1)).unflatten(0, (len(x), -1))
-    return result
+    def _fires(self, name: str) -> bool:
+        """Whether a node gives nothing but 0 and 1."""
+        found = self.module_of(name)
+        return isinstance(found, SpikingNeuron) and found.fires
 
 
 def spiking_input(samples: Tensor, *, spec: SpikingSpec, generator: torch.Generator | None = None) -> Tensor:
@@ -292,18 +370,16 @@ def spiking_input(samples: Tensor, *, spec: SpikingSpec, generator: torch.Genera
 
     The distribution is that of `neuroprivacy.program.encoder.encode`, which deployment uses; the numbers are not.
     `direct` is quantized to 8 bits with a straight-through gradient.
+
+    Raises:
+        ConfigurationError: the network takes events, which no image is encoded to.
     """
+    if spec.coding is None:
+        raise ConfigurationError("coding: this network takes events; give it spikes (T, batch, ...)")
     if spec.coding == "direct":
         rounded = (samples * DIRECT_HIGH).round() / DIRECT_HIGH
         return (samples + (rounded - samples).detach()).unsqueeze(0)
     value = 2 * samples - 1 if spec.coding == "poisson-signed" else samples
-    shape = (spec.steps, *samples.shape)
+    shape = (spec.time_steps, *samples.shape)
     draws = torch.rand(shape, generator=generator, device="cpu" if generator else samples.device).to(samples.device)
     return (draws < value.abs()).to(samples.dtype) * value.sign()
-
-
-def spec_from(described: Mapping[str, Any]) -> SpikingSpec:
-    """The spec that `SpikingSpec.describe` wrote down."""
-    from neuroprivacy.networks.families import spec_from as model_from
-
-    return SpikingSpec(**{**described, "model": model_from(described["model"])})

@@ -40,7 +40,7 @@ class SynthesisSettings:
 
     Attributes:
         count: images in all, spread evenly over the classes.
-        steps: optimisation steps.
+        iterations: of the optimiser.
         batch_size: images optimised together.
         lr: Adam's rate at the start.
         concentration: factors of the Dirichlet concentration, one drawn for each image; small ones give sharp labels.
@@ -52,7 +52,7 @@ class SynthesisSettings:
     """
 
     count: int = 2000
-    steps: int = 120
+    iterations: int = 120
     batch_size: int = 250
     lr: float = 0.05
     concentration: tuple[float, ...] = (1.0, 0.1)
@@ -87,7 +87,7 @@ class SyntheticSet:
             "classes": self.classes,
         }
         write_arrays(folder / "synthetic.npz", arrays)
-        write_json(folder / "synthetic.json", {"format": 1, "settings": asdict(self.settings)})
+        write_json(folder / "synthetic.json", {"format": 2, "settings": asdict(self.settings)})
         return folder
 
 
@@ -100,7 +100,9 @@ def load_synthetic(folder: Path) -> SyntheticSet:
     described = read_json(Path(folder) / "synthetic.json")
     arrays = read_arrays(Path(folder) / "synthetic.npz")
     try:
-        settings = described["settings"]
+        settings = dict(described["settings"])
+        if described.get("format") == 1:
+            settings["iterations"] = settings.pop("steps")
         return SyntheticSet(
             images=np.asarray(arrays["images"], np.float32),
             soft_labels=np.asarray(arrays["soft_labels"], np.float32),
@@ -127,7 +129,7 @@ def class_similarity(weight: Tensor) -> Tensor:
 def synthesize(
     ann: nn.Sequential,
     *,
-    shape: tuple[int, ...],
+    input_shape: tuple[int, ...],
     settings: SynthesisSettings | None = None,
     device: str = "cpu",
     progress: Progress = silent,
@@ -136,10 +138,10 @@ def synthesize(
 
     Args:
         ann: the network; its last layer is linear.
-        shape: of one sample.
+        input_shape: of one sample.
         settings: how.
         device: "cpu" or "cuda".
-        progress: told of every step.
+        progress: called after every iteration.
     """
     chosen = settings or SynthesisSettings()
     last = [m for m in ann.modules() if isinstance(m, nn.Linear)]
@@ -148,7 +150,7 @@ def synthesize(
     frozen = _frozen_copy(ann).to(device)
     similarity = class_similarity(last[-1].weight.detach().float().cpu())
     classes = len(similarity)
-    total_steps = math.ceil(chosen.count / chosen.batch_size) * chosen.steps
+    total = math.ceil(chosen.count / chosen.batch_size) * chosen.iterations
     images, labels, owners = [], [], []
     for batch, first in enumerate(range(0, chosen.count, chosen.batch_size)):
         torch.manual_seed(chosen.seed * 1_000_003 + batch)
@@ -157,10 +159,10 @@ def synthesize(
         factor = torch.tensor(chosen.concentration)[torch.randint(len(chosen.concentration), (size, 1))]
         label = torch.distributions.Dirichlet((similarity[owner] * factor).clamp(min=1e-3)).sample()
 
-        def report(step: int, loss: float, done: int = batch * chosen.steps) -> None:
-            progress(done + step, total_steps, f"loss {loss:.3f}")
+        def report(iteration: int, loss: float, done: int = batch * chosen.iterations) -> None:
+            progress(done + iteration, total, f"loss {loss:.3f}")
 
-        images.append(_optimise(frozen, label.to(device), shape, chosen, report).cpu())
+        images.append(_optimise(frozen, label.to(device), input_shape, chosen, report).cpu())
         labels.append(label)
         owners.append(owner)
     order = torch.randperm(chosen.count, generator=torch.Generator().manual_seed(chosen.seed))
@@ -193,10 +195,10 @@ def _optimise(
     strength = [(torch.rand(size) * 1.5 + 0.25).to(label.device) * regularised for _ in range(2)]
     x = torch.rand(size, *shape).to(label.device).requires_grad_(True)
     optimiser = torch.optim.Adam([x], lr=chosen.lr)
-    for step in range(chosen.steps):
+    for iteration in range(chosen.iterations):
         for group in optimiser.param_groups:
-            group["lr"] = chosen.lr * 0.5 * (1 + math.cos(math.pi * step / chosen.steps)) + 1e-4
-        moving = picture and chosen.jitter and step < 0.8 * chosen.steps
+            group["lr"] = chosen.lr * 0.5 * (1 + math.cos(math.pi * iteration / chosen.iterations)) + 1e-4
+        moving = picture and chosen.jitter and iteration < 0.8 * chosen.iterations
         seen = shifted(x, chosen.jitter, flip=False) if moving else x
         loss = -(label * ann(seen).log_softmax(1)).sum(1)
         loss = loss + chosen.intensity * strength[1] * x.abs().flatten(1).mean(1)
@@ -207,7 +209,7 @@ def _optimise(
         optimiser.step()
         with torch.no_grad():
             x.clamp_(0, 1)
-        report(step + 1, loss.mean().item())
+        report(iteration + 1, loss.mean().item())
     return x.detach()
 
 

@@ -1,4 +1,4 @@
-"""How often a float network is right, in batches, without gradients."""
+"""Accuracy of a float network, in batches, without gradients."""
 
 from __future__ import annotations
 
@@ -7,30 +7,37 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from neuroprivacy.networks import Spiking
+from neuroprivacy.core.errors import ConfigurationError
+from neuroprivacy.networks import SpikingNetwork
 from neuroprivacy.program.encoder import Encoder, encode
 
 
 @torch.no_grad()
 def logits(net: nn.Module, images: NDArray[np.float32], *, batch_size: int = 250, seed: int = 0) -> NDArray[np.float32]:
-    """Outputs of a network: (samples, classes).
+    """Outputs of a network: (samples, outputs).
 
-    A spiking network gets exactly the integers that `encode` gives its deployed form, scaled to real units.
+    A spiking network gets exactly the integers that `encode` gives its deployed form, scaled to real values.
 
     Args:
-        net: ANN, SpikingNet or SpikingGraph.
+        net: ANN or SpikingNetwork.
         images: (samples, *shape) in [0, 1].
         batch_size: samples at once.
         seed: of the encoder.
+
+    Raises:
+        ConfigurationError: the network takes events, not images.
     """
     net.eval()
     device = next(net.parameters()).device
     found = []
     for first in range(0, len(images), batch_size):
         batch = images[first : first + batch_size]
-        if isinstance(net, Spiking):
+        if isinstance(net, SpikingNetwork):
             spec = net.spec
-            encoder = Encoder(coding=spec.coding, steps=1 if spec.coding == "direct" else spec.steps, seed=seed)
+            if spec.coding is None:
+                raise ConfigurationError("coding: this network takes events; run it on spikes")
+            steps = 1 if spec.coding == "direct" else spec.time_steps
+            encoder = Encoder(coding=spec.coding, steps=steps, seed=seed)
             scale = encoder.port(batch.shape[1:]).scale
             values = encode(batch, encoder=encoder, first=first).swapaxes(0, 1).astype(np.float32) * np.float32(scale)
             result: Tensor = net(torch.from_numpy(values).to(device)).readout

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +11,7 @@ from torch import Tensor, nn
 from neuroprivacy.core.progress import Progress, silent
 from neuroprivacy.core.storage import digest
 from neuroprivacy.data import Dataset
-from neuroprivacy.networks import ModelSpec, Spiking, SpikingNet, SpikingSpec, build_ann
-from neuroprivacy.networks.spiking import Schedule, spiking_input
+from neuroprivacy.networks import ModelSpec, SpikingNetwork, SpikingSpec, build_ann, build_snn, spiking_input
 from neuroprivacy.training.fit import FitSettings, fit
 
 #: Augmentation by data set: largest random shift in pixels, and whether images are mirrored. Others get none.
@@ -22,46 +19,45 @@ AUGMENTATION = {"mnist": (2, False), "fashion-mnist": (1, True), "cifar-10": (4,
 
 
 def train(
-    spec: ModelSpec,
+    model: ModelSpec | nn.Sequential | SpikingNetwork,
     *,
     dataset: Dataset,
     settings: FitSettings,
-    spiking: Mapping[str, Any] | None = None,
-    schedule: Schedule = "ideal",
-    start: nn.Sequential | Spiking | None = None,
+    spiking: SpikingSpec | None = None,
     state_folder: Path | None = None,
     resume: bool = False,
     device: str = "cpu",
     progress: Progress = silent,
-) -> nn.Sequential | Spiking:
+) -> nn.Sequential | SpikingNetwork:
     """Train a network on the training split of `dataset`.
 
     Args:
-        spec: the layers.
+        model: the layers of a fresh network; or a network to train on, which is not changed.
         dataset: images in [0, 1].
-        settings: how.
-        spiking: fields of `SpikingSpec` beside `model` (beta, reset, coding, steps, readout, surrogate): trains a
-            spiking network with backpropagation through time; None trains the ANN.
-        schedule: "chip" trains a spiking network under the chip's latency and bias timing.
-        start: a network to go on from, which is not changed; its own spec then holds instead of `spec`.
+        settings: epochs, learning rate and so on.
+        spiking: settings of a fresh spiking network, which is trained by backpropagation through time (its schedule
+            "chip" trains under the chip's latency and bias timing); None trains an ANN, or goes on with the network.
         state_folder: see `fit`; likewise `resume` and `progress`.
         device: "cpu" or "cuda".
 
     Returns:
         The trained network on the CPU, in eval mode.
+
+    Raises:
+        ConfigurationError: the coding of a fresh spiking network does not fit the model.
     """
     torch.manual_seed(settings.seed)
-    net: nn.Sequential | Spiking
-    if start is not None:
-        net = deepcopy(start)
+    net: nn.Sequential | SpikingNetwork
+    if isinstance(model, ModelSpec):
+        net = build_ann(model) if spiking is None else build_snn(model, spiking)
     else:
-        net = build_ann(spec) if spiking is None else SpikingNet(SpikingSpec(model=spec, schedule=schedule, **spiking))
+        net = deepcopy(model)
     net.to(device)
 
     def loss(x: Tensor, y: Tensor) -> Tensor:
         """Cross-entropy of the network's outputs; a spiking readout is divided by T."""
-        if isinstance(net, Spiking):
-            readout = net(spiking_input(x, spec=net.spec)).readout / net.spec.steps
+        if isinstance(net, SpikingNetwork):
+            readout = net(spiking_input(x, spec=net.spec)).readout / net.spec.time_steps
             return nn.functional.cross_entropy(readout, y)
         return nn.functional.cross_entropy(net(x), y)
 
@@ -80,21 +76,19 @@ def train(
         augment=augment if limit else None,
         state_folder=state_folder,
         resume=resume,
-        identity=digest(
-            repr((spec, sorted((spiking or {}).items()), schedule, dataset.digest(), _start(start))).encode()
-        ),
+        identity=digest(repr((_identity(model), spiking, dataset.digest())).encode()),
         progress=progress,
     )
     return net.cpu().eval()
 
 
-def _start(net: nn.Module | None) -> str:
-    """What tells one network to go on from from another."""
-    if net is None:
-        return ""
-    described = repr(net.spec.describe() if isinstance(net, Spiking) else "").encode()
+def _identity(model: ModelSpec | nn.Module) -> str:
+    """Digest of what training begins with."""
+    if isinstance(model, ModelSpec):
+        return repr(model)
+    described = repr(model.spec.describe() if isinstance(model, SpikingNetwork) else "").encode()
     return digest(
-        b"".join([described, *(value.detach().cpu().numpy().tobytes() for value in net.state_dict().values())])
+        b"".join([described, *(value.detach().cpu().numpy().tobytes() for value in model.state_dict().values())])
     )
 
 

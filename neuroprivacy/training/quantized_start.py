@@ -9,33 +9,35 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from neuroprivacy.core.errors import ConfigurationError
-from neuroprivacy.export.spiking_network import to_nir
+from neuroprivacy.export.network import to_nir
 from neuroprivacy.graph.encode import encode_for
 from neuroprivacy.kernels.formats import WeightBits
 from neuroprivacy.lowering import LowerOptions
 from neuroprivacy.lowering.draft import DraftLayer
 from neuroprivacy.lowering.pipeline import rounded
-from neuroprivacy.networks import SpikingNet
+from neuroprivacy.networks import SpikingNetwork, quantize_weights
+from neuroprivacy.networks.layers import WEIGHTED, Weighted
 from neuroprivacy.networks.quantized import set_scale
 from neuroprivacy.targets.spec import load_target
 
 
 def quantized_start(
-    net: SpikingNet, *, bits: WeightBits, target: str, populations: int, samples: NDArray[np.float32]
-) -> SpikingNet:
+    net: SpikingNetwork, *, bits: WeightBits, target: str, populations: int, images: NDArray[np.float32]
+) -> SpikingNetwork:
     """The network with quantized weights that computes what calibrated lowering gives, to be trained on.
 
-    Without biases it leaves out the corrections that lowering puts into them.
+    Without biases it leaves out the corrections that lowering puts into them. Layers that share a population (a sum of
+    two convolutions) keep the common scale that is fitted to their weights.
 
     Args:
         net: a float network.
         bits: 2 ... 8 or "ternary".
-        target: whose integer neurons are computed.
+        target: the chip whose integer neurons are computed.
         populations: most that each layer may become.
-        samples: calibration images, (samples, *shape) in [0, 1].
+        images: calibration images, (samples, *shape) in [0, 1].
 
     Raises:
         ConfigurationError: the target sends the network's signed input as two channels.
@@ -44,18 +46,20 @@ def quantized_start(
     graph = to_nir(net)
     # A scale for every neuron is what no population of torch's holds: where the target has it, one for each layer.
     options = LowerOptions(
-        weight_bits=bits, populations=populations, per_channel=False, calibration=encode_for(graph, samples)
+        weight_bits=bits, populations=populations, per_channel=False, calibration=encode_for(graph, images)
     )
     draft, _, _ = rounded(graph, target=load_target(target), options=options)
-    start = net.quantized(bits, state_target=target, populations=populations)
-    modules = [module for module in start.layers if isinstance(module, nn.Linear | nn.Conv2d)]
+    start = quantize_weights(net, bits, state_target=target, populations=populations)
+    members = {population.name: population.members for population in start.plan.populations}
     with torch.no_grad():
-        for layer, module in zip(draft.layers, modules, strict=True):
-            _take_over(layer, module)
+        for layer in draft.layers:
+            modules = [m for name in members[layer.name] if hasattr(m := start.module_of(name), "quant_weight")]
+            if len(layer.edges) == 1 and len(modules) == 1 and isinstance(modules[0], WEIGHTED):
+                _take_over(layer, modules[0])
     return start
 
 
-def _take_over(layer: DraftLayer, module: nn.Linear | nn.Conv2d) -> None:
+def _take_over(layer: DraftLayer, module: Weighted) -> None:
     """Give a layer of torch the integers, units and biases of a rounded one."""
     (edge,) = layer.edges
     assert edge.whole is not None

@@ -85,12 +85,9 @@ def converted(ann: Path, folder: Path, *, reset: Any) -> Path:
     from neuroprivacy.conversion import convert
     from neuroprivacy.data import load_dataset
     from neuroprivacy.networks import load_checkpoint, save_checkpoint
-    from neuroprivacy.networks.checkpoint import ann_spec
 
     images = load_dataset("digits").train_images[:100]
-    net = convert(
-        load_checkpoint(ann).ann, spec=ann_spec(ann), calibration=images, steps=6, reset=reset, coding="direct"
-    )
+    net = convert(load_checkpoint(ann).ann, calibration=images, time_steps=6, reset=reset, coding="direct")
     return save_checkpoint(net, folder)
 
 

@@ -14,15 +14,14 @@ from torch import Tensor, nn
 
 import neuroprivacy as npv
 from neuroprivacy.conversion import ThresholdMethod, convert
-from neuroprivacy.conversion.ann_graph import AnnGraph, must_compute_the_same, trace_ann
+from neuroprivacy.conversion.ann import must_compute_the_same, trace_ann
 from neuroprivacy.core.errors import ConfigurationError, UnsupportedNode
 from neuroprivacy.data import Dataset
-from neuroprivacy.export.spiking_network import to_nir
+from neuroprivacy.export.network import to_nir
 from neuroprivacy.graph import load_nir, read_info, save_nir
 from neuroprivacy.lowering import LowerOptions, draft_of, lower
 from neuroprivacy.lowering.float_run import run_float
-from neuroprivacy.networks import SpikingGraph, load_checkpoint, save_checkpoint
-from neuroprivacy.networks.spiking import spiking_input
+from neuroprivacy.networks import LayerGraph, SpikingNetwork, load_checkpoint, save_checkpoint, spiking_input
 from neuroprivacy.program.encoder import Encoder, encode
 
 STEPS = 32
@@ -102,7 +101,7 @@ def trained() -> nn.Module:
 def right(net: nn.Module) -> float:
     x = torch.from_numpy(digits().test_images.copy())
     with torch.no_grad():
-        out = net(spiking_input(x, spec=net.spec)).readout if isinstance(net, SpikingGraph) else net(x)
+        out = net(spiking_input(x, spec=net.spec)).readout if isinstance(net, SpikingNetwork) else net(x)
     return float((out.argmax(1).numpy() == digits().test_labels).mean())
 
 
@@ -208,8 +207,8 @@ def test_the_steps_compute_what_the_module_does(name: str, seed: int) -> None:
         expected = net(x)
     graph = trace_ann(net, input_shape=images.shape[1:])
     values = graph.run(x)
-    torch.testing.assert_close(values[graph.steps[-1].name], expected, rtol=1e-4, atol=1e-4)
-    assert all(values[step.name].shape[1:] == step.shape for step in graph.steps)
+    torch.testing.assert_close(values[graph.last.name], expected, rtol=1e-4, atol=1e-4)
+    assert all(values[node.name].shape[1:] == node.shape for node in graph.nodes)
     assert not any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d | nn.Dropout) for m in graph.modules.values())
     assert all(torch.equal(value, net.state_dict()[key]) for key, value in before.items())
 
@@ -239,7 +238,7 @@ def test_the_result_with_other_values_of_a_step() -> None:
     assert not torch.equal(none, values["out"])
 
 
-def spikes_of(net: SpikingGraph, given: np.ndarray, scale: float) -> dict[str, np.ndarray]:
+def spikes_of(net: SpikingNetwork, given: np.ndarray, scale: float) -> dict[str, np.ndarray]:
     """Spikes by layer, (samples, steps, neurons), in double precision."""
     x = torch.from_numpy(given.swapaxes(0, 1) * scale)
     with torch.no_grad():
@@ -253,7 +252,7 @@ def spikes_of(net: SpikingGraph, given: np.ndarray, scale: float) -> dict[str, n
 def test_the_graph_fires_as_the_network(name: str, coding: str, reset: str, tmp_path: Path) -> None:
     net, images = network(name)
     readout = "spike_count" if name == "ends in ReLU" else "membrane"
-    made = convert(net, calibration=images, reset=reset, coding=coding, readout=readout, steps=STEPS)
+    made = convert(net, calibration=images, reset=reset, coding=coding, readout=readout, time_steps=STEPS)
     graph = load_nir(save_nir(to_nir(made), tmp_path / "a.nir"))
     draft, _ = draft_of(graph, options=LowerOptions())
     given = encode(images[:8], encoder=Encoder(coding=coding, steps=STEPS), first=0).astype(np.int64)
@@ -277,7 +276,7 @@ def test_the_graph_fires_as_the_network(name: str, coding: str, reset: str, tmp_
 @pytest.mark.parametrize("beta", [0.9, 0.5])
 def test_a_leak_is_carried_over(beta: float) -> None:
     net, images = network("residual")
-    made = convert(net, calibration=images, beta=beta, coding="direct", steps=STEPS, readout="spike_count")
+    made = convert(net, calibration=images, beta=beta, coding="direct", time_steps=STEPS, readout="spike_count")
     graph = to_nir(made, dt_s=1e-3)
     info = read_info(graph)
     assert (info.dt_s, info.readout_beta, info.readout, info.coding) == (1e-3, beta, "spike_count", "direct")
@@ -297,7 +296,7 @@ def test_a_leak_is_carried_over(beta: float) -> None:
 def test_a_trained_residual_network_stays_as_good(reset: str, method: str, lost: float, coding: str) -> None:
     torch.manual_seed(0)
     made = convert(
-        trained(), calibration=digits().train_images, reset=reset, coding=coding, steps=STEPS,
+        trained(), calibration=digits().train_images, reset=reset, coding=coding, time_steps=STEPS,
         method=ThresholdMethod(name=method),
     )  # fmt: skip
     assert right(trained()) > 0.9
@@ -306,7 +305,7 @@ def test_a_trained_residual_network_stays_as_good(reset: str, method: str, lost:
 
 @pytest.mark.parametrize("reset", ["soft", "hard"])
 def test_a_trained_residual_network_in_integers(reset: str, tmp_path: Path) -> None:
-    made = convert(trained(), calibration=digits().train_images, reset=reset, coding="direct", steps=STEPS)
+    made = convert(trained(), calibration=digits().train_images, reset=reset, coding="direct", time_steps=STEPS)
     lowered = lower(to_nir(made), target="loihi2-soft" if reset == "soft" else "loihi2")
     artifact = npv.build(lowered.program, backend="fixedpoint", folder=tmp_path)
     integers = npv.simulate(artifact, samples=digits().test_images).accuracy(digits().test_labels)
@@ -318,13 +317,13 @@ def test_rates_stand_for_activations(method: str) -> None:
     """Many steps and a soft reset: rate times worth is the activation, up to what lies above the threshold."""
     net, images = network("residual")
     how = ThresholdMethod(name=method, percentile=100.0)
-    made = convert(net, calibration=images, reset="soft", coding="direct", steps=2000, method=how)
+    made = convert(net, calibration=images, reset="soft", coding="direct", time_steps=2000, method=how)
     x = torch.from_numpy(images[:6])
     graph = trace_ann(net, input_shape=(1, 8, 8))
     values = graph.run((x * 255).round() / 255)
     with torch.no_grad():
         found = made(spiking_input(x, spec=made.spec), record=True)
-    largest = {step.name: float(graph.run(torch.from_numpy(images))[step.name].max()) for step in graph.steps}
+    largest = {n.name: float(graph.run(torch.from_numpy(images))[n.name].max()) for n in graph.nodes}
     for name, spikes in found.spikes.items():
         error = (spikes.mean(0) * largest[name] - values[name]).abs().max()
         assert float(error) < 0.02 * largest[name], name
@@ -339,18 +338,26 @@ def test_max_is_the_largest_activation_and_a_shortcut_gets_its_factor() -> None:
     )
     graph = trace_ann(net, input_shape=(1, 8, 8))
     values = graph.run(torch.from_numpy(images))
+    largest = {name: 0.8 * float(values[name].max()) for name in made.neurons()}
+    # What a spike of the neurons before stands for divides the threshold, but where a sum brought values to the ANN's.
+    before = {"block_relu": "relu", "relu_2": "block_relu_2", "relu_3": "relu_2"}
     for name, neuron in made.neurons().items():
-        assert float(neuron.threshold) == pytest.approx(0.8 * float(values[name].max()), rel=1e-5)
-    assert float(made.layers["add_relu"].factor) == pytest.approx(0.8 * float(values["relu"].max()), rel=1e-5)
-    weight = graph.modules["conv"].weight * 0.8 * float(values["block_relu_2"].max())
-    torch.testing.assert_close(made.layers["conv"].weight, weight)
-    torch.testing.assert_close(made.layers["conv"].bias, graph.modules["conv"].bias)
+        per_spike = largest[before[name]] if name in before else 1.0
+        assert float(neuron.threshold) == pytest.approx(largest[name] / per_spike, rel=1e-5), name
+    assert float(made.layers["add_relu"].factor) == pytest.approx(largest["relu"], rel=1e-5)
+    weight = graph.modules["block_conv2"].weight
+    torch.testing.assert_close(made.layers["block_conv2"].weight, weight * largest["block_relu"])
+    torch.testing.assert_close(made.layers["block_conv2"].bias, graph.modules["block_conv2"].bias)
+    torch.testing.assert_close(made.layers["fc"].weight, graph.modules["fc"].weight)
+    torch.testing.assert_close(made.layers["fc"].bias, graph.modules["fc"].bias / largest["relu_2"])
 
 
 def test_conversion_is_seeded_and_leaves_the_network_alone() -> None:
     net, images = network("residual")
     before = deepcopy(net.state_dict())
-    found = [convert(net, calibration=images, seed=seed, steps=8).state_dict() for seed in (0, 0, 1)]
+    found = [
+        convert(net, calibration=images, seed=seed, time_steps=8, coding="poisson").state_dict() for seed in (0, 0, 1)
+    ]
     assert all(torch.equal(found[0][key], found[1][key]) for key in found[0])
     assert any(not torch.equal(found[0][key], found[2][key]) for key in found[0])
     assert all(torch.equal(value, net.state_dict()[key]) for key, value in before.items())
@@ -358,13 +365,13 @@ def test_conversion_is_seeded_and_leaves_the_network_alone() -> None:
 
 def test_a_converted_network_can_be_trained() -> None:
     net, images = network("residual")
-    made = convert(net, calibration=images, steps=6, coding="direct").train()
+    made = convert(net, calibration=images, time_steps=6, coding="direct").train()
     x, y = torch.from_numpy(images), torch.arange(40) % 10
     optimizer = torch.optim.Adam(made.parameters(), lr=2e-3)
     losses = []
     for _ in range(12):
         optimizer.zero_grad()
-        loss = F.cross_entropy(made(spiking_input(x, spec=made.spec)).readout / made.spec.steps, y)
+        loss = F.cross_entropy(made(spiking_input(x, spec=made.spec)).readout / made.spec.time_steps, y)
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
@@ -519,7 +526,7 @@ def test_quantized_weights_keep_their_integers(per_channel: bool, target: str, t
     images = np.random.default_rng(0).random((60, 1, 8, 8), np.float32)
     ann(torch.from_numpy(images))  # brevitas learns the range of activations
     ann.eval()
-    net = convert(ann, calibration=images, steps=8, coding="direct", reset="soft")
+    net = convert(ann, calibration=images, time_steps=8, coding="direct", reset="soft")
     stored = load_checkpoint(save_checkpoint(net, tmp_path / "net")).spiking
     graph = load_nir(save_nir(to_nir(stored), tmp_path / "net.nir"))
     lowered = lower(graph, target=target, options=LowerOptions(weight_bits=4))
@@ -545,7 +552,7 @@ def test_quantizers_that_spikes_cannot_take_over_are_refused() -> None:
 
 def test_a_result_of_another_shape_is_refused() -> None:
     graph = trace_ann(nn.Linear(4, 3), input_shape=(4,))
-    other = AnnGraph(steps=graph.steps, modules={graph.steps[-1].name: nn.Linear(4, 2)})
+    other = LayerGraph(nodes=graph.nodes, modules={graph.last.name: nn.Linear(4, 2)}, outputs=graph.outputs)
     with pytest.raises(UnsupportedNode, match=r"has the shape \(5, 2\) and not \(5, 3\)"):
         must_compute_the_same(other, nn.Linear(4, 3), torch.rand(5, 4))
 
@@ -565,6 +572,3 @@ def test_refusals_of_the_conversion() -> None:
     for name in ("max", "percentile", "matched"):
         with pytest.raises(ConfigurationError, match="2: is never positive on the calibration samples; give others"):
             convert(net, calibration=images, readout="spike_count", method=ThresholdMethod(name=name))
-    model = npv.nets.model_spec("mlp", input_shape=(1, 8, 8), classes=3)
-    with pytest.raises(ConfigurationError, match="ann: is none of our families; leave spec out"):
-        convert(Residual(), spec=model, calibration=images)

@@ -11,8 +11,7 @@ from torch import nn
 from neuroprivacy.conversion import convert
 from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.encryption.class_encryption import EncryptionSettings, distillation_loss, encrypt, readout_scale
-from neuroprivacy.networks import SpikingNet, build_ann, model_spec
-from neuroprivacy.networks.spiking import spiking_input
+from neuroprivacy.networks import SpikingNetwork, build_ann, model_spec, spiking_input
 
 IMAGES = np.random.default_rng(0).random((40, 1, 8, 8), np.float32)
 SPEC = model_spec("convnet", input_shape=(1, 8, 8), classes=4, hidden=(8,), width=0.25)
@@ -27,8 +26,8 @@ def teacher() -> nn.Sequential:
 
 
 @pytest.fixture(scope="module")
-def converted(teacher: nn.Sequential) -> SpikingNet:
-    return convert(teacher, spec=SPEC, calibration=IMAGES, steps=5, coding="direct")
+def converted(teacher: nn.Sequential) -> SpikingNetwork:
+    return convert(teacher, calibration=IMAGES, time_steps=5, coding="direct")
 
 
 @pytest.mark.parametrize(("mix", "temperature"), [(0.0, 20.0), (1.0, 3.0), (0.7, 20.0)])
@@ -49,7 +48,7 @@ def test_the_loss_is_that_of_equation_3(mix: float, temperature: float) -> None:
     assert float(found) == pytest.approx(expected, rel=1e-9)
 
 
-def test_the_scale_is_the_least_squares_one(teacher: nn.Sequential, converted: SpikingNet) -> None:
+def test_the_scale_is_the_least_squares_one(teacher: nn.Sequential, converted: SpikingNetwork) -> None:
     images = torch.from_numpy(IMAGES)
     with torch.no_grad():
         readout = converted(spiking_input(images, spec=converted.spec)).readout.numpy()
@@ -59,47 +58,46 @@ def test_the_scale_is_the_least_squares_one(teacher: nn.Sequential, converted: S
     assert readout_scale(converted, teacher, images, chunk=7) == pytest.approx(expected, rel=1e-4)
 
 
-def test_weights_move_thresholds_do_not_and_the_loss_falls(teacher: nn.Sequential, converted: SpikingNet) -> None:
+def test_weights_move_thresholds_do_not_and_the_loss_falls(teacher: nn.Sequential, converted: SpikingNetwork) -> None:
     before = {name: value.clone() for name, value in converted.state_dict().items()}
     taught = {name: value.clone() for name, value in teacher.state_dict().items()}
     settings = replace(SETTINGS, fit=replace(SETTINGS.fit, epochs=6))
-    net, info = encrypt(converted, teacher=teacher, samples=IMAGES, settings=settings)
-    assert len(info["loss"]) == 6
-    assert info["loss"][-1] < info["loss"][0]
+    made = encrypt(converted, teacher=teacher, images=IMAGES, settings=settings)
+    net = made.network
+    assert len(made.loss) == 6
+    assert made.loss[-1] < made.loss[0]
     for name, value in net.state_dict().items():
         assert torch.equal(value, before[name]) == name.endswith("threshold")
     assert all(torch.equal(value, converted.state_dict()[name]) for name, value in before.items())
     assert all(torch.equal(value, teacher.state_dict()[name]) for name, value in taught.items())
-    assert set(info["weights"]) == {"conv1.weight", "conv2.weight", "fc1.weight", "out.weight"}
-    for name, change in info["weights"].items():
+    assert set(made.weights) == {"conv1.weight", "conv2.weight", "fc1.weight", "out.weight"}
+    for name, change in made.weights.items():
         old, new = before[f"layers.{name}"].flatten(), net.state_dict()[f"layers.{name}"].flatten()
-        assert change["relative_distance"] == pytest.approx(float((new - old).norm() / old.norm()), rel=1e-4)
-        assert change["cosine"] == pytest.approx(float(nn.functional.cosine_similarity(old, new, dim=0)), rel=1e-4)
-        assert change["relative_distance"] > 0
+        assert change.relative_distance == pytest.approx(float((new - old).norm() / old.norm()), rel=1e-4)
+        assert change.cosine == pytest.approx(float(nn.functional.cosine_similarity(old, new, dim=0)), rel=1e-4)
+        assert change.relative_distance > 0
     assert not net.training
 
 
-def test_seeded_and_resumable(teacher: nn.Sequential, converted: SpikingNet, tmp_path: Path) -> None:
-    def bits(net: SpikingNet) -> list[bytes]:
+def test_seeded_and_resumable(teacher: nn.Sequential, converted: SpikingNetwork, tmp_path: Path) -> None:
+    def bits(net: SpikingNetwork) -> list[bytes]:
         return [value.numpy().tobytes() for value in net.state_dict().values()]
 
     def stop(done: int, total: int, text: str) -> None:
         if done == 3:
             raise KeyboardInterrupt
 
-    whole, _ = encrypt(converted, teacher=teacher, samples=IMAGES, settings=SETTINGS)
+    whole = encrypt(converted, teacher=teacher, images=IMAGES, settings=SETTINGS)
     with pytest.raises(KeyboardInterrupt):
-        encrypt(converted, teacher=teacher, samples=IMAGES, settings=SETTINGS, state_folder=tmp_path, progress=stop)
+        encrypt(converted, teacher=teacher, images=IMAGES, settings=SETTINGS, state_folder=tmp_path, progress=stop)
     torch.rand(9)
-    resumed, info = encrypt(
-        converted, teacher=teacher, samples=IMAGES, settings=SETTINGS, state_folder=tmp_path, resume=True
+    resumed = encrypt(converted, teacher=teacher, images=IMAGES, settings=SETTINGS, state_folder=tmp_path, resume=True)
+    assert bits(resumed.network) == bits(whole.network)
+    assert len(resumed.loss) == 2
+    other = encrypt(
+        converted, teacher=teacher, images=IMAGES, settings=replace(SETTINGS, fit=replace(SETTINGS.fit, seed=1))
     )
-    assert bits(resumed) == bits(whole)
-    assert len(info["loss"]) == 2
-    other, _ = encrypt(
-        converted, teacher=teacher, samples=IMAGES, settings=replace(SETTINGS, fit=replace(SETTINGS.fit, seed=1))
-    )
-    assert bits(other) != bits(whole)
+    assert bits(other.network) != bits(whole.network)
 
 
 def test_tables_are_not_shifted() -> None:
@@ -107,10 +105,10 @@ def test_tables_are_not_shifted() -> None:
     torch.manual_seed(0)
     ann = build_ann(spec)
     rows = np.random.default_rng(2).random((20, 6), np.float32)
-    net = convert(ann, spec=spec, calibration=rows, steps=3)
-    encrypt(net, teacher=ann, samples=rows, settings=SETTINGS)
+    net = convert(ann, calibration=rows, time_steps=3)
+    encrypt(net, teacher=ann, images=rows, settings=SETTINGS)
 
 
-def test_samples_of_another_shape_are_refused(teacher: nn.Sequential, converted: SpikingNet) -> None:
-    with pytest.raises(ConfigurationError, match=r"samples: shape \(8, 8\) is not the network's \(1, 8, 8\)"):
-        encrypt(converted, teacher=teacher, samples=IMAGES[:, 0])
+def test_samples_of_another_shape_are_refused(teacher: nn.Sequential, converted: SpikingNetwork) -> None:
+    with pytest.raises(ConfigurationError, match=r"images: shape \(8, 8\) is not the network's \(1, 8, 8\)"):
+        encrypt(converted, teacher=teacher, images=IMAGES[:, 0])

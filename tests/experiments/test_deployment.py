@@ -28,7 +28,7 @@ def settings(digits: Dataset) -> DeploymentSettings:
     return replace(
         base,
         training=replace(base.training, epochs=6, lr=1e-2),
-        synthesis=replace(base.synthesis, count=60, steps=10),
+        synthesis=replace(base.synthesis, count=60, iterations=10),
         encryption=replace(base.encryption, fit=replace(base.encryption.fit, epochs=1)),
         steps=6, backends=("fixedpoint",), verify_samples=12,
     )  # fmt: skip

@@ -13,12 +13,13 @@ from neuroprivacy.experiments import precision
 from neuroprivacy.experiments.first_layer import limited_channels
 from neuroprivacy.experiments.image_network import Network
 from neuroprivacy.experiments.recurrent import Rows, rows
-from neuroprivacy.export.rows import row_graph
+from neuroprivacy.export.network import to_nir
 from neuroprivacy.graph import GraphInfo
 from neuroprivacy.lowering import LowerOptions, draft_of, lower
 from neuroprivacy.lowering.float_run import run_float
 from neuroprivacy.networks.noise import noisy
-from neuroprivacy.networks.row_net import row_logits, row_net
+from neuroprivacy.networks.recurrent import recurrent_network
+from neuroprivacy.training import event_logits
 
 
 @pytest.fixture
@@ -58,15 +59,16 @@ def test_it_measures_keeps_and_writes(name: str, little: None, tmp_path: Path) -
 
 def test_the_recurrent_network_is_its_graph() -> None:
     """Spikes of the hidden layer and predictions, float against float; and the loop costs one step."""
-    net = row_net(inputs=8, hidden=24, classes=4, seed=0)
+    net = recurrent_network(inputs=8, hidden=24, outputs=4, time_steps=12, seed=0)
     with torch.no_grad():
-        net.cell.weight.mul_(3)  # type: ignore[operator]
+        for name in ("w", "v"):
+            net.layers[name].weight.mul_(3)  # type: ignore[operator,union-attr]
     x = (np.random.default_rng(0).random((20, 12, 8)) < 0.4).astype(np.float32)
-    draft, _ = draft_of(row_graph(net), options=LowerOptions())
+    draft, _ = draft_of(to_nir(net), options=LowerOptions())
     run = run_float(draft, {"input": x.astype(np.int64)})
     assert 0.02 < run.spikes["hidden"].mean() < 0.6
-    np.testing.assert_allclose(run.v["readout"][:, -1], row_logits(net, x), rtol=1e-3, atol=1e-3)
-    program = lower(row_graph(net), target="loihi2").program
+    np.testing.assert_allclose(run.v["readout"][:, -1], event_logits(net, x), rtol=1e-3, atol=1e-3)
+    program = lower(to_nir(net), target="loihi2").program
     assert (program.latency, program.readout) == (2, "membrane")
     assert any(edge.source == layer.name for layer in program.layers for edge in layer.edges) or len(program.layers) > 2
 

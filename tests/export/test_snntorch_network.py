@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from neuroprivacy.core.errors import ConfigurationError, UnsupportedNode
-from neuroprivacy.export.spiking_network import to_nir
+from neuroprivacy.export.network import to_nir
 from neuroprivacy.graph import load_nir, read_info, save_nir
 from neuroprivacy.graph.metadata import WEIGHT_SCALE
 from neuroprivacy.lowering import LowerOptions, draft_of, lower
@@ -290,7 +290,7 @@ def test_one_rule_for_all_neurons() -> None:
             lambda: snn.Lapicque(beta=0.9, init_hidden=True),
             "the neuron Lapicque has no NIR form here; use Leaky, RLeaky",
         ),
-        (lambda: nn.ReLU(), "ReLU has no NIR form here; replace it"),
+        (lambda: nn.ReLU(), "1: ReLU sends real values, a chip sends spikes; put neurons in its place"),
         (lambda: nn.Flatten(0), "does not take|flattens some dimensions"),
     ],
 )
@@ -302,10 +302,10 @@ def test_what_has_no_form_is_refused_by_name(layer: Callable[[], nn.Module], tex
 @pytest.mark.parametrize(
     ("layer", "text"),
     [
-        (nn.MaxPool2d(2), "1: MaxPool2d has no form in spikes; replace it by nn.AvgPool2d and retrain"),
+        (nn.MaxPool2d(2), "1: MaxPool2d has no spiking form; replace max pooling by average pooling and retrain"),
         (nn.AvgPool2d(2, ceil_mode=True), "1: ceil_mode, divisor_override"),
         (nn.AvgPool2d(2, padding=1, count_include_pad=False), "1: ceil_mode, divisor_override"),
-        (nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"), "1: padding_mode 'circular' has no NIR form"),
+        (nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"), "1: padding_mode 'circular' has no form; use zeros"),
         (nn.Linear(8, 4), "1: Linear reads values of shape .2, 8, 8.; put nn.Flatten"),
         (nn.Conv2d(3, 2, 3), "1: does not take values of shape"),
         (nn.Flatten(2), "1: flattens some dimensions only"),
@@ -461,10 +461,12 @@ def looped(net: Any, x: Any, _: Any) -> Any:
         (lambda n, x, m: n.lif(n.fc(x), m)[1], "lif: only its state is returned; return its spikes"),
         (lambda n, x, m: n.other(n.lif(n.fc(x), m)[1]), "other: computes with a state of lif; only spikes and"),
         (lambda n, x, m: n.other(n.fc(x) + m), "add: computes with an argument of the forward"),
-        (lambda n, x, m: n.other(n.fc(x) * 2), "mul: the function mul has no NIR form"),
-        (lambda n, x, m: n.other(n.fc(x) + 1), "add: adds or reads a constant; put it into a bias"),
-        (lambda n, x, m: n.other(x + x), "add: adds input twice; double the weights"),
-        (lambda n, x, m: n.other(torch.relu(n.fc(x))), "the function relu has no NIR form"),
+        (lambda n, x, m: n.other(n.fc(x) * 2), "mul: has no spiking form .*; put the factor into the weights"),
+        (lambda n, x, m: n.other(n.fc(x) + 1), "add: takes a constant .*; put it into the weights or a bias"),
+        (
+            lambda n, x, m: n.other(torch.relu(n.fc(x))),
+            "relu: ReLU sends real values, a chip sends spikes; put neurons in its place",
+        ),
         (lambda n, x, m: n.other(n.fc(x).view(2, -1, 2)), "view: reshapes to something other than"),
         (lambda n, x, m: n.lif(n.fc(x), n.fc(x)), "lif: takes a state that is computed in the same step"),
         (lambda n, x, m: n.lif(n.fc(x), torch.ones(1, 4)), "lif: "),
@@ -472,12 +474,30 @@ def looped(net: Any, x: Any, _: Any) -> Any:
         (lambda n, x, m: (n.other(n.fc(x)), n.fc(x)), "fc_2: its currents are returned beside the spikes of other"),
         (lambda n, x, m: x, "output: the input is returned"),
         (lambda n, x, m: None, "output: the forward returns neither spikes nor currents"),
-        (lambda n, x, m: n.other(x) + n.lif(x)[0], "output: a sum is returned"),
     ],
 )
 def test_forwards_that_no_graph_says_are_refused(forward: Callable[..., Any], text: str) -> None:
     with pytest.raises(UnsupportedNode, match=text):
         to_nir(Forward(forward), input_shape=(4,))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sums_of_one_thing_with_itself_are_written(seed: int) -> None:
+    """The input twice, and spikes twice: NIR has one edge between two nodes, so a Scale by one stands between."""
+    net = driven(Forward(lambda n, x, m: n.other(n.fc(n.lif(x + x)) + x)), seed)
+    net.lif.init_hidden = True
+    x = spikes_in(seed, (4,))
+    expected = stepped(net, x)
+    assert 0.01 < expected.mean() < 0.95
+    assert (of_graph(to_nir(net, input_shape=(4,)), x) == expected).all()
+
+
+def test_a_returned_sum_is_read_behind_a_scale() -> None:
+    net = Forward(lambda n, x, m: n.fc(n.other(x)) + n.fc(x))
+    graph = to_nir(net, input_shape=(4,))
+    (end,) = [source for source, target in graph.edges if target == "output"]
+    assert isinstance(graph.nodes[end], nir.Scale)
+    assert {source for source, target in graph.edges if target == end} == {"fc", "fc_2"}
 
 
 def test_the_module_is_left_as_it_was() -> None:
@@ -531,12 +551,12 @@ def test_quantized_activations_are_refused() -> None:
     from brevitas.quant import Int8ActPerTensorFloat
 
     net = nn.Sequential(QuantLinear(4, 3, bias=False, output_quant=Int8ActPerTensorFloat), leaky())
-    with pytest.raises(UnsupportedNode, match="0: output_quant is on; only quantized weights are taken over"):
+    with pytest.raises(UnsupportedNode, match="0: output_quant is on; quantized weights are taken over"):
         to_nir(net, input_shape=(4,))
 
 
 def test_the_shape_has_to_be_given() -> None:
-    with pytest.raises(ConfigurationError, match="input shape: this network does not say it"):
+    with pytest.raises(ConfigurationError, match="input shape: this network does not state it"):
         to_nir(perceptron())
     with pytest.raises(ConfigurationError, match="dt: 0 s is not a positive time step"):
         to_nir(perceptron(), input_shape=(12,), dt_s=0)

@@ -11,21 +11,21 @@ import torch
 from torch import nn
 
 from neuroprivacy.core.errors import UnsupportedNode
-from neuroprivacy.export.spiking_network import to_nir
+from neuroprivacy.export.network import to_nir
 from neuroprivacy.graph import GraphInfo, load_nir, read_info, save_nir
 from neuroprivacy.graph.metadata import DEFAULT_DT_S, PREFIX
 from neuroprivacy.lowering import lower
 from neuroprivacy.lowering.discretize import derive_dt, discretize
-from neuroprivacy.networks import SpikingNet, SpikingSpec, model_spec
+from neuroprivacy.networks import SpikingNetwork, SpikingSpec, build_snn, model_spec
 
 
-def network(family: str = "convnet", **fields: object) -> SpikingNet:
+def network(family: str = "convnet", **fields: object) -> SpikingNetwork:
     shape = (1, 8, 8) if family == "convnet" else (12,)
     model = model_spec(
         family, input_shape=shape, classes=3, hidden=(7,), width=0.2, bias=bool(fields.pop("bias", False)),
         dropout=0.3,
     )  # fmt: skip
-    net = SpikingNet(SpikingSpec(model=model, steps=6, **fields)).eval()
+    net = build_snn(model, SpikingSpec(time_steps=6, **fields)).eval()
     with torch.no_grad():
         for i, neuron in enumerate(net.neurons().values()):
             neuron.threshold.fill_(0.5 + i)
@@ -134,8 +134,8 @@ def test_metadata_that_is_not_known_is_refused(field: str, value: object) -> Non
 
 def test_a_layer_without_a_form_is_refused() -> None:
     net = network("mlp")
-    net.layers.add_module("odd", nn.Softmax(1))
-    with pytest.raises(UnsupportedNode, match="odd: Softmax has no NIR form here; replace it"):
+    net.layers["out"] = nn.Softmax(1)
+    with pytest.raises(UnsupportedNode, match="out: Softmax has no NIR form here; replace it"):
         to_nir(net)
 
 

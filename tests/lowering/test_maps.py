@@ -296,13 +296,13 @@ def test_whole_networks_equal_the_float_network_exactly(ran) -> None:
 
     Soft reset on int8 is not among them: its `>=` needs a threshold one unit above θ, and subtracts that.
     """
-    from neuroprivacy.export.spiking_network import to_nir
-    from neuroprivacy.networks import SpikingNet, SpikingSpec, model_spec
+    from neuroprivacy.export.network import to_nir
+    from neuroprivacy.networks import SpikingSpec, build_snn, model_spec
 
     for reset, target in (("hard", "loihi2"), ("hard", "int8"), ("soft", "loihi2-soft")):
         model = model_spec("convnet", input_shape=(1, 8, 8), classes=4, hidden=(20,), width=0.25, bias=True)
         torch.manual_seed(0)
-        net = SpikingNet(SpikingSpec(model=model, steps=12, reset=reset, coding="poisson")).eval()
+        net = build_snn(model, SpikingSpec(time_steps=12, reset=reset, coding="poisson")).eval()
         with torch.no_grad():
             for name, parameter in net.named_parameters():
                 grid = torch.randint(-127, 128, parameter.shape) if name.endswith("weight") else None

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from neuroprivacy.core.errors import DoesNotFit, UnsupportedNode
-from neuroprivacy.export.spiking_network import to_nir
+from neuroprivacy.export.network import to_nir
 from neuroprivacy.graph import load_nir, save_nir
 from neuroprivacy.lowering import LowerOptions, lower
-from neuroprivacy.networks import SpikingNet, SpikingSpec, model_spec
+from neuroprivacy.networks import SpikingSpec, build_snn, model_spec
 
 DT = 1e-4
 
@@ -76,15 +76,15 @@ def test_a_readout_needs_a_leak_that_is_stated_or_shared(tmp_path) -> None:
     order = ["input", "first", "z", "second", "B", "last", "output"]
     with pytest.raises(UnsupportedNode, match="last: a readout takes the leak of the network's neurons"):
         lower(graph(nodes, list(itertools.pairwise(order)), 2, 1), target="loihi2")
-    net = SpikingNet(SpikingSpec(model=model_spec("mlp", input_shape=(3,), classes=2, hidden=(4,)), beta=0.9, steps=4))
+    net = build_snn(model_spec("mlp", input_shape=(3,), classes=2, hidden=(4,)), SpikingSpec(beta=0.9, time_steps=4))
     for read in (to_nir(net), load_nir(save_nir(to_nir(net), tmp_path / "a.nir"))):
         assert lower(read, target="loihi2").program.layers[-1].dv.tolist() == [round(0.1 * 4096)]
 
 
 def test_a_network_trained_for_the_chips_schedule_keeps_its_bias_timing() -> None:
     torch.manual_seed(0)
-    spec = SpikingSpec(model=model_spec("mlp", input_shape=(3,), classes=2, hidden=(4,), bias=True), steps=4)
-    aligned, uncorrected = SpikingNet(spec), SpikingNet(replace(spec, schedule="chip"))
+    model, spec = model_spec("mlp", input_shape=(3,), classes=2, hidden=(4,), bias=True), SpikingSpec(time_steps=4)
+    aligned, uncorrected = build_snn(model, spec), build_snn(model, replace(spec, schedule="chip"))
     for net in (aligned, uncorrected):
         torch.nn.init.constant_(net.layers.fc1.bias, 0.1)
     assert lower(to_nir(aligned), target="loihi2").program.layers[0].v_init.any()
@@ -94,7 +94,7 @@ def test_a_network_trained_for_the_chips_schedule_keeps_its_bias_timing() -> Non
 
 
 def test_steps_prove_ranges_and_leave_the_encoder_alone() -> None:
-    net = SpikingNet(SpikingSpec(model=model_spec("mlp", input_shape=(3,), classes=2, hidden=(4,)), steps=8))
+    net = build_snn(model_spec("mlp", input_shape=(3,), classes=2, hidden=(4,)), SpikingSpec(time_steps=8))
     program = lower(to_nir(net), target="loihi2", options=LowerOptions(steps=64)).program
     assert program.encoder["steps"] == 8
     assert program.max_steps is not None
@@ -102,8 +102,8 @@ def test_steps_prove_ranges_and_leave_the_encoder_alone() -> None:
 
 
 def test_a_first_layer_bias_under_direct_coding_widens_the_scale() -> None:
-    spec = SpikingSpec(model=model_spec("mlp", input_shape=(20,), classes=2, hidden=(4,), bias=True), coding="direct")
-    net = SpikingNet(spec)
+    model = model_spec("mlp", input_shape=(20,), classes=2, hidden=(4,), bias=True)
+    net = build_snn(model, SpikingSpec(coding="direct"))
     with torch.no_grad():
         net.layers.fc1.bias.fill_(float(net.layers.fc1.weight.abs().max()))
     layer = lower(to_nir(net), target="loihi2").program.layers[0]
@@ -123,8 +123,8 @@ def test_rounding_cannot_drive_a_graded_layer_past_its_current() -> None:
     torch.manual_seed(1)
     for seed in range(20):
         torch.manual_seed(seed)
-        spec = SpikingSpec(model=model_spec("mlp", input_shape=(60,), classes=2, hidden=(8,)), coding="direct")
-        layer = lower(to_nir(SpikingNet(spec)), target="loihi2").program.layers[0]
+        net = build_snn(model_spec("mlp", input_shape=(60,), classes=2, hidden=(8,)), SpikingSpec(coding="direct"))
+        layer = lower(to_nir(net), target="loihi2").program.layers[0]
         weight = layer.edges[0].map.weight
         assert 255 * int(np.maximum(weight, 0).sum(1).max()) <= 2**17 - 1
         assert 255 * int(np.maximum(-weight, 0).sum(1).max()) <= 2**17 - 1

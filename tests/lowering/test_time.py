@@ -230,13 +230,13 @@ def test_unaligned_biases_are_those_of_the_chips_schedule(maker, lowered) -> Non
     """With v_init taken away again, the Program is what `schedule="chip"` trains for."""
     import torch
 
-    from neuroprivacy.export.spiking_network import to_nir
-    from neuroprivacy.networks import SpikingNet, SpikingSpec, model_spec
+    from neuroprivacy.export.network import to_nir
+    from neuroprivacy.networks import SpikingSpec, build_snn, model_spec
     from neuroprivacy.runtime.simulation import encode_samples
 
     model = model_spec("mlp", input_shape=(9,), classes=3, hidden=(8, 8), bias=True)
     torch.manual_seed(1)
-    net = SpikingNet(SpikingSpec(model=model, steps=STEPS)).eval()
+    net = build_snn(model, SpikingSpec(time_steps=STEPS, coding="poisson")).eval()
     with torch.no_grad():
         for name, parameter in net.named_parameters():
             top = 127 if name.endswith("weight") else 40

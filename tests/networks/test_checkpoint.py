@@ -13,12 +13,19 @@ from torch import nn
 
 from neuroprivacy.core.errors import BadFile, ConfigurationError
 from neuroprivacy.core.storage import digest
-from neuroprivacy.networks import SpikingNet, SpikingSpec, build_ann, load_checkpoint, model_spec, save_checkpoint
+from neuroprivacy.networks import (
+    SpikingSpec,
+    build_ann,
+    build_snn,
+    load_checkpoint,
+    model_spec,
+    save_checkpoint,
+)
 from neuroprivacy.networks.checkpoint import ann_spec, content_digest
 
 MODEL = model_spec("convnet", input_shape=(1, 8, 8), classes=3, hidden=(6,), width=0.2, bias=True, batch_norm=True)
 PLAIN = model_spec("convnet", input_shape=(1, 8, 8), classes=3, hidden=(6,), width=0.2, bias=True)
-SPIKING = SpikingSpec(model=PLAIN, beta=0.9, reset="soft", steps=5, surrogate="atan")
+SPIKING = SpikingSpec(beta=0.9, reset="soft", time_steps=5, surrogate="atan")
 
 
 def ann(folder: Path) -> nn.Module:
@@ -49,19 +56,21 @@ def test_an_ann_comes_back_bit_for_bit(tmp_path: Path) -> None:
 
 
 def test_a_spiking_network_comes_back_bit_for_bit(tmp_path: Path) -> None:
-    net = SpikingNet(SPIKING)
+    net = build_snn(PLAIN, SPIKING)
     net.layers.act1.threshold.fill_(0.123456789)
     save_checkpoint(net, tmp_path)
     found = load_checkpoint(tmp_path)
     assert same_bits(net, found.spiking)
     assert found.spiking.spec == SPIKING
-    assert ann_spec(tmp_path) == PLAIN
+    assert found.spiking.nodes == net.nodes
+    with pytest.raises(ConfigurationError, match="spiking network where an ANN is needed"):
+        ann_spec(tmp_path)
     with pytest.raises(ConfigurationError, match="spiking network where an ANN is needed"):
         _ = found.ann
 
 
 def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
-    net = SpikingNet(SPIKING)
+    net = build_snn(PLAIN, SPIKING)
     for name in ("a", "b"):
         save_checkpoint(net, tmp_path / name)
     for file in ("model.json", "weights.safetensors"):
@@ -151,7 +160,7 @@ def leaves(value: object, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
 def test_whatever_the_description_says_the_refusal_is_a_bad_file(tmp_path: Path, spiking: bool) -> None:
     """Every field replaced by every kind of nonsense: read, or refused as a file."""
     if spiking:
-        save_checkpoint(SpikingNet(SPIKING), tmp_path)
+        save_checkpoint(build_snn(PLAIN, SPIKING), tmp_path)
     else:
         ann(tmp_path)
     path = tmp_path / "model.json"
@@ -170,7 +179,7 @@ def test_whatever_the_description_says_the_refusal_is_a_bad_file(tmp_path: Path,
             except BadFile:
                 refused += 1
     assert refused > 80
-    for text in ("", "[]", "{", '{"format": 3}', "\x00"):
+    for text in ("", "[]", "{", '{"format": 4}', "\x00"):
         path.write_text(text)
         with pytest.raises(BadFile):
             load_checkpoint(tmp_path)
@@ -185,7 +194,7 @@ def test_an_ann_needs_its_spec(tmp_path: Path) -> None:
 def test_one_changed_byte_is_always_found(spiking: bool, tmp_path: Path) -> None:
     """In either file, whichever byte: a bad file, or (in JSON only) another way to write the same."""
     if spiking:
-        save_checkpoint(SpikingNet(SPIKING), tmp_path, info={"accuracy": 0.91, "seed": 3})
+        save_checkpoint(build_snn(PLAIN, SPIKING), tmp_path, info={"accuracy": 0.91, "seed": 3})
     else:
         ann(tmp_path)
     found = load_checkpoint(tmp_path)
@@ -213,9 +222,9 @@ def test_the_format_before_is_read_but_not_if_its_digest_is_wrong(tmp_path: Path
     del described["content_sha256"]
     (tmp_path / "model.json").write_text(json.dumps({**described, "format": 1}))
     assert same_bits(load_checkpoint(tmp_path).ann, net)
-    for changed in (described, {**described, "format": 1, "content_sha256": "0"}, {**described, "format": 3}):
+    for changed in (described, {**described, "format": 1, "content_sha256": "0"}, {**described, "format": 4}):
         (tmp_path / "model.json").write_text(json.dumps(changed))
-        with pytest.raises(BadFile, match=r"model\.json: (does not match its checksum; it was changed|has format 3)"):
+        with pytest.raises(BadFile, match=r"model\.json: (does not match its checksum; it was changed|has format 4)"):
             load_checkpoint(tmp_path)
         with pytest.raises(BadFile):
             ann_spec(tmp_path)

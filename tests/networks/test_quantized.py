@@ -8,10 +8,19 @@ import pytest
 import torch
 
 from neuroprivacy.core.errors import ConfigurationError
-from neuroprivacy.export.spiking_network import to_nir
+from neuroprivacy.export.network import to_nir
 from neuroprivacy.graph import load_nir, save_nir
 from neuroprivacy.lowering import LowerOptions, lower
-from neuroprivacy.networks import SpikingNet, SpikingSpec, load_checkpoint, model_spec, recorded_spikes, save_checkpoint
+from neuroprivacy.networks import (
+    SpikingNetwork,
+    SpikingSpec,
+    build_snn,
+    load_checkpoint,
+    model_spec,
+    quantize_weights,
+    recorded_spikes,
+    save_checkpoint,
+)
 from neuroprivacy.networks.neuron import IntegerForm, SpikingNeuron
 from neuroprivacy.networks.quantized import quantized_layer
 from neuroprivacy.networks.surrogate import Surrogate
@@ -21,19 +30,20 @@ from neuroprivacy.runtime.simulation import encode_samples
 from neuroprivacy.targets.spec import load_target
 
 
-def network(*, bits: object, target: str, bias: bool = False, beta: float = 1.0, coding: str = "direct") -> SpikingNet:
+def network(
+    *, bits: object, target: str, bias: bool = False, beta: float = 1.0, coding: str = "direct"
+) -> SpikingNetwork:
     torch.manual_seed(3)
     model = model_spec("convnet", input_shape=(1, 8, 8), classes=4, hidden=(12,), width=0.25, bias=bias)
     reset = "soft" if "soft" in target else "hard"
-    spec = SpikingSpec(model=model, steps=10, coding=coding, beta=beta, reset=reset)  # type: ignore[arg-type]
-    net = SpikingNet(spec)
+    net = build_snn(model, SpikingSpec(time_steps=10, coding=coding, beta=beta, reset=reset))  # type: ignore[arg-type]
     with torch.no_grad():
         for parameter in net.parameters():
             if parameter.ndim == 1:
                 parameter.uniform_(-0.05, 0.1)
     for name, neuron in net.neurons().items():
         neuron.threshold.fill_(0.23 if name == "fcact1" else 0.83)
-    return net.quantized(bits, state_target=target)  # type: ignore[arg-type]
+    return quantize_weights(net, bits, state_target=target)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("bits", [8, 4, 2, "ternary"])
@@ -79,7 +89,7 @@ def test_biases_that_are_sent_are_those_of_training(bits: int, target: str) -> N
     with torch.no_grad():
         net.layers.conv2.bias[:3] = torch.tensor([-1.7, -2.3, 0.0113])  # type: ignore[union-attr,index]
         net.layers.conv2.weight[:2] *= 12  # type: ignore[union-attr,index]
-    net = net.quantized(bits, state_target=target)  # the scales of these weights
+    net = quantize_weights(net, bits, state_target=target)  # the scales of these weights
     lowered = lower(to_nir(net), target=target, options=LowerOptions(weight_bits=bits))
     program = lowered.program
     assert "act2.bias" in [layer.name for layer in program.layers]
@@ -100,8 +110,10 @@ def test_a_scale_for_each_population_is_deployed_as_it_was_trained(target: str, 
         for name in ("conv1", "conv2", "fc1"):
             weight = dict(net.layers.named_children())[name].weight
             weight *= (2.0 ** -(torch.arange(len(weight)) % 3)).view(-1, *[1] * (weight.ndim - 1))
-    net = net.quantized(4, state_target=target, populations=4)
-    counts = [len(module.quant_weight().scale.unique()) for module in net.layers if hasattr(module, "quant_weight")]
+    net = quantize_weights(net, 4, state_target=target, populations=4)
+    counts = [
+        len(module.quant_weight().scale.unique()) for module in net.layers.values() if hasattr(module, "quant_weight")
+    ]
     assert all(2 <= count <= 4 for count in counts[1:-1])
     assert counts[-1] == 1  # what is read stays whole
     lowered = lower(to_nir(net), target=target, options=LowerOptions(weight_bits=4, populations=4))
@@ -119,7 +131,7 @@ def test_a_scale_for_each_population_is_deployed_as_it_was_trained(target: str, 
 
 
 def test_populations_train_weights_and_biases_but_not_their_scales() -> None:
-    net = network(bits=8, target="loihi2", bias=True).quantized(4, state_target="loihi2", populations=3).train()
+    net = quantize_weights(network(bits=8, target="loihi2", bias=True), 4, state_target="loihi2", populations=3).train()
     net(torch.rand(1, 3, 1, 8, 8)).readout.square().sum().backward()
     for name, parameter in net.named_parameters():
         fixed = name.endswith("scaling_impl.value") and not name.startswith("layers.out.")
@@ -137,10 +149,10 @@ def test_channels_that_ask_for_the_same_scale_share_the_best_one() -> None:
 
 
 def test_shared_scales_stay_fixed_in_a_network_that_was_loaded(tmp_path: Path) -> None:
-    net = network(bits=8, target="loihi2").quantized(4, state_target="loihi2", populations=3)
+    net = quantize_weights(network(bits=8, target="loihi2"), 4, state_target="loihi2", populations=3)
     save_checkpoint(net, tmp_path / "net")
     loaded = load_checkpoint(tmp_path / "net").spiking
-    for other in (net.with_steps(5), loaded):
+    for other in (net.with_time_steps(5), loaded):
         assert [p.requires_grad for p in other.parameters()] == [p.requires_grad for p in net.parameters()]
         assert not all(p.requires_grad for p in other.parameters())
 
@@ -149,9 +161,9 @@ def test_channels_of_one_population_have_one_bias_exponent() -> None:
     """Units that differ by rounding are one: so they are when the network is lowered."""
     bias = torch.tensor([0.301, 20.0])
     unit = torch.tensor([0.01, 0.01 * (1 + 1e-7)], dtype=torch.float64)
-    whole = IntegerForm(target=load_target("loihi2"), unit=unit, bias=bias)._whole_bias()
+    whole = IntegerForm(target=load_target("loihi2"), unit=unit, bias=bias).integer_bias()
     assert whole.tolist() == [1920, 128_000]
-    far = IntegerForm(target=load_target("loihi2"), unit=unit * torch.tensor([1.0, 1.1]), bias=bias)._whole_bias()
+    far = IntegerForm(target=load_target("loihi2"), unit=unit * torch.tensor([1.0, 1.1]), bias=bias).integer_bias()
     assert far[0] == 1926
 
 
@@ -189,9 +201,9 @@ def test_checkpoints_keep_width_and_scales(tmp_path: Path) -> None:
 
 def test_the_given_network_stays_as_it_is() -> None:
     torch.manual_seed(0)
-    net = SpikingNet(SpikingSpec(model=model_spec("mlp", input_shape=(5,), classes=2, hidden=(4,)), coding="direct"))
+    net = build_snn(model_spec("mlp", input_shape=(5,), classes=2, hidden=(4,)), SpikingSpec(coding="direct"))
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    made = net.quantized(3)
+    made = quantize_weights(net, 3)
     assert made.spec.weight_bits == 3
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
@@ -214,17 +226,15 @@ def test_a_fitted_scale_has_less_error_than_the_largest_weight() -> None:
 
 @pytest.mark.parametrize("bits", [1, 9, "binary", True, 2.5])
 def test_widths_that_do_not_exist(bits: object) -> None:
-    model = model_spec("mlp", input_shape=(5,), classes=2, hidden=(4,))
     with pytest.raises(ConfigurationError, match=r"weight bits: .* is neither 2 \.\.\. 8 nor 'ternary'"):
-        SpikingSpec(model=model, weight_bits=bits)  # type: ignore[arg-type]
+        SpikingSpec(weight_bits=bits)  # type: ignore[arg-type]
 
 
 def test_integer_neurons_need_quantized_weights() -> None:
-    model = model_spec("mlp", input_shape=(5,), classes=2, hidden=(4,))
     with pytest.raises(ConfigurationError, match="state target: integer neurons need quantized weights"):
-        SpikingSpec(model=model, state_target="loihi2")
+        SpikingSpec(state_target="loihi2")
     with pytest.raises(ConfigurationError, match="no target is called 'loihi9'"):
-        SpikingSpec(model=model, weight_bits=4, state_target="loihi9")
+        SpikingSpec(weight_bits=4, state_target="loihi9")
 
 
 def test_beside_snntorchs_state_quant() -> None:

@@ -1,27 +1,35 @@
 """Parts that are computed twice: the same numbers, in less memory."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from neuroprivacy.networks import SpikingNet, SpikingSpec, model_spec, recompute
-from neuroprivacy.networks.sizes import neurons_of
-from neuroprivacy.networks.spiking import spiking_input
+from neuroprivacy.networks import (
+    SpikingNetwork,
+    SpikingSpec,
+    build_snn,
+    model_spec,
+    quantize_weights,
+    recompute,
+    spiking_input,
+)
 
 STEPS = 12
 
 
-def make(*, quantized: bool = False, **fields: object) -> SpikingNet:
+def make(*, quantized: bool = False, **fields: object) -> SpikingNetwork:
     torch.manual_seed(3)
     model = model_spec("convnet", input_shape=(1, 8, 8), classes=3, hidden=(12,), width=0.25, bias=True, dropout=0.5)
-    net = SpikingNet(SpikingSpec(model=model, steps=STEPS, **fields))
+    net = build_snn(model, SpikingSpec(time_steps=STEPS, **fields))
     with torch.no_grad():
         for neuron in net.neurons().values():
             neuron.threshold.fill_(0.3)
-    return (net.quantized(4, state_target="loihi2") if quantized else net).train()
+    return (quantize_weights(net, 4, state_target="loihi2") if quantized else net).train()
 
 
-def trained(net: SpikingNet, *, again: bool | None, x: Tensor) -> tuple[Tensor, list[Tensor | None], int]:
+def trained(net: SpikingNetwork, *, again: bool | None, x: Tensor) -> tuple[Tensor, list[Tensor | None], int]:
     """Readout, gradients, and the bytes that a forward pass keeps."""
     net.recompute = again
     net.zero_grad()
@@ -84,7 +92,7 @@ def test_masks_of_dropout_are_the_same_twice_and_the_generator_moves_once(monkey
     monkeypatch.setattr(recompute, "SLICE_BYTES", 2 * 4 * 8)  # two samples
     drop, x = nn.Dropout(0.5).train(), torch.rand(3, 5, 8, requires_grad=True)
     torch.manual_seed(7)
-    result = recompute.recomputed(lambda part: drop(part) * 3, x, modules=[drop], spikes=False, values=8)
+    result = recompute.recomputed(lambda part: drop(part) * 3, [x], modules=[drop], spikes=[False], values=8)
     state = torch.get_rng_state()
     (found,) = torch.autograd.grad(result.sum(), x)
     torch.testing.assert_close(found, result / x)  # the mask, times six
@@ -95,13 +103,13 @@ def test_masks_of_dropout_are_the_same_twice_and_the_generator_moves_once(monkey
 def test_it_is_chosen_where_a_pass_keeps_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     net, x = make(coding="direct"), torch.rand(1, 4, 1, 8, 8)
     before = torch.get_rng_state()
-    assert not net._recomputes(x, sum(neurons_of(net.layers, (1, 8, 8))))
+    assert not net._recomputes(x)
     assert torch.equal(torch.get_rng_state(), before)  # shapes alone were computed
     neurons = sum(each[0, 0].numel() for each in net(x, record=True).spikes.values())
     monkeypatch.setattr(recompute, "CPU_BYTES", 8 * neurons * STEPS * 4)
-    assert not net._recomputes(x, sum(neurons_of(net.layers, (1, 8, 8))))
+    assert not net._recomputes(x)
     monkeypatch.setattr(recompute, "CPU_BYTES", 8 * neurons * STEPS * 4 - 1)
-    assert net._recomputes(x, sum(neurons_of(net.layers, (1, 8, 8))))
+    assert net._recomputes(x)
     assert trained(net, again=None, x=x)[2] == trained(net, again=True, x=x)[2]
 
 
@@ -109,6 +117,7 @@ def test_it_is_chosen_where_a_pass_keeps_too_much(monkeypatch: pytest.MonkeyPatc
 def test_sizes_are_those_of_the_layers(family: str) -> None:
     shape = (2, 32, 32) if family != "mlp" else (7,)
     model = model_spec(family, input_shape=shape, classes=3, width=0.1)
-    net = SpikingNet(SpikingSpec(model=model, steps=2, coding="direct", readout="spike_count"))
+    net = build_snn(model, SpikingSpec(time_steps=2, coding="direct", readout="spike_count"))
     spikes = net(torch.rand(1, 1, *shape), record=True).spikes
-    assert neurons_of(net.layers, shape) == [each[0, 0].numel() for each in spikes.values()]
+    sizes = [math.prod(node.shape) for node in net.nodes if node.kind == "neuron"]
+    assert sizes == [each[0, 0].numel() for each in spikes.values()]

@@ -1,17 +1,17 @@
-"""SpikingNet over time: against an explicit loop over steps, and under the chip's timing."""
+"""SpikingNetwork over time: against an explicit loop over steps, and under the chip's timing."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from neuroprivacy.core.errors import ConfigurationError
-from neuroprivacy.networks import SpikingNet, SpikingNeuron, SpikingSpec, model_spec
-from neuroprivacy.networks.spiking import spec_from, spiking_input
+from neuroprivacy.networks import SpikingNetwork, SpikingNeuron, SpikingSpec, build_snn, model_spec, spiking_input
+from neuroprivacy.networks.spec import spec_from
 
 STEPS = 9
 
 
-def make(**fields: object) -> SpikingNet:
+def make(**fields: object) -> SpikingNetwork:
     """A small convolutional network whose neurons fire now and then."""
     bias = fields.pop("bias", False)
     model = model_spec(
@@ -19,7 +19,7 @@ def make(**fields: object) -> SpikingNet:
         dropout=fields.pop("dropout", 0.0), signed_input=fields.get("coding") == "poisson-signed",
     )  # fmt: skip
     torch.manual_seed(3)
-    net = SpikingNet(SpikingSpec(model=model, steps=STEPS, **fields)).eval()
+    net = build_snn(model, SpikingSpec(time_steps=STEPS, **fields)).eval()
     with torch.no_grad():
         for name, parameter in net.named_parameters():
             if name.endswith("bias"):
@@ -33,7 +33,7 @@ def spikes_in(batch: int = 5, steps: int = STEPS) -> Tensor:
     return (torch.rand(steps, batch, 1, 8, 8, generator=torch.Generator().manual_seed(4)) < 0.4).float()
 
 
-def by_loop(net: SpikingNet, x: Tensor, *, late: int = 0) -> Tensor:
+def by_loop(net: SpikingNetwork, x: Tensor, *, late: int = 0) -> Tensor:
     """The network a step at a time, layer by layer; `late` steps of latency for each linear layer (the chip: 1)."""
     spec = net.spec
     modules = dict(net.layers.named_children())
@@ -128,8 +128,8 @@ def test_one_dropout_mask_serves_all_steps() -> None:
 
 def test_another_number_of_steps_keeps_weights_and_thresholds() -> None:
     net = make()
-    longer = net.with_steps(STEPS + 4)
-    assert longer.spec.steps == STEPS + 4
+    longer = net.with_time_steps(STEPS + 4)
+    assert longer.spec.time_steps == STEPS + 4
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), longer.state_dict().values(), strict=True))
 
 
@@ -162,7 +162,7 @@ def test_direct_training_input_is_rounded_with_a_straight_gradient() -> None:
     [
         ({"beta": 0.0}, r"beta: 0\.0 is not in \(0, 1\]"),
         ({"beta": 1.01}, "beta: 1.01"),
-        ({"steps": 0}, "steps: 0 is below 1"),
+        ({"time_steps": 0}, "time steps: 0 is below 1"),
         ({"reset": "none"}, "reset 'none'"),
         ({"readout": "mean"}, "readout 'mean'"),
         ({"coding": "poisson-signed"}, "without signed input; train with --signed-input"),
@@ -172,10 +172,10 @@ def test_direct_training_input_is_rounded_with_a_straight_gradient() -> None:
 def test_impossible_specs_are_refused(fields: dict, message: str) -> None:
     model = model_spec("mlp", input_shape=(4,), classes=2)
     with pytest.raises(ConfigurationError, match=message):
-        SpikingNet(SpikingSpec(model=model, **fields))
+        build_snn(model, SpikingSpec(**fields))
 
 
 def test_batch_norm_must_be_folded_first() -> None:
     model = model_spec("convnet", input_shape=(1, 8, 8), classes=2, batch_norm=True)
     with pytest.raises(ConfigurationError, match="norm1: fold batch norm into the convolution"):
-        SpikingNet(SpikingSpec(model=model))
+        build_snn(model, SpikingSpec())

@@ -14,7 +14,7 @@ from neuroprivacy.networks import model_spec
 from neuroprivacy.synthesis.class_impressions import SynthesisSettings, class_similarity, load_synthetic, synthesize
 from neuroprivacy.training import FitSettings, train
 
-SETTINGS = SynthesisSettings(count=60, steps=60, batch_size=25, jitter=1, seed=4)
+SETTINGS = SynthesisSettings(count=60, iterations=60, batch_size=25, jitter=1, seed=4)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def ann() -> nn.Sequential:
 
 @pytest.fixture(scope="module")
 def made(ann: nn.Sequential):
-    return synthesize(ann, shape=(1, 8, 8), settings=SETTINGS)
+    return synthesize(ann, input_shape=(1, 8, 8), settings=SETTINGS)
 
 
 def test_similarity_is_a_stretched_cosine() -> None:
@@ -78,17 +78,17 @@ def test_the_ann_answers_with_the_soft_labels(ann: nn.Sequential, made) -> None:
 
 def test_seeded_and_independent_of_earlier_draws(ann: nn.Sequential, made) -> None:
     torch.rand(17)
-    again = synthesize(ann, shape=(1, 8, 8), settings=SETTINGS)
+    again = synthesize(ann, input_shape=(1, 8, 8), settings=SETTINGS)
     np.testing.assert_array_equal(again.images, made.images)
     np.testing.assert_array_equal(again.soft_labels, made.soft_labels)
-    other = SynthesisSettings(count=10, steps=2, seed=5)
-    assert (synthesize(ann, shape=(1, 8, 8), settings=other).soft_labels[0] != made.soft_labels[0]).any()
+    other = SynthesisSettings(count=10, iterations=2, seed=5)
+    assert (synthesize(ann, input_shape=(1, 8, 8), settings=other).soft_labels[0] != made.soft_labels[0]).any()
 
 
 def test_the_ann_is_not_changed(ann: nn.Sequential) -> None:
     before = {name: value.clone() for name, value in ann.state_dict().items()}
     ann.train()
-    synthesize(ann, shape=(1, 8, 8), settings=SynthesisSettings(count=3, steps=2))
+    synthesize(ann, input_shape=(1, 8, 8), settings=SynthesisSettings(count=3, iterations=2))
     assert ann.training
     ann.eval()
     assert all(p.requires_grad for p in ann.parameters())
@@ -97,7 +97,9 @@ def test_the_ann_is_not_changed(ann: nn.Sequential) -> None:
 
 def test_the_regulariser_makes_images_darker_and_smoother(ann: nn.Sequential) -> None:
     plain, regular = (
-        synthesize(ann, shape=(1, 8, 8), settings=SynthesisSettings(count=30, steps=60, plain=share, seed=1)).images
+        synthesize(
+            ann, input_shape=(1, 8, 8), settings=SynthesisSettings(count=30, iterations=60, plain=share, seed=1)
+        ).images
         for share in (1.0, 0.0)
     )
     assert regular.mean() < 0.8 * plain.mean()
@@ -106,14 +108,16 @@ def test_the_regulariser_makes_images_darker_and_smoother(ann: nn.Sequential) ->
 
 def test_tables_have_no_neighbours() -> None:
     table = nn.Sequential(nn.Linear(5, 3))
-    made = synthesize(table, shape=(5,), settings=SynthesisSettings(count=4, steps=3))
+    made = synthesize(table, input_shape=(5,), settings=SynthesisSettings(count=4, iterations=3))
     assert made.images.shape == (4, 5)
 
 
 def test_progress_counts_every_step(ann: nn.Sequential) -> None:
     seen: list[tuple[int, int]] = []
-    settings = SynthesisSettings(count=5, steps=3, batch_size=2)
-    synthesize(ann, shape=(1, 8, 8), settings=settings, progress=lambda done, total, _: seen.append((done, total)))
+    settings = SynthesisSettings(count=5, iterations=3, batch_size=2)
+    synthesize(
+        ann, input_shape=(1, 8, 8), settings=settings, progress=lambda done, total, _: seen.append((done, total))
+    )
     assert seen == [(i, 9) for i in range(1, 10)]
 
 
@@ -145,6 +149,6 @@ def test_damaged_sets_are_refused(made, tmp_path: Path) -> None:
 
 def test_refusals() -> None:
     with pytest.raises(ConfigurationError, match="no linear output layer"):
-        synthesize(nn.Sequential(nn.ReLU()), shape=(4,))
+        synthesize(nn.Sequential(nn.ReLU()), input_shape=(4,))
     with pytest.raises(ConfigurationError, match="no image is asked for"):
-        synthesize(nn.Sequential(nn.Linear(4, 2)), shape=(4,), settings=SynthesisSettings(count=0))
+        synthesize(nn.Sequential(nn.Linear(4, 2)), input_shape=(4,), settings=SynthesisSettings(count=0))

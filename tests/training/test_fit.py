@@ -9,8 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from neuroprivacy.core.errors import BadFile, ConfigurationError, NeuroPrivacyError
-from neuroprivacy.networks import SpikingNet, SpikingSpec, build_ann, model_spec
-from neuroprivacy.networks.spiking import spiking_input
+from neuroprivacy.networks import (
+    SpikingNetwork,
+    SpikingSpec,
+    build_ann,
+    build_snn,
+    model_spec,
+    quantize_weights,
+    spiking_input,
+)
 from neuroprivacy.training import FitSettings, fit
 from neuroprivacy.training.fit import discard_state
 
@@ -25,15 +32,15 @@ def fresh(kind: str) -> nn.Module:
     if kind == "ann":
         return build_ann(MODEL)  # batch norm and dropout: buffers and random masks
     plain = replace(MODEL, batch_norm=False)
-    net = SpikingNet(SpikingSpec(model=plain, steps=4, coding="poisson", surrogate="atan"))
+    net = build_snn(plain, SpikingSpec(time_steps=4, coding="poisson", surrogate="atan"))
     if kind == "quantized":  # brevitas makes new parameters of its scales when a state is loaded
-        return net.quantized(4, state_target="loihi2", populations=2)
+        return quantize_weights(net, 4, state_target="loihi2", populations=2)
     return net
 
 
 def loss_of(net: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
     def loss(x: Tensor, y: Tensor) -> Tensor:
-        if isinstance(net, SpikingNet):
+        if isinstance(net, SpikingNetwork):
             return nn.functional.cross_entropy(net(spiking_input(x, spec=net.spec)).readout, y)
         return nn.functional.cross_entropy(net(x), y)
 

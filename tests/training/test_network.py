@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from neuroprivacy.data import Dataset, load_dataset
-from neuroprivacy.networks import SpikingNet, model_spec
+from neuroprivacy.networks import SpikingNetwork, SpikingSpec, model_spec
 from neuroprivacy.program.encoder import Encoder, encode
 from neuroprivacy.training import FitSettings, accuracy, logits, train
 from neuroprivacy.training.network import shifted
@@ -34,21 +34,23 @@ def test_an_ann_learns_and_is_seeded(digits: Dataset) -> None:
 
 @pytest.mark.parametrize("schedule", ["ideal", "chip"])
 def test_a_spiking_network_learns_directly(digits: Dataset, schedule: str) -> None:
-    fields = {"beta": 0.95, "coding": "direct", "steps": 4, "surrogate": "atan"}
+    spec = SpikingSpec(beta=0.95, coding="direct", time_steps=4, surrogate="atan", schedule=schedule)
     net = train(
         small(digits, bias=True),
         dataset=digits,
         settings=replace(SETTINGS, epochs=8),
-        spiking=fields,
-        schedule=schedule,
+        spiking=spec,
     )
-    assert isinstance(net, SpikingNet)
+    assert isinstance(net, SpikingNetwork)
     assert accuracy(net, digits.test_images, digits.test_labels) > 0.5
 
 
 def test_a_spiking_network_is_measured_on_the_integers_that_are_deployed(digits: Dataset) -> None:
     net = train(
-        small(digits), dataset=digits, settings=SETTINGS, spiking={"coding": "poisson", "steps": 5, "surrogate": "atan"}
+        small(digits),
+        dataset=digits,
+        settings=SETTINGS,
+        spiking=SpikingSpec(coding="poisson", time_steps=5, surrogate="atan"),
     )
     images = digits.test_images[:20]
     spikes = encode(images, encoder=Encoder(coding="poisson", steps=5, seed=7), first=0)

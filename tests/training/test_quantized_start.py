@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from neuroprivacy.core.errors import ConfigurationError
-from neuroprivacy.export.spiking_network import to_nir
+from neuroprivacy.export.network import to_nir
 from neuroprivacy.graph.encode import encode_for
 from neuroprivacy.kernels.channel_groups import alike
 from neuroprivacy.lowering import LowerOptions, lower
-from neuroprivacy.networks import SpikingNet, SpikingSpec, model_spec
+from neuroprivacy.networks import SpikingNetwork, SpikingSpec, build_snn, model_spec
 from neuroprivacy.program import Program
 from neuroprivacy.runtime.backend import check_inputs
 from neuroprivacy.runtime.reference import run_reference
@@ -19,13 +19,13 @@ from neuroprivacy.training.quantized_start import quantized_start
 SAMPLES = np.random.default_rng(0).random((40, 1, 8, 8)).astype(np.float32)
 
 
-def float_net(*, reset: str, coding: str, bias: bool = True, beta: float = 1.0) -> SpikingNet:
+def float_net(*, reset: str, coding: str, bias: bool = True, beta: float = 1.0) -> SpikingNetwork:
     torch.manual_seed(5)
     signed = coding == "poisson-signed"
     model = model_spec(
         "convnet", input_shape=(1, 8, 8), classes=4, hidden=(12,), width=0.25, bias=bias, signed_input=signed
     )
-    net = SpikingNet(SpikingSpec(model=model, steps=10, coding=coding, reset=reset, beta=beta))  # type: ignore[arg-type]
+    net = build_snn(model, SpikingSpec(time_steps=10, coding=coding, reset=reset, beta=beta))  # type: ignore[arg-type]
     with torch.no_grad():
         for name, module in net.layers.named_children():
             if getattr(module, "bias", None) is not None:
@@ -50,9 +50,9 @@ def readout(program: Program) -> np.ndarray:
 def test_it_computes_what_calibrated_lowering_gives(bits: object, target: str, coding: str, beta: float) -> None:
     reset = "soft" if "soft" in target else "hard"
     net = float_net(reset=reset, coding=coding, beta=beta)
-    start = quantized_start(net, bits=bits, target=target, populations=3, samples=SAMPLES)  # type: ignore[arg-type]
+    start = quantized_start(net, bits=bits, target=target, populations=3, images=SAMPLES)  # type: ignore[arg-type]
     assert start.spec.state_target == target
-    for module in start.layers:
+    for module in start.layers.values():
         if hasattr(module, "quant_weight"):
             units = module.quant_weight().scale.detach().flatten().double().numpy()
             assert len(np.unique(units)) == alike(units).max() + 1  # those of a population are equal to the bit
@@ -75,11 +75,11 @@ def test_it_computes_what_calibrated_lowering_gives(bits: object, target: str, c
 
 def test_networks_without_biases_leave_the_corrections_out() -> None:
     net = float_net(reset="hard", coding="direct", bias=False)
-    start = quantized_start(net, bits=4, target="loihi2", populations=2, samples=SAMPLES)
+    start = quantized_start(net, bits=4, target="loihi2", populations=2, images=SAMPLES)
     assert not any(name.endswith("bias") for name, _ in start.named_parameters())
 
 
 def test_signed_input_is_refused_by_name() -> None:
     net = float_net(reset="hard", coding="poisson-signed")
     with pytest.raises(ConfigurationError, match="signed input"):
-        quantized_start(net, bits=4, target="loihi2", populations=2, samples=SAMPLES)
+        quantized_start(net, bits=4, target="loihi2", populations=2, images=SAMPLES)

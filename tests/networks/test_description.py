@@ -13,12 +13,12 @@ from neuroprivacy.conversion import convert
 from neuroprivacy.core.errors import BadFile, ConfigurationError
 from neuroprivacy.divergence import trace
 from neuroprivacy.encryption.class_encryption import EncryptionSettings, encrypt
-from neuroprivacy.export.spiking_network import to_nir
+from neuroprivacy.export.network import to_nir
 from neuroprivacy.graph.encode import encode_for
 from neuroprivacy.lowering import lower
-from neuroprivacy.networks import SpikingGraph, load_checkpoint, recorded_spikes, save_checkpoint
+from neuroprivacy.networks import SpikingNetwork, load_checkpoint, recorded_spikes, save_checkpoint
 from neuroprivacy.networks.checkpoint import content_digest
-from neuroprivacy.networks.graph_checkpoint import describe_graph
+from neuroprivacy.networks.description import describe_network
 from neuroprivacy.training import FitSettings, accuracy, logits
 
 
@@ -41,19 +41,19 @@ class Residual(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def pair() -> tuple[nn.Module, SpikingGraph, Any]:
+def pair() -> tuple[nn.Module, SpikingNetwork, Any]:
     torch.manual_seed(1)
     ann = Residual().eval()
     images = np.random.default_rng(0).random((40, 1, 8, 8), np.float32)
-    return ann, convert(ann, calibration=images, steps=6, coding="direct", reset="soft"), images
+    return ann, convert(ann, calibration=images, time_steps=6, coding="direct", reset="soft"), images
 
 
 def test_it_comes_back_bit_for_bit(pair: Any, tmp_path: Path) -> None:
     _, net, images = pair
     found = load_checkpoint(save_checkpoint(net, tmp_path, info={"a": 1}))
     back = found.spiking
-    assert isinstance(back, SpikingGraph)
-    assert (back.steps, back.spec, found.info) == (net.steps, net.spec, {"a": 1})
+    assert isinstance(back, SpikingNetwork)
+    assert (back.nodes, back.spec, found.info) == (net.nodes, net.spec, {"a": 1})
     np.testing.assert_array_equal(logits(net, images), logits(back, images))
     save_checkpoint(back, tmp_path / "again")
     assert (tmp_path / "again" / "weights.safetensors").read_bytes() == (tmp_path / "weights.safetensors").read_bytes()
@@ -64,9 +64,10 @@ def test_it_comes_back_bit_for_bit(pair: Any, tmp_path: Path) -> None:
 def test_it_is_retrained_and_keeps_its_kind(pair: Any, tmp_path: Path) -> None:
     ann, net, images = pair
     settings = EncryptionSettings(shift=0, fit=FitSettings(epochs=2, batch_size=20, lr=1e-3, threads=1))
-    trained, info = encrypt(net, teacher=ann, samples=images, settings=settings)
-    assert isinstance(trained, SpikingGraph)
-    assert all(change["relative_distance"] > 0 for change in info["weights"].values())
+    made = encrypt(net, teacher=ann, images=images, settings=settings)
+    trained = made.network
+    assert isinstance(trained, SpikingNetwork)
+    assert all(change.relative_distance > 0 for change in made.weights.values())
     labels = logits(ann, images).argmax(1)
     assert 0 <= accuracy(trained, images, labels) <= 1
     program = lower(to_nir(trained), target="loihi2-soft").program
@@ -93,7 +94,7 @@ def test_its_torch_run_is_that_of_its_graph(pair: Any) -> None:
         (lambda g: g["layers"]["out"].update(layer="Bilinear"), "'Bilinear' is no layer that can be made"),
         (lambda g: g["layers"]["out"].update(in_features=10**9), "does not describe its weights"),
         (lambda g: g["layers"]["out"].pop("in_features"), "does not describe its weights"),
-        (lambda g: g["steps"].reverse(), "which no earlier step gives"),
+        (lambda g: g["nodes"].reverse(), "which no earlier node gives"),
         (lambda g: g["layers"].pop("out"), "has no module"),
     ],
 )
@@ -101,7 +102,7 @@ def test_a_changed_description_is_refused(change: Any, message: str, pair: Any, 
     save_checkpoint(pair[1], tmp_path)
     path = tmp_path / "model.json"
     described = json.loads(path.read_text())
-    change(described["spec"]["graph"])
+    change(described["spec"])
     described["content_sha256"] = content_digest(described)
     path.write_text(json.dumps(described))
     with pytest.raises(BadFile, match=message):
@@ -109,6 +110,6 @@ def test_a_changed_description_is_refused(change: Any, message: str, pair: Any, 
 
 
 def test_an_unknown_layer_is_not_written(pair: Any) -> None:
-    net = SpikingGraph(pair[1].spec, pair[1].steps, {**pair[1].layers, "out": nn.Bilinear(1, 1, 1)})
+    net = SpikingNetwork(pair[1].spec, pair[1].nodes, {**pair[1].layers, "out": nn.Bilinear(1, 1, 1)})
     with pytest.raises(ConfigurationError, match=r"out: Bilinear cannot be stored in a checkpoint; save it as \.nir"):
-        describe_graph(net)
+        describe_network(net)

@@ -1,0 +1,80 @@
+"""Torch networks to NIR: our spiking networks, and modules of snnTorch neurons.
+
+A membrane readout ends in the last linear layer; a reader sees the currents whose sum over time is the readout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import nir
+from torch import nn
+
+from neuroprivacy.core.errors import ConfigurationError
+from neuroprivacy.export.nodes import node_of
+from neuroprivacy.export.writer import GraphWriter
+from neuroprivacy.graph.metadata import DEFAULT_DT_S, GraphInfo
+from neuroprivacy.networks import Node, SpikingNetwork
+from neuroprivacy.networks.layer_graph import Shape
+
+
+def to_nir(net: nn.Module, *, input_shape: Sequence[int] | None = None, dt_s: float = DEFAULT_DT_S) -> nir.NIRGraph:
+    """A spiking network as a NIR graph.
+
+    Args:
+        net: a SpikingNetwork, or a network of snnTorch neurons: a Sequential, or a module whose forward is one time
+            step.
+        input_shape: of one time step's input, without the batch; our own networks state theirs.
+        dt_s: duration of one time step, seconds.
+
+    Returns:
+        Nodes named as the network's layers, from `input` to `output`; dropout is left out.
+
+    Raises:
+        UnsupportedNode: a layer, or the rule of a neuron, has no NIR form.
+        ConfigurationError: the input's shape is not given, or is not the network's.
+    """
+    if not isinstance(net, SpikingNetwork):
+        from neuroprivacy.export.snntorch_network import snntorch_to_nir
+
+        if input_shape is None:
+            raise ConfigurationError("input shape: this network does not state it; give input_shape, without the batch")
+        return snntorch_to_nir(net, input_shape=tuple(input_shape), dt_s=dt_s)
+    if input_shape is not None and tuple(input_shape) != tuple(net.input_shape):
+        raise ConfigurationError(f"input shape: the network's is {tuple(net.input_shape)}; leave it out")
+    nodes, outputs = _without_dropout(net)
+    writer = GraphWriter(nodes)
+
+    def make(node: Node, shape: Shape) -> nir.NIRNode:
+        """One layer."""
+        return node_of(node.name, net.layers[node.name], shape, dt_s)
+
+    def nothing(_: Node) -> Mapping[str, Any]:
+        """Recurrent connections are nodes of the network itself."""
+        return {}
+
+    writer.write(make, nothing)
+    for name in outputs:
+        writer.end(name, "output" if len(outputs) == 1 else f"output_{name}")
+    spec = net.spec
+    return writer.graph(GraphInfo(
+        dt_s=dt_s, reset=spec.reset, readout=spec.readout, coding=spec.coding, steps=spec.time_steps,
+        readout_beta=spec.beta, schedule=spec.schedule,
+    ))  # fmt: skip
+
+
+def _without_dropout(net: SpikingNetwork) -> tuple[list[Node], list[str]]:
+    """The nodes and outputs of a network, dropout passed over."""
+    passed = {node.name: node.sources[0] for node in net.nodes if isinstance(net.module_of(node.name), nn.Dropout)}
+
+    def source(name: str) -> str:
+        """What a node reads in place of dropout."""
+        return source(passed[name]) if name in passed else name
+
+    nodes = [
+        Node(name=node.name, kind=node.kind, sources=tuple(source(s) for s in node.sources), shape=node.shape)
+        for node in net.nodes
+        if node.name not in passed
+    ]
+    return nodes, [source(name) for name in net.outputs]
