@@ -206,6 +206,11 @@ class TargetSpec:
                 f"target: {self.name} is described for `target check` alone, and nothing computes with its arithmetic; "
                 "choose one of loihi2, loihi2-soft, int8"
             )
+        return self.declared_rule
+
+    @property
+    def declared_rule(self) -> NeuronRule:
+        """The arithmetic as the description declares it, verified or not: for proofs, not for results."""
         lowest, highest = self.membrane_range
         return NeuronRule(
             activation_shift=self.activation_shift,
