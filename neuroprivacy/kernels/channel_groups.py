@@ -11,9 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from neuroprivacy.kernels.formats import Float64, Int64
+from neuroprivacy.kernels.rounding import SAME
 
-#: Relative differences of units below this are rounding errors of single precision.
-SAME_UNIT = 1e-5
 #: Rounding noise of a layer's weights, as a share of their own size, that is worth no further population; chosen.
 TOLERATED = 0.01
 #: By how much splitting has to lower the square of that noise to be done at all; chosen.
@@ -91,7 +90,7 @@ def group_max(values: Float64, group: Int64) -> Float64:
 def alike(units: Float64) -> Int64:
     """Group of each unit, (rows,), numbered from the smallest: those that differ by rounding alone share one."""
     order = np.argsort(units, kind="stable")
-    steps = np.diff(units[order]) > SAME_UNIT * units[order][:-1]
+    steps = np.diff(units[order]) > SAME * units[order][:-1]
     group = np.zeros(len(units), np.int64)
     group[order[1:]] = np.cumsum(steps)
     return group
