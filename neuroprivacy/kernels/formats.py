@@ -62,8 +62,7 @@ class FixedPoint:
 
 def saturate(value: NDArray[Number], *, lowest: int, highest: int) -> NDArray[Number]:
     """Clamp to [lowest, highest]; any shape."""
-    clamped: NDArray[Number] = np.clip(value, lowest, highest)
-    return clamped
+    return np.clip(value, lowest, highest)
 
 
 def wrap(value: Int64, *, bits: int) -> Int64:
@@ -79,10 +78,7 @@ def wrap_once(value: NDArray[Number], *, half: int) -> NDArray[Number]:
 
     Source: lava-nc 0.10.0, lava/proc/lif/models.py, `AbstractPyLifModelFixed.subthr_dynamics`.
     """
-    wrapped: NDArray[Number] = np.where(
-        value > half, value - 2 * half, np.where(value <= -half, value + 2 * half, value)
-    )
-    return wrapped
+    return np.where(value > half, value - 2 * half, np.where(value <= -half, value + 2 * half, value))
 
 
 def quantize(real: NDArray[np.float64], *, to: FixedPoint) -> Int64:
