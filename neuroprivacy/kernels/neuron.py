@@ -33,9 +33,9 @@ class NeuronRule:
     Attributes:
         activation_shift: s, bits by which a synaptic sum is shifted up before it enters u.
         threshold_shift: bits by which the threshold mantissa is shifted up to be compared with v.
-        du_offset: what the hardware adds to the current decay.
-        keeps_current: whether u is remembered from step to step; if not, u is the synaptic input of this step alone.
-        u_half: 2**(bits-1) of the current: where u wraps; 0 where u is not kept.
+        du_offset: that the hardware adds to the current decay.
+        keeps_current: whether u decays from one time step to the next; if not, u is the synaptic input of this one.
+        u_half: 2**(bits-1) of the current, at which u wraps; 0 if u is not kept.
         v_lowest: v saturates below at v_lowest and above at `v_highest`.
         threshold_test: `>` or `>=`.
     """
@@ -73,11 +73,11 @@ def crosses_threshold(v: NDArray[Number], theta: NDArray[Number], test: Threshol
 
 
 def integrate_current(u: Int64, activation: Int64, *, du: Int64 | int, rule: NeuronRule) -> tuple[Int64, Int64]:
-    """The new current, and where it wrapped.
+    """The new current, and a mask of its wraps.
 
     Args:
-        u: current of the step before, lsb, any shape.
-        activation: synaptic sum a of this step, weight units, same shape.
+        u: current of the time step before, least significant bits, any shape.
+        activation: synaptic sum a of this time step, integer weight steps, same shape.
         du: current decay 0 ... 4095, before the hardware's offset.
         rule: the target's arithmetic.
 
@@ -95,7 +95,7 @@ def integrate_current(u: Int64, activation: Int64, *, du: Int64 | int, rule: Neu
 def integrate_membrane(
     v: Int64, u: Int64, *, dv: Int64 | int, bias: Int64 | int, rule: NeuronRule
 ) -> tuple[Int64, Int64]:
-    """The new membrane before the threshold test, and where it saturated; shapes as in `integrate_current`."""
+    """The new membrane before the threshold test, and a mask of its saturations; shapes as in `integrate_current`."""
     free = decay(v, by=dv) + u + bias
     held = saturate(free, lowest=rule.v_lowest, highest=rule.v_highest)
     return held, (held != free).astype(np.int64)
@@ -105,7 +105,7 @@ def fire_and_reset(v: Int64, *, threshold: Int64, reset: Reset, fires: bool, rul
     """Spikes (0 or 1) and the membrane after reset.
 
     Args:
-        v: membrane after saturation, lsb.
+        v: membrane after saturation, least significant bits.
         threshold: mantissa (before the shift), broadcast against `v`.
         reset: "hard" sets v to 0, "soft" subtracts the threshold, in the same step.
         fires: false for a readout layer that only integrates.

@@ -39,12 +39,12 @@ def integer_threshold(threshold: Float64, *, scale: Float64, test: ThresholdTest
 
 
 def integer_decay(factor: Float64, *, bits: int, offset: int = 0) -> Int64:
-    """Decay constants 0 ... 2^bits - 1 for decay factors 0 ... 1 (the share that is left after a time step).
+    """Decay constants 0 ... 2^bits - 1 for decay factors 0 ... 1.
 
     Args:
         factor: alpha or beta, any shape.
         bits: width of a decay constant.
-        offset: what the hardware adds to it.
+        offset: that the hardware adds to it.
     """
     return (np.rint((1 - factor) * DECAY_ONE).astype(np.int64) - offset).clip(0, (1 << bits) - 1)
 

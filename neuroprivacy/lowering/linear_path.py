@@ -3,7 +3,7 @@
 A map stays a convolution, with the sum pool before it, as long as that expresses the path: an average pool (k, stride
 s) then a convolution is a convolution of sums over windows, times 1/k²; then a linear layer likewise, as a convolution
 whose kernel is the whole pooled map. What it cannot express (two linear nodes in a row, a padded pool, a scale that
-differs within a channel) is multiplied out into a matrix, up to `ir.real.MAX_MATRIX` weights. A path without weights
+differs within a channel) is unrolled to a matrix, up to `ir.real.MAX_MATRIX` weights. A path without weights
 (neurons to neurons, a pool alone) is a convolution of one weight per channel.
 """
 

@@ -69,7 +69,7 @@ def test_the_floor_rule(name: str, expected: list[int]) -> None:
 
 
 def test_a_threshold_below_one_unit_is_refused() -> None:
-    with pytest.raises(DoesNotFit, match="n: the threshold is smaller than one weight unit; rescale the layer"):
+    with pytest.raises(DoesNotFit, match="n: the threshold is smaller than one integer weight step; rescale the layer"):
         lower(one_neuron(127.0, 0.5), target="loihi2")
 
 

@@ -177,14 +177,14 @@ def test_weights_on_a_stated_grid_are_taken_over(maker, lowered) -> None:
     np.testing.assert_array_equal(lowered(graph, "int8", weight_bits=4).program.layers[0].edges[0].map.weight, whole)
     again = lowered(graph, weight_bits=4)
     assert str(again.diagnostics[0]).startswith(
-        "n: its weights lie on a grid that loihi2 cannot take over; they are rounded"
+        "n: its weights lie on quantization steps that loihi2 does not have; they are rounded"
     )
 
 
 def test_a_grid_that_does_not_fit_is_no_grid(maker, lowered) -> None:
     node = nir.Linear(weight=maker.rng.normal(size=(5, 8)), metadata={WEIGHT_SCALE: np.array([0.37])})
     found = lowered(maker.chain(8, {"fc": node, "n": maker.neurons(5, theta=2.0)}, 5))
-    assert "its weights lie on a grid that loihi2 cannot take over" in str(found.diagnostics[0])
+    assert "its weights lie on quantization steps that loihi2 does not have" in str(found.diagnostics[0])
 
 
 def test_units_per_channel_where_the_target_has_a_threshold_per_neuron(maker, lowered) -> None:

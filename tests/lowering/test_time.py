@@ -207,7 +207,7 @@ def test_what_neither_helps_is_reported() -> None:
     layer = layer_with([-641, 2, -700])
     (aligned,), (issue,) = compensated((layer,), {layer.name: 2}, LOIHI)
     assert str(issue) == (
-        f"{layer.name}: bias of neurons 0, 2 cannot be aligned (2 of 3); they run uncorrected; train with "
+        f"{layer.name}: bias latency of neurons 0, 2 cannot be compensated (2 of 3); they run uncorrected; train with "
         "schedule='chip', or use smaller negative biases"
     )
     assert aligned.v_init.tolist() == [0, -4, 0]

@@ -101,7 +101,7 @@ def check_matrix_size(where: str, columns: int, rows: int) -> None:
     """
     if columns * rows > MAX_MATRIX:
         raise UnsupportedNode(
-            f"{where}: has to be multiplied out into {rows} x {columns} weights, the limit is {MAX_MATRIX}; "
+            f"{where}: has to be unrolled to {rows} x {columns} weights, the limit is {MAX_MATRIX}; "
             "put neurons between linear layers, and use one constant per channel"
         )
 

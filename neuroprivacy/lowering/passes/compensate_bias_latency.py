@@ -48,7 +48,7 @@ def _uncompensated(layer: Layer, neurons: Int64) -> Issue:
     shown = ", ".join(map(str, neurons[:5]))
     return Issue(
         where=layer.name,
-        what=f"bias of neurons {shown}{' ...' if len(neurons) > 5 else ''} cannot be aligned "
+        what=f"bias latency of neurons {shown}{' ...' if len(neurons) > 5 else ''} cannot be compensated "
         f"({len(neurons)} of {layer.size})",
         hint="they run uncorrected; train with schedule='chip', or use smaller negative biases",
         fatal=False,

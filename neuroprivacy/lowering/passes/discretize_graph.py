@@ -28,7 +28,7 @@ from neuroprivacy.program import Port
 from neuroprivacy.program.encoder import Encoder
 
 Node = Any
-#: Relative distance of a delay from a whole number of steps that that gives a diagnostic.
+#: Relative distance of a delay from a whole number of steps that gives a diagnostic.
 _WHOLE = 1e-3
 
 

@@ -53,7 +53,7 @@ def integer_layer(layer: QuantizedLayer, target: TargetSpec) -> Layer:
         theta = _constants(layer.threshold)
         threshold = integer_threshold(theta, scale=weight_scale, test=target.threshold_test)
         if (threshold < 1).any():
-            what = "the threshold is smaller than one weight unit"
+            what = "the threshold is smaller than one integer weight step"
             raise DoesNotFit.of([Issue(where=layer.name, what=what, hint="rescale the layer")])
     shift = target.activation_shift
     mantissa, exponent = _bias(layer, target, weight_scale)

@@ -122,7 +122,7 @@ def _quantized(layer: ScheduledLayer, at: _Context, group: Int64) -> tuple[Quant
         return _with_integers(layer, stated, at, on_step=True), group, []
     found = []
     if any(c.map.weight_scale is not None for c in layer.connections):
-        what = f"its weights lie on a grid that {target.name} cannot take over; they are rounded again"
+        what = f"its weights lie on quantization steps that {target.name} does not have; they are rounded again"
         found.append(Issue(where=layer.name, what=what, hint="see: neuroprivacy trace", fatal=False))
     scale, group = _weight_scale(layer, at, least, group, by_row=by_row)
     done = _with_integers(layer, scale, at)
