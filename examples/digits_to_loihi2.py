@@ -26,8 +26,8 @@ def main(folder: Path) -> float:
     graph = npv.to_nir(snn)
     npv.save_nir(graph, folder / "digits.nir")
     lowered = npv.lower(graph, target="loihi2")
-    for remark in lowered.remarks:
-        print(f"remark: {remark}")
+    for issue in lowered.diagnostics:
+        print(f"diagnostic: {issue}")
     artifact = npv.build(lowered.program, backend="fixedpoint", folder=folder / "fixedpoint")
     right = npv.simulate(artifact, samples=data.test_images).accuracy(data.test_labels)
 

@@ -42,8 +42,8 @@ def main(path: Path, folder: Path) -> int:
         print(
             f"{layer.name}: threshold {layer.threshold.min()}, decay {layer.dv.min()}/4096, unit {layer.scale[0]:.4g}"
         )
-    for remark in lowered.remarks:
-        print(f"remark: {remark}")
+    for issue in lowered.diagnostics:
+        print(f"diagnostic: {issue}")
 
     rng = np.random.default_rng(1)
     spikes = {port.name: (rng.random((8, 50, *port.shape)) < 0.3).astype(np.int64) for port in program.inputs}

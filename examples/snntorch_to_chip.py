@@ -62,8 +62,8 @@ def main(folder: Path) -> tuple[float, float]:
     graph = npv.to_nir(net, input_shape=(1, 8, 8))
     npv.save_nir(graph, folder / "network.nir")
     lowered = npv.lower(graph, target="loihi2")
-    for remark in lowered.remarks:
-        print(f"remark: {remark}")
+    for issue in lowered.diagnostics:
+        print(f"diagnostic: {issue}")
 
     test = torch.tensor(data.test_images).float()
     truth = torch.tensor(data.test_labels)

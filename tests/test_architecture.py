@@ -185,6 +185,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
         "torch",
         "numpy",
         "scipy",
+        "networkx",
         "numba",
         "sklearn",
         "matplotlib",

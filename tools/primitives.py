@@ -217,23 +217,23 @@ def verdict(primitive: Primitive, target: str) -> str:
     """What becomes of a primitive on a target."""
     reset = "soft" if "soft" in target else "hard"
     try:
-        lowered = lower(graph_of(primitive, reset), target=target, options=LowerOptions(steps=STEPS))
+        lowered = lower(graph_of(primitive, reset), target=target, options=LowerOptions(time_steps=STEPS))
     except NeuroPrivacyError as error:
         return f"refused: {str(error).splitlines()[0]}"
     rng = np.random.default_rng(4)
-    program, draft = lowered.program, lowered.draft
+    program, network = lowered.program, lowered.real_network
     inputs = check_inputs(
         program, {p.name: (rng.random((4, STEPS, *p.shape)) < 0.3).astype(np.int64) for p in program.inputs}
     )
-    ideal = run_float(draft, inputs)
+    ideal = run_float(network, inputs)
     got = run_reference(program, inputs, record=Record(spikes=True, states=True))
     differing = total = 0
     exact = True
-    for layer, real in zip(program.layers, draft.layers, strict=True):
-        late = (draft.depth or {})[layer.name]
+    for layer, real in zip(program.layers, network.layers, strict=True):
+        late = network.latencies[layer.name]
         spikes = (got.layer_spikes or {})[layer.name][:, late : late + STEPS]
         states = (got.states_v or {})[layer.name][:, late : late + STEPS]
-        unit = np.array(layer.scale) / real.unit / (1 << load_target(target).activation_shift)
+        unit = np.array(layer.scale) / real.state_scale / (1 << load_target(target).activation_shift)
         differing += int((spikes != ideal.spikes[layer.name]).sum())
         total += spikes.size
         exact &= bool(

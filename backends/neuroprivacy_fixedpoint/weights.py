@@ -8,18 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroprivacy.core.errors import DoesNotFit, Issue
+from neuroprivacy.kernels.ranges import event_limit
 from neuroprivacy.program import ConvMap, DenseMap, Edge
 from neuroprivacy_fixedpoint.aligned import LINE
 from neuroprivacy_fixedpoint.columns import CONV, DENSE, EDGE, LARGEST, ROW_STEP, TILE
 from neuroprivacy_fixedpoint.layout import Layout
 
-#: The largest sum of 16 bits.
-_SHORT = 2**15 - 1
 #: Events that have to meet in one position so that to list them and add them up in registers is faster than to scatter
 #: each: measured on kernels of 1 x 1 to 7 x 7, 1 to 512 channels and rates of 0.5 to 50 %, where 3 to 6 break even.
 _MEETING = 5
-#: Weights that are counted at once.
-_WEIGHTS_AT_ONCE = 2**20
 
 
 class Weights:
@@ -74,34 +71,6 @@ class Weights:
             what = "number of weights"
             raise DoesNotFit.of([Issue(where=edge.source, what=what, value=self.ends[wide], limit=LARGEST)])
         return begin
-
-
-def event_limit(weight: NDArray[np.generic], places: int) -> int:
-    """How many events may meet in one neuron so that 16 bits hold their sum, whichever they are.
-
-    The worst are those of the largest weights of one sign. Sums on the way may leave 16 bits: what they wrap by, the
-    rest brings back.
-
-    Args:
-        weight: integers of at most 8 bits, (neurons, sources).
-        places: how often a source can fire in one step (the places of a pool's window).
-    """
-    limit, sizes = LARGEST, np.arange(128, 0, -1)
-    rows = max(1, _WEIGHTS_AT_ONCE // weight.shape[1])
-    for first in range(0, len(weight), rows):
-        some = weight[first : first + rows].astype(np.int16)
-        for one_sided in (np.maximum(some, 0), np.maximum(-some, 0)):
-            crowded = one_sided[one_sided.sum(axis=1, dtype=np.int64) * places > _SHORT]
-            if not len(crowded):
-                continue
-            numbered = crowded + 129 * np.arange(len(crowded))[:, None]
-            counts = np.bincount(numbered.ravel(), minlength=129 * len(crowded)).reshape(-1, 129)
-            events = counts[:, :0:-1] * places  # of each size, from the largest weights down
-            met, total = events.cumsum(axis=1), (events * sizes).cumsum(axis=1)
-            full = (total > _SHORT).argmax(axis=1)
-            before, held = (np.take_along_axis(np.pad(x, ((0, 0), (1, 0))), full[:, None], 1) for x in (met, total))
-            limit = min(limit, int((before[:, 0] + (_SHORT - held[:, 0]) // sizes[full]).min()))
-    return limit
 
 
 def padded_size(linear: DenseMap | ConvMap) -> int:

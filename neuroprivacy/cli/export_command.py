@@ -38,10 +38,10 @@ def command(model: Path, backend: str, out: Path, target: str, choices: dict[str
     artifact = build(lowered.program, backend=backend, folder=out)
     save_nir(graph, out / "network.nir")
     write_json(out / "artifact.json", {"backend": backend, "content_hash": lowered.program.content_hash})
-    remarks = [str(remark) for remark in lowered.remarks]
+    diagnostics = [str(issue) for issue in lowered.diagnostics]
     result = {
         "folder": str(artifact.folder), "backend": backend, "target": lowered.program.target.name,
-        "latency": lowered.program.latency, "content_hash": lowered.program.content_hash, "remarks": remarks,
+        "latency": lowered.program.latency, "content_hash": lowered.program.content_hash, "diagnostics": diagnostics,
     }  # fmt: skip
     lines = [f"written: {artifact.folder} ({backend}, {result['target']}, latency {result['latency']} steps)"]
-    show(result, as_json=as_json, text="\n".join(lines + [f"remark: {remark}" for remark in remarks]))
+    show(result, as_json=as_json, text="\n".join(lines + [f"diagnostic: {issue}" for issue in diagnostics]))

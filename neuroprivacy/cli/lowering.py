@@ -64,11 +64,16 @@ _OPTIONS = (
     click.option(
         "--input-max", type=options.COUNT, default=1, show_default=True, help="Largest event count of an input."
     ),
-    click.option("--steps", type=options.COUNT, help="Input steps to prove ranges for; default: what the graph says."),
-    click.option("--strict", is_flag=True, help="Refuse what would only be remarked on."),
+    click.option(
+        "--steps",
+        "time_steps",
+        type=options.COUNT,
+        help="Input time steps to prove ranges for; default: what the graph says.",
+    ),
+    click.option("--strict", is_flag=True, help="Refuse a network with diagnostics."),
     options.seed,
 )
-_NAMES = ("weight_bits", "dt_s", "rule", "constants", "populations", "input_max", "steps", "strict", "seed")
+_NAMES = ("weight_bits", "dt_s", "rule", "constants", "populations", "input_max", "time_steps", "strict", "seed")
 
 
 def lowering(command: Decorated) -> Decorated:

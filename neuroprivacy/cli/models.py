@@ -38,7 +38,7 @@ def torch_run(model: Path, lowered: Any) -> Any:
 
         port = lowered.program.inputs[0]
         return recorded_spikes(
-            load_checkpoint(model).spiking, inputs[port.name], scale=port.scale, split=lowered.draft.signed_split
+            load_checkpoint(model).spiking, inputs[port.name], scale=port.scale, split=lowered.real_network.signed_split
         )
 
     return run

@@ -130,7 +130,7 @@ def _leaks(lowered: Lowered, spec: TargetSpec) -> tuple[Issue, ...]:
     """Layers whose neurons leak, on a chip whose neurons do not."""
     from neuroprivacy.core.errors import Issue
 
-    kept = {layer.name: float(layer.beta.min()) for layer in lowered.draft.layers} if not spec.decay_bits else {}
+    kept = {layer.name: float(layer.beta.min()) for layer in lowered.real_network.layers} if not spec.decay_bits else {}
     return tuple(
         Issue(
             where=name,

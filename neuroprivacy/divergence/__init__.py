@@ -1,6 +1,6 @@
-"""Where two runs of one network part: the first step, layer and neuron, the values on both sides, and why."""
+"""The divergence of two runs of one network: the first time step, layer and neuron, both values, and the causes."""
 
-from neuroprivacy.divergence.compare import Divergence, LayerTrace, Trace, trace
-from neuroprivacy.divergence.sides import SIDES, Side
+from neuroprivacy.divergence.compare import Divergence, DivergenceReport, LayerDivergence, trace
+from neuroprivacy.divergence.runs import RUNS, Run
 
-__all__ = ["SIDES", "Divergence", "LayerTrace", "Side", "Trace", "trace"]
+__all__ = ["RUNS", "Divergence", "DivergenceReport", "LayerDivergence", "Run", "trace"]

@@ -1,8 +1,8 @@
-"""Why an integer neuron decided otherwise than its float one: one rounding at a time is taken back.
+"""The causes of a divergence between a real-valued and an integer neuron, by ablation of one rounding at a time.
 
-Up to the first divergence both neurons saw the same spikes. So the integer neuron is computed once more by itself, on
-the same input and with the same resets, each time with one of its parts replaced by the exact one. A part whose
-replacement alone turns the decision is a cause.
+Up to the first divergence both neurons received the same spikes. The integer neuron is computed again by itself, on the
+same input and with the same resets, each time with one of its parts replaced by the exact one. A part whose replacement
+alone changes the spike is a cause. Wraps, saturation, decay and threshold test are those of `kernels`.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.divergence.sides import Side
-from neuroprivacy.kernels.formats import Float64, Int64
-from neuroprivacy.kernels.neuron import DECAY_ONE
+from neuroprivacy.divergence.runs import Run
+from neuroprivacy.kernels.formats import Bools, Float64, Int64, saturate, wrap_once
+from neuroprivacy.kernels.neuron import DECAY_ONE, ThresholdTest, crosses_threshold, decay_by_factor
 from neuroprivacy.lowering import Lowered
-from neuroprivacy.lowering.draft import DraftEdge, DraftLayer
 from neuroprivacy.lowering.float_run import delayed_source
+from neuroprivacy.lowering.ir import RealConnection, RealLayer
 from neuroprivacy.program import Layer, Program
 from neuroprivacy.runtime.reference import apply_map
 
-#: Part -> what to call it; in the order in which they are tried and named.
+#: Part -> its name in reports, in the order of the ablation.
 CAUSES = {
     "wraps": "wrap of the current",
     "saturates": "saturation of the membrane",
@@ -41,20 +41,24 @@ TIE = "several roundings together"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Neuron:
-    """One neuron with everything that it does, in lsb of its membrane.
+    """One neuron, each of its parts rounded or exact, in least significant bits of its membrane.
 
     Attributes:
-        activation: what arrives in each step, (steps,).
-        resets: whether it was reset in each step, (steps,).
-        start: current and membrane before the first step.
-        wraps: where the current wraps; 0 for never.
-        saturates: where the membrane saturates (lowest, highest); None for never.
-        truncates: whether decayed states drop their fraction.
-        strict: whether equality does not fire.
+        activation: synaptic input of each time step, (time steps,).
+        resets: whether it was reset in each time step, (time steps,).
+        start: current and membrane before the first time step.
+        alpha: decay factor of the current; likewise `beta` of the membrane.
+        bias: of each time step.
+        threshold: θ.
+        soft: whether a reset subtracts the threshold.
+        wraps: half the range of the current, which wraps; 0 for no wrap.
+        saturates: lowest and highest membrane; None for no saturation.
+        truncates: whether decayed states lose their fraction.
+        test: threshold test.
     """
 
     activation: Float64
-    resets: NDArray[np.bool_]
+    resets: Bools
     start: tuple[float, float]
     alpha: float
     beta: float
@@ -64,106 +68,110 @@ class Neuron:
     wraps: int
     saturates: tuple[int, int] | None
     truncates: bool
-    strict: bool
+    test: ThresholdTest
 
-    def membrane(self) -> float:
-        """The membrane before the test of the last step."""
-        u, v = self.start
+    def membrane(self) -> Float64:
+        """The membrane before the threshold test of the last time step, ()."""
+        u, v = (np.asarray(state, np.float64) for state in self.start)
         before = v
-        for arrived, reset in zip(self.activation, self.resets, strict=True):
-            u = self._left(u, self.alpha) + float(arrived)
+        for activation, reset in zip(self.activation, self.resets, strict=True):
+            u = decay_by_factor(u, factor=self.alpha, truncates=self.truncates) + activation
             if self.wraps:
-                u = u - 2 * self.wraps if u > self.wraps else u + 2 * self.wraps if u <= -self.wraps else u
-            before = self._left(v, self.beta) + u + self.bias
+                u = wrap_once(u, half=self.wraps)
+            before = decay_by_factor(v, factor=self.beta, truncates=self.truncates) + u + self.bias
             if self.saturates is not None:
-                before = min(max(before, self.saturates[0]), self.saturates[1])
-            v = (before - self.threshold if self.soft else 0.0) if reset else before
+                before = saturate(before, lowest=self.saturates[0], highest=self.saturates[1])
+            v = before if not reset else before - self.threshold if self.soft else np.zeros(())
         return before
 
     def fires(self) -> bool:
-        """Whether it spikes in the last step."""
-        membrane = self.membrane()
-        return membrane > self.threshold or (membrane == self.threshold and not self.strict)
-
-    def _left(self, state: float, kept: float) -> float:
-        return float(np.trunc(state * kept)) if self.truncates else state * kept
+        """Whether it spikes in the last time step."""
+        return bool(crosses_threshold(self.membrane(), np.asarray(self.threshold, np.float64), self.test))
 
 
 def find_causes(
-    lowered: Lowered, inputs: Mapping[str, Int64], floats: Side, integers: Side, *, sample: int, step: int, layer: str,
+    lowered: Lowered, inputs: Mapping[str, Int64], real: Run, integer: Run, *, sample: int, step: int, layer: str,
     neuron: int,
 ) -> tuple[str, ...]:  # fmt: skip
-    """Causes of the first divergence between a float and an integer run, the most telling first."""
+    """Causes of the first divergence between a real-valued and an integer run, in the order of `CAUSES`."""
     program = lowered.program
-    whole = program.layer(layer)
-    real = next(each for each in lowered.draft.layers if each.name == layer)
+    integers = program.layer(layer)
+    reals = lowered.real_network.layer(layer)
     shift = 1 << program.target.activation_shift
-    unit = np.array(whole.scale)[neuron if len(whole.scale) > 1 else 0] / shift
-    unit = unit / (real.unit[neuron] if real.unit.size > 1 else real.unit[0])
-    spikes = {name: array[sample : sample + 1] for name, array in integers.spikes.items()}
+    scale = np.array(integers.scale)[neuron if len(integers.scale) > 1 else 0] / shift
+    scale = scale / (reals.state_scale[neuron] if reals.state_scale.size > 1 else reals.state_scale[0])
+    spikes = {name: array[sample : sample + 1] for name, array in integer.spikes.items()}
     given = {name: array[sample : sample + 1] for name, array in inputs.items()}
-    counted = _activation(whole, real.edges, given, spikes, step, neuron) * shift
-    exact = _exact_activation(real.edges, given, spikes, step, neuron) / unit
-    resets = np.asarray(integers.spikes[layer][sample, : step + 1, neuron], bool)
+    counted = _activation(integers, reals.connections, given, spikes, step, neuron) * shift
+    exact = _exact_activation(reals.connections, given, spikes, step, neuron) / scale
+    resets = np.asarray(integer.spikes[layer][sample, : step + 1, neuron], bool)
     resets[step] = False
-    here = _integer_neuron(program, whole, counted, resets, _start(lowered, integers, layer, sample, neuron), neuron)
-    if here.fires() != bool(integers.spikes[layer][sample, step, neuron]):
+    start = _start(lowered, integer, layer, sample, neuron)
+    rounded = _integer_neuron(program, integers, counted, resets, start, neuron)
+    if rounded.fires() != bool(integer.spikes[layer][sample, step, neuron]):
         return (ORDER_OR_DELAY,)
-    wanted = bool(floats.spikes[layer][sample, step, neuron])
-    parts = _exact_parts(real, exact, unit, neuron)
-    alone = [part for part in CAUSES if replace(here, **{part: parts[part]}).fires() == wanted]
+    wanted = bool(real.spikes[layer][sample, step, neuron])
+    parts = _exact_parts(reals, exact, scale, neuron)
+    alone = [part for part in CAUSES if replace(rounded, **{part: parts[part]}).fires() == wanted]
     if alone:
         return tuple(CAUSES[part] for part in alone)
     together: dict[str, Any] = {}
     for part in CAUSES:
         together[part] = parts[part]
-        if replace(here, **together).fires() == wanted:
+        if replace(rounded, **together).fires() == wanted:
             break
-    for part in CAUSES:  # what is not needed for it goes again
+    for part in CAUSES:  # a part without effect is removed
         fewer = {name: exact for name, exact in together.items() if name != part}
-        if replace(here, **fewer).fires() == wanted:
+        if replace(rounded, **fewer).fires() == wanted:
             together = fewer
     return (f"{TIE}: {', '.join(CAUSES[part] for part in together)}",)
 
 
 def _activation(
-    layer: Layer, edges: tuple[DraftEdge, ...], inputs: Mapping[str, Int64], spikes: Mapping[str, NDArray[np.uint8]],
-    step: int, neuron: int,
-) -> Float64:  # fmt: skip
-    """The integer sums that one neuron should have received in steps 0 ... step."""
+    layer: Layer,
+    connections: tuple[RealConnection, ...],
+    inputs: Mapping[str, Int64],
+    spikes: Mapping[str, NDArray[np.uint8]],
+    step: int,
+    neuron: int,
+) -> Float64:
+    """The integer synaptic input of one neuron in time steps 0 ... step."""
     total = np.zeros(step + 1)
-    for edge, real in zip(layer.edges, edges, strict=True):
-        seen = delayed_source(real, inputs, spikes, 0, step + 1)[0].astype(np.int64)
-        total += apply_map(edge.map, seen)[:, neuron]
+    for edge, real in zip(layer.edges, connections, strict=True):
+        source = delayed_source(real, inputs, spikes, 0, step + 1)[0].astype(np.int64)
+        total += apply_map(edge.map, source)[:, neuron]
     return total
 
 
 def _exact_activation(
-    edges: tuple[DraftEdge, ...], inputs: Mapping[str, Int64], spikes: Mapping[str, NDArray[np.uint8]], step: int,
+    connections: tuple[RealConnection, ...],
+    inputs: Mapping[str, Int64],
+    spikes: Mapping[str, NDArray[np.uint8]],
+    step: int,
     neuron: int,
-) -> Float64:  # fmt: skip
+) -> Float64:
     """The same with the real weights."""
     total = np.zeros(step + 1)
-    for edge in edges:
-        total += edge.apply(delayed_source(edge, inputs, spikes, 0, step + 1)[0])[:, neuron]
+    for connection in connections:
+        total += connection.map.apply(delayed_source(connection, inputs, spikes, 0, step + 1)[0])[:, neuron]
     return total
 
 
-def _start(lowered: Lowered, side: Side, layer: str, sample: int, neuron: int) -> tuple[float, float]:
+def _start(lowered: Lowered, run: Run, layer: str, sample: int, neuron: int) -> tuple[float, float]:
     """Current and membrane of the integer neuron before its first input can arrive."""
-    idle = (lowered.draft.depth or {})[layer]
-    whole = lowered.program.layer(layer)
-    run = side.integers
-    if idle == 0 or run is None or run.states_u is None or run.states_v is None:
-        return float(whole.u_init[neuron]), float(whole.v_init[neuron])
-    return float(run.states_u[layer][sample, idle - 1, neuron]), float(run.states_v[layer][sample, idle - 1, neuron])
+    latency = lowered.real_network.latencies[layer]
+    integers, result = lowered.program.layer(layer), run.result
+    if latency == 0 or result is None or result.states_u is None or result.states_v is None:
+        return float(integers.u_init[neuron]), float(integers.v_init[neuron])
+    before = sample, latency - 1, neuron
+    return float(result.states_u[layer][before]), float(result.states_v[layer][before])
 
 
 def _integer_neuron(
-    program: Program, layer: Layer, activation: Float64, resets: NDArray[np.bool_], start: tuple[float, float],
+    program: Program, layer: Layer, activation: Float64, resets: Bools, start: tuple[float, float],
     neuron: int,
 ) -> Neuron:  # fmt: skip
-    """The neuron as the chip computes it."""
+    """The neuron with all parts rounded, as the chip computes it."""
     target = program.target
     rule = target.rule
 
@@ -171,25 +179,25 @@ def _integer_neuron(
         """A constant of this neuron."""
         return int(array[neuron if array.size > 1 else 0])
 
-    kept = (DECAY_ONE - value(layer.du) - rule.du_offset) / DECAY_ONE if rule.keeps_current else 0.0
+    alpha = (DECAY_ONE - value(layer.du) - rule.du_offset) / DECAY_ONE if rule.keeps_current else 0.0
     return Neuron(
-        activation=activation, resets=resets, start=start, alpha=kept, beta=1 - value(layer.dv) / DECAY_ONE,
+        activation=activation, resets=resets, start=start, alpha=alpha, beta=1 - value(layer.dv) / DECAY_ONE,
         bias=float(layer.bias[neuron]), threshold=float(value(layer.threshold) << rule.threshold_shift),
         soft=layer.reset == "soft", wraps=rule.u_half, saturates=(rule.v_lowest, rule.v_highest), truncates=True,
-        strict=rule.threshold_test == ">",
+        test=rule.threshold_test,
     )  # fmt: skip
 
 
-def _exact_parts(real: DraftLayer, activation: Float64, unit: float, neuron: int) -> dict[str, Any]:
-    """What each part of the neuron would be without rounding, in lsb."""
+def _exact_parts(real: RealLayer, activation: Float64, scale: float, neuron: int) -> dict[str, Any]:
+    """Each part of the neuron without rounding, in least significant bits."""
     return {
         "wraps": 0,
         "saturates": None,
-        "start": (float(real.u_start[neuron]) / unit, float(real.v_start[neuron]) / unit),
+        "start": (float(real.u_start[neuron]) / scale, float(real.v_start[neuron]) / scale),
         "alpha": float(real.alpha[neuron]),
         "beta": float(real.beta[neuron]),
         "activation": activation,
-        "threshold": float(real.threshold[neuron]) / unit,
-        "bias": float(real.bias[neuron]) / unit,
+        "threshold": float(real.threshold[neuron]) / scale,
+        "bias": float(real.bias[neuron]) / scale,
         "truncates": False,
     }

@@ -1,4 +1,4 @@
-"""Run two sides on the same input and report the first divergence, its cause, and a table of all layers."""
+"""Two runs on the same input: the first divergence, its causes, and a table of all layers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.divergence.cause import find_causes
-from neuroprivacy.divergence.sides import Side, TorchRun, run_side
+from neuroprivacy.divergence.runs import Run, TorchRun, run_named
 from neuroprivacy.kernels.formats import Float64, Int64
 from neuroprivacy.lowering import Lowered
 from neuroprivacy.lowering.quantization.round_weights import weight_grid
@@ -23,15 +23,15 @@ class Divergence:
 
     Attributes:
         sample: which one, from 0.
-        step: of the input, from 0; the chip computes it `depth` steps later.
+        step: of the input, from 0; the chip computes it `latency` time steps later.
         layer: its name.
         neuron: its index, in C order.
         quantity: what differs first: "spikes", "u" or "v".
-        values: the quantity on both sides.
-        causes: why, the most telling first.
-        spikes: the neuron's spikes on both sides, each (steps,).
-        membranes: the neuron's membrane after each step on both sides, (steps,), in units of the graph; None where it
-            is not known.
+        values: of both runs.
+        causes: in the order of `cause.CAUSES`.
+        spikes: the neuron's spikes of both runs, each (steps,).
+        membranes: the neuron's membrane after each time step of both runs, (steps,), in units of the graph; None if
+            unknown.
         threshold: of the neuron, in units of the graph.
     """
 
@@ -48,18 +48,18 @@ class Divergence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LayerTrace:
-    """How far a layer's two runs are apart.
+class LayerDivergence:
+    """The differences of one layer's two runs.
 
     Attributes:
         layer: its name.
-        rates: spikes per neuron and step on both sides.
+        rates: spikes per neuron and step of both runs.
         differing: share of all (sample, step, neuron) whose spike differs.
         rate_error: mean over neurons of the difference between their rates.
-        use: largest observed |a|, |u| and |v| as a share of their declared widths; None where no side knows.
+        use: largest observed |a|, |u| and |v| as a share of their declared widths; None if no run knows.
         wraps: of the current, observed; None likewise. `saturations` of the membrane.
-        clipped: weights that lay beyond the end of the integer range.
-        weights: how many there are.
+        clipped: weights beyond the end of the integer range.
+        weights: number of weights.
     """
 
     layer: str
@@ -74,19 +74,19 @@ class LayerTrace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Trace:
-    """What `trace` found."""
+class DivergenceReport:
+    """The result of `trace`."""
 
     between: tuple[str, str]
     target: str
     samples: int
     steps: int
     first: Divergence | None
-    layers: tuple[LayerTrace, ...]
+    layers: tuple[LayerDivergence, ...]
 
     @property
     def identical(self) -> bool:
-        """Whether nothing that both sides know differs."""
+        """Whether no known quantity differs."""
         return self.first is None
 
     def sentence(self) -> str:
@@ -94,11 +94,11 @@ class Trace:
         one, other = self.between
         where = f"{self.samples} samples of {self.steps} steps on {self.target}"
         if self.first is None:
-            return f"{one} and {other} agree in everything that both know: {where}."
+            return f"{one} and {other} agree in every known quantity: {where}."
         at = self.first
         values = " and ".join(f"{value:g}" for value in at.values)
         return (
-            f"{one} and {other} part at input step {at.step}, layer {at.layer}, neuron {at.neuron} "
+            f"{one} and {other} diverge at input step {at.step}, layer {at.layer}, neuron {at.neuron} "
             f"(sample {at.sample}): {at.quantity} {values}; {' or '.join(at.causes)}."
         )
 
@@ -126,7 +126,7 @@ def trace(
     between: tuple[str, str],
     inputs: Mapping[str, Int64],
     torch_run: TorchRun | None = None,
-) -> Trace:
+) -> DivergenceReport:
     """Compare two runs of a network.
 
     Args:
@@ -136,13 +136,13 @@ def trace(
         torch_run: the torch network that the graph was made of, for `torch`.
 
     Raises:
-        ConfigurationError: a side does not exist, or both are the same.
+        ConfigurationError: a run does not exist, or both are the same.
     """
     if between[0] == between[1]:
-        raise ConfigurationError(f"trace: {between[0]} is compared with itself; name two different sides")
-    left, right = (run_side(name, lowered, inputs, torch_run=torch_run) for name in between)
+        raise ConfigurationError(f"trace: {between[0]} is compared with itself; name two different runs")
+    left, right = (run_named(name, lowered, inputs, torch_run=torch_run) for name in between)
     samples, steps = next(iter(inputs.values())).shape[:2]
-    return Trace(
+    return DivergenceReport(
         between=between,
         target=lowered.program.target.name,
         samples=samples,
@@ -152,9 +152,9 @@ def trace(
     )
 
 
-def _first(lowered: Lowered, inputs: Mapping[str, Int64], left: Side, right: Side) -> Divergence | None:
+def _first(lowered: Lowered, inputs: Mapping[str, Int64], left: Run, right: Run) -> Divergence | None:
     """The earliest difference; between two runs of integers their states count, too."""
-    exact = left.integers is not None and right.integers is not None
+    exact = left.result is not None and right.result is not None
     found: list[tuple[int, int, int, int, int, str]] = []
     for rank, layer in enumerate(lowered.program.layers):
         if layer.name not in left.spikes or layer.name not in right.spikes:
@@ -177,17 +177,17 @@ def _first(lowered: Lowered, inputs: Mapping[str, Int64], left: Side, right: Sid
     layer = lowered.program.layers[rank]
     place = (sample, step, neuron)
 
-    def value(side: Side) -> float:
+    def value(run: Run) -> float:
         """The quantity at the place."""
-        arrays: Mapping[str, NDArray[Any]] | None = getattr(side, quantity)
+        arrays: Mapping[str, NDArray[Any]] | None = getattr(run, quantity)
         return float(arrays[layer.name][place]) if arrays is not None else float("nan")
 
-    def membrane(side: Side) -> Float64 | None:
+    def membrane(run: Run) -> Float64 | None:
         """The membrane of the neuron over all steps."""
-        return None if side.v is None else np.asarray(side.v[layer.name][sample, :, neuron], np.float64)
+        return None if run.v is None else np.asarray(run.v[layer.name][sample, :, neuron], np.float64)
 
-    real = next(each for each in lowered.draft.layers if each.name == layer.name)
-    unit = real.unit[neuron] if real.unit.size > 1 else real.unit[0]
+    real = lowered.real_network.layer(layer.name)
+    scale = real.state_scale[neuron] if real.state_scale.size > 1 else real.state_scale[0]
     return Divergence(
         sample=sample, step=step, layer=layer.name, neuron=neuron, quantity=quantity,
         values=(value(left), value(right)),
@@ -196,29 +196,29 @@ def _first(lowered: Lowered, inputs: Mapping[str, Int64], left: Side, right: Sid
             np.asarray(left.spikes[layer.name][sample, :, neuron], np.float64),
             np.asarray(right.spikes[layer.name][sample, :, neuron], np.float64),
         ),
-        membranes=(membrane(left), membrane(right)), threshold=float(real.threshold[neuron] * unit),
+        membranes=(membrane(left), membrane(right)), threshold=float(real.threshold[neuron] * scale),
     )  # fmt: skip
 
 
 def _causes(
-    lowered: Lowered, inputs: Mapping[str, Int64], left: Side, right: Side, place: tuple[int, int, int], layer: str,
+    lowered: Lowered, inputs: Mapping[str, Int64], left: Run, right: Run, place: tuple[int, int, int], layer: str,
     quantity: str,
 ) -> tuple[str, ...]:  # fmt: skip
-    """Why the two sides part."""
+    """The causes of the divergence."""
     sample, step, neuron = place
-    if (left.integers is None) != (right.integers is None):
-        floats, integers = (right, left) if left.integers is not None else (left, right)
+    if (left.result is None) != (right.result is None):
+        floats, integers = (right, left) if left.result is not None else (left, right)
         return find_causes(lowered, inputs, floats, integers, sample=sample, step=step, layer=layer, neuron=neuron)
-    if left.integers is None:
-        return ("order of summation, or another reset rule or delay: both sides compute in floats",)
+    if left.result is None:
+        return ("order of summation, or another reset rule or delay: both runs compute in floats",)
     return {
-        "u": ("the sum that arrived, its delay, the current decay or a wrap differs",),
+        "u": ("the synaptic sum, its delay, the current decay or a wrap differs",),
         "v": ("the currents agree: membrane decay, bias, saturation or reset rule differs",),
         "spikes": ("the membranes agree up to the step before: threshold test or order differs",),
     }[quantity]
 
 
-def _layer(lowered: Lowered, name: str, left: Side, right: Side) -> LayerTrace:
+def _layer(lowered: Lowered, name: str, left: Run, right: Run) -> LayerDivergence:
     """The two runs of one layer."""
     one, other = left.spikes.get(name), right.spikes.get(name)
     differing = rate_error = 0.0
@@ -227,7 +227,7 @@ def _layer(lowered: Lowered, name: str, left: Side, right: Side) -> LayerTrace:
         rate_error = float(np.abs(one.mean((0, 1)) - other.mean((0, 1))).mean())
     observed, wraps, saturations = _observed(lowered, name, left, right)
     clipped, weights = _clipped(lowered, name)
-    return LayerTrace(
+    return LayerDivergence(
         layer=name,
         rates=(float(one.mean()) if one is not None else 0.0, float(other.mean()) if other is not None else 0.0),
         differing=differing,
@@ -241,12 +241,12 @@ def _layer(lowered: Lowered, name: str, left: Side, right: Side) -> LayerTrace:
 
 
 def _observed(
-    lowered: Lowered, name: str, left: Side, right: Side
+    lowered: Lowered, name: str, left: Run, right: Run
 ) -> tuple[tuple[float, float, float] | None, int | None, int | None]:
-    """Use of the widths, wraps and saturations, from the side that can see them."""
+    """Use of the widths, wraps and saturations, from the run that reports them."""
     target = lowered.program.target
-    for side in (left, right):
-        seen = side.integers.counts.layers[name].observed if side.integers is not None else None
+    for run in (left, right):
+        seen = run.result.counts.layers[name].observed if run.result is not None else None
         if seen is None:
             continue
         limits = (
@@ -263,14 +263,15 @@ def _observed(
 def _clipped(lowered: Lowered, name: str) -> tuple[int, int]:
     """Weights beyond the end of the integer range, and how many there are."""
     layer = lowered.program.layer(name)
-    real = next(each for each in lowered.draft.layers if each.name == name)
+    real = lowered.real_network.layer(name)
     grid = weight_grid(lowered.program.provenance.get("weight_bits", lowered.program.target.weight_bits))
     clipped = weights = 0
-    for edge, whole in zip(real.edges, layer.edges, strict=True):
-        unit = np.array(layer.scale) / (real.unit if real.unit.size == layer.size else real.unit[0])
-        rows = len(edge.weight)
-        per_row = unit[:: max(1, unit.size // rows)] if unit.size > 1 else unit
-        scaled = edge.weight.reshape(rows, -1) / per_row.reshape(-1, 1)
+    scale = np.array(layer.scale) / (real.state_scale if real.state_scale.size == layer.size else real.state_scale[0])
+    for connection, edge in zip(real.connections, layer.edges, strict=True):
+        weight = connection.map.weight
+        rows = len(weight)
+        per_row = scale[:: max(1, scale.size // rows)] if scale.size > 1 else scale
+        scaled = weight.reshape(rows, -1) / per_row.reshape(-1, 1)
         clipped += int(((scaled > grid.high + 0.5) | (scaled < grid.low - 0.5)).sum())
-        weights += whole.map.weight.size
+        weights += edge.map.weight.size
     return clipped, weights

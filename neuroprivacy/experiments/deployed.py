@@ -46,7 +46,7 @@ class Deployed:
     """The integer network and what it did.
 
     Attributes:
-        lowered: the Program with remarks.
+        lowered: the Program with diagnostics.
         simulation: the whole test set, by the fast simulator.
         changed: test samples whose prediction differs from the float network's.
         verdicts: backend -> agreement with the reference.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import nir
 import numpy as np
 
-from neuroprivacy.lowering import LowerOptions
-from neuroprivacy.lowering.pipeline import DRAFT_PASSES, draft_of
+from neuroprivacy.lowering import LowerOptions, scheduled_network
 from neuroprivacy.lowering.quantization.round_weights import weight_grid
 from neuroprivacy.lowering.quantization.scale_limits import smallest_scale
 from neuroprivacy.targets.spec import load_target
@@ -27,12 +26,9 @@ def limited_channels(graph: nir.NIRGraph, *, target: str, bits: int, steps: int)
         So many channels, and all of them.
     """
     spec = load_target(target)
-    draft, _ = draft_of(graph, options=LowerOptions())
-    for each in DRAFT_PASSES:
-        draft = each(draft, spec)
-    first = draft.layers[0]
-    weight = first.edges[0].weight
-    reach = {port.name: (port.low, port.high) for port in draft.inputs}
-    least = smallest_scale(first, spec, steps, reach, rows=len(weight))
+    network = scheduled_network(graph, target=spec, options=LowerOptions())
+    first = network.layers[0]
+    weight = first.connections[0].map.weight
+    least = smallest_scale(first, spec, steps, network.input_ranges, rows=len(weight))
     own = np.abs(weight.reshape(len(weight), -1)).max(axis=1) / weight_grid(bits).high
     return int(((least > own) & (own > 0)).sum()), len(weight)

@@ -144,7 +144,7 @@ def measure(
             "key": width_key,
             "accuracy": float((prediction == data.test_labels).mean()),
             "changed": float((prediction != expected).mean()),
-            "populations": {layer: len(parts) for layer, parts in lowered.draft.populations.items()},
+            "populations": {layer: len(parts) for layer, parts in lowered.real_network.populations.items()},
             "seconds": round(time.perf_counter() - begun, 1),
         }
         if trained:

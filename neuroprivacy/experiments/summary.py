@@ -59,7 +59,7 @@ def summarize(
             }
             for name, verdict in deployed.verdicts.items()
         },
-        "issues": [asdict(remark) for remark in deployed.lowered.remarks],
+        "issues": [asdict(issue) for issue in deployed.lowered.diagnostics],
         "weight_change": stations.encryption_info.get("weights", {}),
         "encoder": dict(program.encoder),
         "target": {

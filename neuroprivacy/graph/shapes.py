@@ -25,6 +25,7 @@ from neuroprivacy.graph.limits import MAX_ELEMENTS
 from neuroprivacy.graph.schema import ELEMENTWISE, GRAPH, NEURONS, SPACE
 from neuroprivacy.graph.tree import Shape
 from neuroprivacy.graph.values import extents
+from neuroprivacy.kernels.linear import window_positions
 
 Node = Mapping[str, Any]
 #: Shape of what a node takes and of what it gives; None where the graph does not say.
@@ -112,6 +113,15 @@ def given_shape(where: str, kind: str, node: Node, taken: Shape) -> Shape:
     if math.prod(given) > MAX_ELEMENTS:
         raise Fault(f"{where}: gives {given}, more than {MAX_ELEMENTS} values", kind="size")
     return given
+
+
+def node_output_shape(where: str, node: Any, taken: Shape) -> Shape:
+    """What a node of nir's own types, no graph, gives for an input of that shape.
+
+    Raises:
+        Fault: it cannot take such an input.
+    """
+    return given_shape(where, type(node).__name__, vars(node), taken)
 
 
 def check_edges(
@@ -250,12 +260,12 @@ def _slid(where: str, node: Node, space: Shape, kernel: Shape, dilation: Shape) 
     pads = (0,) * len(space) if isinstance(padding, str) else extents(padding, len(space))
     found = []
     for size, width, pad, apart, step in zip(space, kernel, pads, dilation, stride, strict=True):
-        room = size + 2 * pad - apart * (width - 1) - 1
-        if room < 0:
+        positions = window_positions(size, kernel=width, stride=step, padding=pad, dilation=apart)
+        if positions < 1:
             raise Fault(
                 f"{where}: the kernel {kernel} with dilation {dilation} is larger than its padded input"
                 f" {tuple(s + 2 * p for s, p in zip(space, pads, strict=True))}",
                 kind="shape", hint="make it smaller or pad more",
             )  # fmt: skip
-        found.append(room // step + 1)
+        found.append(positions)
     return tuple(found)

@@ -1,7 +1,7 @@
-"""Number formats and integer dynamics: the arithmetic of a chip, in numpy int64.
+"""Number formats, integer dynamics, linear maps, rounding and interval analysis: the arithmetic of a chip in numpy.
 
-Nothing here knows of targets, programs or torch. Whatever else computes with integers (the fast simulator, the
-training-side quantizers) is tested against these functions, exactly.
+This package depends on neither targets nor programs nor torch. The fast simulator and the quantizers of training are
+tested against these functions, exactly.
 """
 
 from neuroprivacy.kernels.formats import FixedPoint, quantize, saturate, wrap, wrap_once

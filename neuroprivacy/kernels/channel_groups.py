@@ -1,9 +1,9 @@
-"""Which rows of a weight matrix share a unit, where a chip has one unit for a population of neurons.
+"""Groups of output channels with a common weight scale, for chips with one scale per population of neurons.
 
-A layer on a chip that has one threshold per population needs one unit for all its weights: what the largest output
-channel asks for is coarse for the others. Populations of channels that ask for about the same lose less, at the cost of
-more populations. The error of a row's sums grows with the square of its unit, so of all ways to cut the rows into
-`count` groups, each with the largest unit that one of its rows asks for, the best has the least Σ unit².
+One scale for a whole layer is that of its largest output channel, and coarse for the others. Populations of channels
+with similar scales have a smaller rounding error, at the cost of more populations. The error of a row's sums grows with
+the square of its scale. Of all partitions of the rows into a number of groups, each with the largest scale of its rows,
+the best has the least Σ scale².
 """
 
 from __future__ import annotations
@@ -11,31 +11,30 @@ from __future__ import annotations
 import numpy as np
 
 from neuroprivacy.kernels.formats import Float64, Int64
+from neuroprivacy.kernels.rounding import SAME
 
-#: Relative differences of units below this are rounding errors of single precision.
-SAME_UNIT = 1e-5
-#: Rounding noise of a layer's weights, as a share of their own size, that is worth no further population; chosen.
+#: Rounding noise of a layer's weights, relative to their size, that needs no further population; chosen.
 TOLERATED = 0.01
-#: By how much splitting has to lower the square of that noise to be done at all; chosen.
+#: Least factor by which a split has to lower the square of that noise; chosen.
 _WORTH = 2.0
-#: So much more of it than with all allowed populations is taken for fewer of them; chosen.
+#: Largest factor by which fewer populations may exceed the squared noise of all allowed ones; chosen.
 _SLACK = 1.3
-#: Rows whose units differ by less are not told apart: steps of the logarithm.
+#: Resolution at which the scales of rows are distinguished: steps per octave.
 _STEPS_PER_OCTAVE = 16
 
 
 def group_by_unit(wanted: Float64, weight_size: float, *, most: int) -> Int64:
-    """Group of each row, (rows,), numbered from the smallest unit.
+    """Group of each row, (rows,), numbered from the smallest scale.
 
     Args:
-        wanted: the unit that each row asks for by itself, (rows,).
+        wanted: the best scale of each row by itself, (rows,).
         weight_size: root mean square of the layer's weights.
-        most: groups that are allowed.
+        most: allowed groups.
     """
     one = np.zeros(len(wanted), np.int64)
     order = np.argsort(wanted, kind="stable")
     steps = np.ceil(np.log2(np.maximum(wanted[order], 1e-300)) * _STEPS_PER_OCTAVE)
-    starts = np.flatnonzero(np.diff(steps, prepend=steps[0] - 1))  # rows from here on have the next larger unit
+    starts = np.flatnonzero(np.diff(steps, prepend=steps[0] - 1))  # first row of each scale
     ends = np.append(starts[1:], len(order))
     tops = wanted[order][ends - 1]
     cuts = _best_cuts(ends - starts, tops, min(most, len(starts)))
@@ -82,16 +81,16 @@ def _cost(counts: Int64, tops: Float64, cuts: tuple[int, ...]) -> float:
 
 
 def group_max(values: Float64, group: Int64) -> Float64:
-    """Each row's value becomes the largest of its group, (rows,)."""
+    """The largest value of each row's group, (rows,)."""
     largest = np.full(int(group.max()) + 1, -np.inf)
     np.maximum.at(largest, group, values)
     return np.asarray(largest[group], np.float64)
 
 
-def alike(units: Float64) -> Int64:
-    """Group of each unit, (rows,), numbered from the smallest: those that differ by rounding alone share one."""
-    order = np.argsort(units, kind="stable")
-    steps = np.diff(units[order]) > SAME_UNIT * units[order][:-1]
-    group = np.zeros(len(units), np.int64)
+def alike(scales: Float64) -> Int64:
+    """Group of each scale, (rows,), numbered from the smallest; scales that differ by rounding alone share one."""
+    order = np.argsort(scales, kind="stable")
+    steps = np.diff(scales[order]) > SAME * scales[order][:-1]
+    group = np.zeros(len(scales), np.int64)
     group[order[1:]] = np.cumsum(steps)
     return group

@@ -1,13 +1,13 @@
-"""Fixed-point number formats, and what happens at their ends.
+"""Fixed-point number formats with their overflow and rounding rules.
 
-A format says how many bits a number has, how many of them are fractional, and, with no default, what overflow and
-rounding do. All arithmetic is on int64 arrays; nothing is done in place.
+A format states its bits, its fractional bits and, with no default, overflow and rounding. All arithmetic is on int64
+arrays; nothing is done in place.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ Overflow = Literal["wrap", "saturate", "error"]
 Rounding = Literal["nearest_even", "toward_zero", "floor"]
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Number = TypeVar("Number", np.int64, np.float64)
 #: Width of weights: 2 ... 8, or `ternary` (-1, 0, 1).
 WeightBits = int | Literal["ternary"]
 
@@ -26,10 +28,10 @@ class FixedPoint:
 
     Attributes:
         bits: width in bits, the sign included; 1 ... 62.
-        frac: how many of the bits are fractional; one lsb is worth 2**-frac.
+        frac: number of fractional bits; one least significant bit is 2**-frac.
         signed: two's complement if true.
-        overflow: what a value outside the range becomes.
-        rounding: how a real number finds its integer.
+        overflow: rule for a value outside the range.
+        rounding: rule from a real number to an integer.
     """
 
     bits: int
@@ -54,11 +56,11 @@ class FixedPoint:
 
     @property
     def lsb(self) -> float:
-        """What one unit is worth."""
+        """Real value of the least significant bit."""
         return float(2.0**-self.frac)
 
 
-def saturate(value: Int64, *, lowest: int, highest: int) -> Int64:
+def saturate(value: NDArray[Number], *, lowest: int, highest: int) -> NDArray[Number]:
     """Clamp to [lowest, highest]; any shape."""
     return np.clip(value, lowest, highest)
 
@@ -69,7 +71,7 @@ def wrap(value: Int64, *, bits: int) -> Int64:
     return (value + half) % (1 << bits) - half
 
 
-def wrap_once(value: Int64, *, half: int) -> Int64:
+def wrap_once(value: NDArray[Number], *, half: int) -> NDArray[Number]:
     """One conditional wrap, as Lava's 24-bit current does it: the result lies in (-half, half] if |value| <= 3*half.
 
     A value beyond three times `half` stays outside the range: Lava subtracts only once.

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from neuroprivacy.kernels.formats import Int64, saturate, wrap_once
+from neuroprivacy.kernels.formats import Bools, Float64, Int64, Number, saturate, wrap_once
 
 DECAY_BITS = 12
 DECAY_ONE = 1 << DECAY_BITS
@@ -27,15 +28,15 @@ ThresholdTest = Literal[">", ">="]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NeuronRule:
-    """What a target's neurons do, as numbers.
+    """The arithmetic of a target's neurons.
 
     Attributes:
         activation_shift: s, bits by which a synaptic sum is shifted up before it enters u.
         threshold_shift: bits by which the threshold mantissa is shifted up to be compared with v.
-        du_offset: what the hardware adds to the current decay.
-        keeps_current: whether u is remembered from step to step; if not, u is the synaptic input of this step alone.
-        u_half: 2**(bits-1) of the current: where u wraps; 0 where u is not kept.
-        v_highest: v saturates at ±v_highest.
+        du_offset: that the hardware adds to the current decay.
+        keeps_current: whether u decays from one time step to the next; if not, u is the synaptic input of this one.
+        u_half: 2**(bits-1) of the current, at which u wraps; 0 if u is not kept.
+        v_lowest: v saturates below at v_lowest and above at `v_highest`.
         threshold_test: `>` or `>=`.
     """
 
@@ -52,16 +53,31 @@ class NeuronRule:
 def decay(value: Int64, *, by: Int64 | int) -> Int64:
     """tz(value·(4096 - by)): multiply by (1 - by/4096) and drop the fraction towards zero; any shape, broadcast."""
     product = value * (DECAY_ONE - np.asarray(by, np.int64))
-    kept: Int64 = np.sign(product) * (np.abs(product) >> DECAY_BITS)
-    return kept
+    decayed: Int64 = np.sign(product) * (np.abs(product) >> DECAY_BITS)
+    return decayed
+
+
+def decay_by_factor(value: Float64, *, factor: Float64 | float, truncates: bool) -> Float64:
+    """value·factor, with the fraction dropped towards zero if `truncates`; any shape, broadcast.
+
+    With a factor of (4096 - d)/4096 and truncation it equals `decay` on every integer below 2**40.
+    """
+    product = value * np.asarray(factor, np.float64)
+    return np.trunc(product) if truncates else product
+
+
+def crosses_threshold(v: NDArray[Number], theta: NDArray[Number], test: ThresholdTest) -> Bools:
+    """Whether a membrane passes the threshold test; both in least significant bits of the membrane."""
+    crossed: Bools = v > theta if test == ">" else v >= theta
+    return crossed
 
 
 def integrate_current(u: Int64, activation: Int64, *, du: Int64 | int, rule: NeuronRule) -> tuple[Int64, Int64]:
-    """The new current, and where it wrapped.
+    """The new current, and a mask of its wraps.
 
     Args:
-        u: current of the step before, lsb, any shape.
-        activation: synaptic sum a of this step, weight units, same shape.
+        u: current of the time step before, least significant bits, any shape.
+        activation: synaptic sum a of this time step, integer weight steps, same shape.
         du: current decay 0 ... 4095, before the hardware's offset.
         rule: the target's arithmetic.
 
@@ -79,7 +95,7 @@ def integrate_current(u: Int64, activation: Int64, *, du: Int64 | int, rule: Neu
 def integrate_membrane(
     v: Int64, u: Int64, *, dv: Int64 | int, bias: Int64 | int, rule: NeuronRule
 ) -> tuple[Int64, Int64]:
-    """The new membrane before the threshold test, and where it saturated; shapes as in `integrate_current`."""
+    """The new membrane before the threshold test, and a mask of its saturations; shapes as in `integrate_current`."""
     free = decay(v, by=dv) + u + bias
     held = saturate(free, lowest=rule.v_lowest, highest=rule.v_highest)
     return held, (held != free).astype(np.int64)
@@ -89,7 +105,7 @@ def fire_and_reset(v: Int64, *, threshold: Int64, reset: Reset, fires: bool, rul
     """Spikes (0 or 1) and the membrane after reset.
 
     Args:
-        v: membrane after saturation, lsb.
+        v: membrane after saturation, least significant bits.
         threshold: mantissa (before the shift), broadcast against `v`.
         reset: "hard" sets v to 0, "soft" subtracts the threshold, in the same step.
         fires: false for a readout layer that only integrates.
@@ -98,6 +114,6 @@ def fire_and_reset(v: Int64, *, threshold: Int64, reset: Reset, fires: bool, rul
     if not fires:
         return np.zeros(v.shape, np.int64), v
     theta = threshold << rule.threshold_shift
-    fired = v > theta if rule.threshold_test == ">" else v >= theta
+    fired = crosses_threshold(v, theta, rule.threshold_test)
     after = np.where(fired, v - theta if reset == "soft" else 0, v)
     return fired.astype(np.int64), after

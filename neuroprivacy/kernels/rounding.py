@@ -16,8 +16,15 @@ from numpy.typing import NDArray
 from neuroprivacy.kernels.formats import Float64, Int64
 from neuroprivacy.kernels.neuron import DECAY_ONE, ThresholdTest
 
+#: Relative differences below this are rounding errors of single precision.
+SAME = 1e-5
 #: A threshold that lies this close below a whole number of steps is taken for that number: its scale was rounded.
 _TIE = 1e-9
+
+
+def differ(values: Float64) -> bool:
+    """Whether values differ by more than rounding errors of single precision."""
+    return bool(np.ptp(values) > SAME * max(float(np.abs(values).max()), 1e-30))
 
 
 def integer_threshold(threshold: Float64, *, scale: Float64, test: ThresholdTest) -> Int64:
@@ -32,12 +39,12 @@ def integer_threshold(threshold: Float64, *, scale: Float64, test: ThresholdTest
 
 
 def integer_decay(factor: Float64, *, bits: int, offset: int = 0) -> Int64:
-    """Decay constants 0 ... 2^bits - 1 for decay factors 0 ... 1 (the share that is left after a time step).
+    """Decay constants 0 ... 2^bits - 1 for decay factors 0 ... 1.
 
     Args:
         factor: alpha or beta, any shape.
         bits: width of a decay constant.
-        offset: what the hardware adds to it.
+        offset: that the hardware adds to it.
     """
     return (np.rint((1 - factor) * DECAY_ONE).astype(np.int64) - offset).clip(0, (1 << bits) - 1)
 

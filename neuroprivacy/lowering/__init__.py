@@ -1,5 +1,16 @@
-"""Lowering: a NIR graph becomes a Program for a target. One file per pass; the order stands in `passes.py`."""
+"""Lowering: a NIR graph becomes a Program for a target. The order of all passes stands in `pipeline.py`."""
 
-from neuroprivacy.lowering.pipeline import DRAFT_PASSES, Lowered, LowerOptions, draft_of, lower
+from neuroprivacy.lowering.ir import Lowered
+from neuroprivacy.lowering.options import LowerOptions
+from neuroprivacy.lowering.pipeline import PASSES, Pass, lower, quantized_network, real_network, scheduled_network
 
-__all__ = ["DRAFT_PASSES", "LowerOptions", "Lowered", "draft_of", "lower"]
+__all__ = [
+    "PASSES",
+    "LowerOptions",
+    "Lowered",
+    "Pass",
+    "lower",
+    "quantized_network",
+    "real_network",
+    "scheduled_network",
+]

@@ -1,4 +1,4 @@
-"""Neurons from continuous time to steps of length dt: what a neuron keeps in one step, and what its input adds.
+"""Neurons from continuous time to time steps of length dt: decay factors and input gain.
 
     IF, I          dv/dt = R I                    v = v + (R dt) I
     LIF, LI        τ dv/dt = (v_leak - v) + R I   v = β v + (1 - β)(R I + v_leak)
@@ -25,25 +25,25 @@ from neuroprivacy.core.errors import ConfigurationError, Issue, UnsupportedNode
 from neuroprivacy.kernels.formats import Float64
 from neuroprivacy.kernels.neuron import Reset
 
-#: Neurons that send spikes, and such that only integrate.
+#: Neurons that spike, and neurons that only integrate.
 SPIKING = (nir.IF, nir.LIF, nir.CubaLIF, nir.Threshold)
 SILENT = (nir.I, nir.LI, nir.CubaLI)
 NEURONS = SPIKING + SILENT
 Rule = Literal["euler", "exponential"]
 RULES: tuple[str, ...] = get_args(Rule)
-#: Steps per smallest time constant where nothing else says the time step.
+#: Time steps per smallest time constant where neither options nor graph state a time step.
 _STEPS_PER_TAU = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StepNeuron:
-    """A neuron in steps; arrays (neurons,), or (1,) where the file holds one value for all.
+    """A neuron in time steps; arrays (neurons,), or (1,) where the file holds one value for all.
 
         u = alpha·u + gain·I      v = beta·v + u + bias      spike if v > threshold, then v = 0 or v - threshold
 
     Attributes:
         shape: of the population; () where the file holds single values.
-        start: v before step 1.
+        start: v before the first time step.
         threshold: infinite for neurons that only integrate.
         fires: whether it spikes.
     """
@@ -58,13 +58,13 @@ class StepNeuron:
     fires: bool = True
 
 
-def keep(tau_s: Float64, dt_s: float, rule: Rule) -> Float64:
-    """What is left of a state after one step: 1 - dt/τ, or exp(-dt/τ); 0 ... 1."""
+def decay_factor(tau_s: Float64, dt_s: float, rule: Rule) -> Float64:
+    """The share of a state that remains after one time step: 1 - dt/τ, or exp(-dt/τ); 0 ... 1."""
     return np.exp(-dt_s / tau_s) if rule == "exponential" else 1 - dt_s / tau_s
 
 
 def discretize(name: str, node: Any, *, dt_s: float, reset: Reset = "hard", rule: Rule = "euler") -> StepNeuron:
-    """A neuron node in steps of `dt_s` seconds.
+    """A neuron node in time steps of `dt_s` seconds.
 
     Raises:
         UnsupportedNode: dt is longer than a time constant (Euler would overshoot), a threshold does not lie above the
@@ -86,12 +86,12 @@ def discretize(name: str, node: Any, *, dt_s: float, reset: Reset = "hard", rule
     elif tau is None:
         beta, gain = zero + 1, resistance * dt_s
     else:
-        beta = keep(tau, dt_s, rule)
+        beta = decay_factor(tau, dt_s, rule)
         gain = resistance * (1 - beta)
     bias = flat.get("v_leak", zero) * (1 - beta)
     alpha = zero
     if "tau_syn" in flat:
-        alpha = keep(flat["tau_syn"], dt_s, rule)
+        alpha = decay_factor(flat["tau_syn"], dt_s, rule)
         gain = gain * (1 - alpha) * flat.get("w_in", zero + 1)
     if isinstance(node, SILENT):
         return StepNeuron(
@@ -122,32 +122,32 @@ def _far(values: Float64) -> float:
 
 
 def derive_dt(graph: nir.NIRGraph) -> tuple[float, tuple[Issue, ...]]:
-    """A time step for a graph that states none, seconds, and what is to be said about it.
+    """A time step for a graph that states none, seconds, and diagnostics.
 
-    It is the step for which every neuron's input gain is 1, which is how frameworks that think in steps write their
-    files. Where neurons imply no common one it is a tenth of the smallest time constant, with a remark.
+    With this time step the input gain of every neuron is 1: frameworks that compute in time steps write such files.
+    Where neurons imply no common one it is a tenth of the smallest time constant, with a diagnostic.
 
     Raises:
         ConfigurationError: the graph holds no time constant either; the step has to be given.
     """
-    unit: list[float] = []
+    gain_one: list[float] = []
     constants: list[float] = []
     for node in graph.nodes.values():
         if isinstance(node, nir.IF | nir.I):
-            unit += (1 / _values(node, "r")).reshape(-1).tolist()
+            gain_one += (1 / _values(node, "r")).reshape(-1).tolist()
         elif isinstance(node, nir.LIF | nir.LI):
-            unit += (_values(node, "tau") / _values(node, "r")).reshape(-1).tolist()
+            gain_one += (_values(node, "tau") / _values(node, "r")).reshape(-1).tolist()
             constants += _values(node, "tau").reshape(-1).tolist()
         elif isinstance(node, nir.CubaLIF | nir.CubaLI):
-            unit += (_values(node, "tau_mem") / _values(node, "r")).reshape(-1).tolist()
-            unit += (_values(node, "tau_syn") / _values(node, "w_in")).reshape(-1).tolist()
+            gain_one += (_values(node, "tau_mem") / _values(node, "r")).reshape(-1).tolist()
+            gain_one += (_values(node, "tau_syn") / _values(node, "w_in")).reshape(-1).tolist()
             constants += _values(node, "tau_mem").reshape(-1).tolist() + _values(node, "tau_syn").reshape(-1).tolist()
-    if unit and np.isfinite(unit).all() and min(unit) > 0 and np.ptp(unit) <= 1e-4 * max(unit):
-        return float(np.median(unit)), ()
+    if gain_one and np.isfinite(gain_one).all() and min(gain_one) > 0 and np.ptp(gain_one) <= 1e-4 * max(gain_one):
+        return float(np.median(gain_one)), ()
     if constants:
         dt_s = min(constants) / _STEPS_PER_TAU
         what = f"the graph states no time step; {dt_s:g} s is a tenth of its smallest time constant"
         return dt_s, (Issue(where="dt", what=what, hint="give --dt if the input has another one", fatal=False),)
-    if not unit:
-        return 1.0, ()  # no neuron of this graph knows time
+    if not gain_one:
+        return 1.0, ()  # no neuron of this graph has a time constant
     raise ConfigurationError("dt: the graph does not say its time step and its neurons imply no common one; give --dt")

@@ -1,6 +1,6 @@
-"""A draft computed in floats, without a chip's latency: the network that the integers stand for.
+"""The real-valued IR computed in float64, without the latency of a target.
 
-u = alpha·u + Σ W·x[t - wait]      v = beta·v + u + bias      spike where v > threshold, then reset
+u = alpha·u + Σ W·x[t - model_delay]      v = beta·v + u + bias      spike where v > threshold, then reset
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroprivacy.kernels.formats import Float64
-from neuroprivacy.lowering.draft import Draft, DraftEdge, DraftLayer
+from neuroprivacy.lowering.ir.real import RealConnection, RealLayer, RealNetwork, execution_order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FloatRun:
-    """What a network did, in floats; arrays (samples, steps, neurons) by layer.
+    """Spikes and states of every layer, each (samples, time steps, neurons).
 
     Attributes:
         spikes: uint8.
-        u: current after each step.
-        v: membrane after each step, after the reset; likewise `before`, before it.
+        u: current of each time step.
+        v: membrane of each time step, after the reset; likewise `before`, before it.
     """
 
     spikes: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
@@ -31,16 +31,16 @@ class FloatRun:
     before: dict[str, Float64] = field(default_factory=dict)
 
 
-def run_float(draft: Draft, inputs: Mapping[str, NDArray[np.int64]]) -> FloatRun:
-    """Run a draft.
+def run_float(network: RealNetwork, inputs: Mapping[str, NDArray[np.int64]]) -> FloatRun:
+    """Run a network.
 
     Args:
-        draft: of a network, before or after its passes.
-        inputs: port name -> (samples, steps, values), in the integers of the port.
+        network: of any stage of the real-valued or quantized IR; its real weights are used.
+        inputs: port name -> (samples, time steps, values), in the integers of the port.
     """
     run = FloatRun()
     samples, steps = next(iter(inputs.values())).shape[:2]
-    for layers, cyclic in draft.groups():
+    for layers, cyclic in execution_order(network.layers):
         for layer in layers:
             start_layer(run, layer, samples, steps)
         for begin in range(steps) if cyclic else (0,):
@@ -50,8 +50,8 @@ def run_float(draft: Draft, inputs: Mapping[str, NDArray[np.int64]]) -> FloatRun
     return run
 
 
-def start_layer(run: FloatRun, layer: DraftLayer, samples: int, steps: int) -> None:
-    """Room for what a layer does."""
+def start_layer(run: FloatRun, layer: RealLayer, samples: int, steps: int) -> None:
+    """Allocate the arrays of a layer."""
     shape = (samples, steps, layer.size)
     run.spikes[layer.name] = np.zeros(shape, np.uint8)
     for kept in (run.u, run.v, run.before):
@@ -59,41 +59,44 @@ def start_layer(run: FloatRun, layer: DraftLayer, samples: int, steps: int) -> N
 
 
 def layer_input(
-    layer: DraftLayer,
+    layer: RealLayer,
     inputs: Mapping[str, NDArray[np.int64]],
     spikes: Mapping[str, NDArray[np.uint8]],
     begin: int,
     end: int,
 ) -> Float64:
-    """The synaptic sum of steps begin ... end-1, (samples, end - begin, neurons)."""
+    """The synaptic sums of time steps begin ... end-1, (samples, end - begin, neurons)."""
     samples = len(next(iter(inputs.values())))
     total = np.zeros((samples, end - begin, layer.size))
-    for edge in layer.edges:
-        seen = delayed_source(edge, inputs, spikes, begin, end)
-        total += edge.apply(seen.reshape(-1, seen.shape[2])).reshape(total.shape)
+    for connection in layer.connections:
+        source = delayed_source(connection, inputs, spikes, begin, end)
+        total += connection.map.apply(source.reshape(-1, source.shape[2])).reshape(total.shape)
     return total
 
 
 def delayed_source(
-    edge: DraftEdge,
+    connection: RealConnection,
     inputs: Mapping[str, NDArray[np.int64]],
     spikes: Mapping[str, NDArray[np.uint8]],
     begin: int,
     end: int,
 ) -> Float64:
-    """What an edge reads in steps begin ... end-1, (samples, end - begin, source values); 0 before step 1."""
+    """Source values of time steps begin ... end-1 after the model delay, (samples, end - begin, source values).
+
+    They are 0 before the first time step.
+    """
     source: NDArray[np.int64] | NDArray[np.uint8] = (
-        inputs[edge.source] if edge.source in inputs else spikes[edge.source]
+        inputs[connection.source] if connection.source in inputs else spikes[connection.source]
     )
-    seen = np.zeros((len(source), end - begin, source.shape[2]))
-    first, last = begin - edge.wait, end - edge.wait
+    delayed = np.zeros((len(source), end - begin, source.shape[2]))
+    first, last = begin - connection.model_delay, end - connection.model_delay
     if last > 0:
-        seen[:, max(0, -first) :] = source[:, max(0, first) : last]
-    return seen
+        delayed[:, max(0, -first) :] = source[:, max(0, first) : last]
+    return delayed
 
 
-def advance_neurons(layer: DraftLayer, current: Float64, run: FloatRun, begin: int) -> None:
-    """The neurons of a layer over the steps of `current`; writes into `run`."""
+def advance_neurons(layer: RealLayer, current: Float64, run: FloatRun, begin: int) -> None:
+    """The neurons of a layer over the time steps of `current`; writes into `run`."""
     samples = len(current)
     u = run.u[layer.name][:, begin - 1] if begin else np.tile(layer.u_start, (samples, 1))
     v = run.v[layer.name][:, begin - 1] if begin else np.tile(layer.v_start, (samples, 1))

@@ -1,4 +1,4 @@
-"""What a linear NIR node computes, in floats: convolution and pool options read from the node, and the node applied."""
+"""Linear NIR nodes in float64: options of convolutions and pools, and the node applied to values."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 from neuroprivacy.core.errors import UnsupportedNode
 from neuroprivacy.kernels import conv_apply, conv_output_shape, sum_pool
 from neuroprivacy.kernels.formats import Float64
-from neuroprivacy.kernels.linear import Pair
-from neuroprivacy.lowering.draft import Shape
+from neuroprivacy.kernels.linear import Pair, as_pair
 
-#: Nodes with weights, and all nodes that a path may hold.
+Shape = tuple[int, ...]
+#: Nodes with weights, and all linear nodes.
 WEIGHTED = (nir.Linear, nir.Affine, nir.Conv1d, nir.Conv2d)
 LINEAR = (*WEIGHTED, nir.Scale, nir.AvgPool2d, nir.SumPool2d, nir.Flatten, nir.Delay)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PoolOptions:
-    """A pool: window, stride, padding with zeros, and what its sums are multiplied by (1/k² of an average)."""
+    """A pool: window, stride, padding with zeros, and the factor of its sums (1/k² of an average)."""
 
     window: Pair
     stride: Pair
@@ -32,7 +32,7 @@ class PoolOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ConvOptions:
-    """A convolution as a 2-d one; a 1-d one has a height of 1."""
+    """A convolution in 2-d; a 1-d one has a height of 1."""
 
     weight: Float64
     in_shape: tuple[int, int, int]
@@ -42,19 +42,13 @@ class ConvOptions:
     groups: int
 
 
-def pair(value: Any) -> Pair:
-    """Rows and columns from one number or two."""
-    row, column = np.broadcast_to(np.asarray(value, np.int64).reshape(-1), 2)
-    return int(row), int(column)
-
-
 def pool_options(name: str, node: Any, shape: Shape) -> PoolOptions:
     """The options of a pool that reads `shape`.
 
     Raises:
         UnsupportedNode: the source is no map, or smaller than the window.
     """
-    window, stride, padding = pair(node.kernel_size), pair(node.stride), pair(node.padding)
+    window, stride, padding = as_pair(node.kernel_size), as_pair(node.stride), as_pair(node.padding)
     if len(shape) != 3:
         raise UnsupportedNode(f"{name}: a pool reads (channels, height, width), its source has shape {shape}")
     if any(size + 2 * pad < length for size, pad, length in zip(shape[1:], padding, window, strict=True)):
@@ -80,12 +74,12 @@ def conv_options(name: str, node: Any, shape: Shape) -> ConvOptions:
     groups = int(np.asarray(node.groups))
     if channels != weight.shape[1] * groups or weight.shape[0] % groups:
         raise UnsupportedNode(f"{name}: reads {weight.shape[1] * groups} channels, its source has {channels}")
-    along = [_axis(node, name) for name in ("stride", "dilation")]
+    along = [as_pair(getattr(node, name)) for name in ("stride", "dilation")]
     stride, dilation = ((1, value[1]) if flat else value for value in along)
     if isinstance(node.padding, str):
         weight, padding, dilation = _string_padding(node.padding, weight, dilation)
     else:
-        padding = (0, pair(node.padding)[1]) if flat else pair(node.padding)
+        padding = (0, as_pair(node.padding)[1]) if flat else as_pair(node.padding)
     kernel = (weight.shape[2], weight.shape[3])
     rows, columns = conv_output_shape(height, width, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
     if rows < 1 or columns < 1:
@@ -94,10 +88,6 @@ def conv_options(name: str, node: Any, shape: Shape) -> ConvOptions:
         weight=weight, in_shape=(channels, height, width), stride=stride, padding=padding, dilation=dilation,
         groups=groups,
     )  # fmt: skip
-
-
-def _axis(node: Any, field: str) -> Pair:
-    return pair(getattr(node, field))
 
 
 def _string_padding(padding: str, weight: Float64, dilation: Pair) -> tuple[Float64, Pair, Pair]:
@@ -116,10 +106,9 @@ def _string_padding(padding: str, weight: Float64, dilation: Pair) -> tuple[Floa
 
 
 def read_as(name: str, node: Any, shape: Shape) -> Shape:
-    """The shape in which a node reads what it is given: a flat source of a convolution is read as the node states."""
+    """The shape in which a node reads its input: a convolution reads a flat source in the shape that it states."""
     if isinstance(node, nir.Conv2d) and len(shape) == 1 and node.input_shape is not None:
-        rows, columns = np.broadcast_to(np.asarray(node.input_shape, np.int64), 2)
-        return _refold(name, shape, (int(node.weight.shape[1] * node.groups), int(rows), int(columns)))
+        return _refold(name, shape, (int(node.weight.shape[1] * node.groups), *as_pair(node.input_shape)))
     if isinstance(node, nir.Conv1d) and len(shape) == 1 and node.input_shape is not None:
         length = int(np.asarray(node.input_shape, np.int64).reshape(-1)[-1])
         return _refold(name, shape, (int(node.weight.shape[1] * node.groups), length))
@@ -135,7 +124,7 @@ def _refold(name: str, shape: Shape, wanted: Shape) -> Shape:
 
 
 def apply_node(name: str, node: Any, x: Float64, *, affine: bool) -> Float64:
-    """What a linear node gives for x (samples, *shape): (samples, *its shape); with its bias if `affine`.
+    """The output of a linear node for x (samples, *shape): (samples, *output shape); with its bias if `affine`.
 
     Raises:
         UnsupportedNode: the shape does not fit the node.

@@ -1,121 +1,98 @@
-"""The order of lowering, in one place.
+"""Lowering as one ordered list of passes, and the functions that run it, or its first part.
 
-graph ─ flatten, collect ─► draft ─ DRAFT_PASSES, quantize, split_populations, send_bias ─► draft
-draft ─ integer_layers ─► layers ─ align_bias ─► Program
-Program ─ check_capacity, check_decay, audit_ranges ─► remarks
+Every pass is `run(ir, context) -> ir`; the types of the IR stand in `lowering.ir`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import nir
-import numpy as np
-from numpy.typing import NDArray
 
-from neuroprivacy.core.errors import ConfigurationError, DoesNotFit, Issue, OutOfRange, raise_fatal
-from neuroprivacy.graph import GraphInfo, read_info
-from neuroprivacy.kernels.formats import WeightBits
-from neuroprivacy.lowering.discretize import RULES, Rule, derive_dt
-from neuroprivacy.lowering.draft import Draft
-from neuroprivacy.lowering.passes.align_bias import align_bias
-from neuroprivacy.lowering.passes.audit_ranges import audit_ranges, silent_steps
-from neuroprivacy.lowering.passes.average_constants import average_constants
+from neuroprivacy.core.errors import OutOfRange, raise_fatal
+from neuroprivacy.lowering.ir import Lowered, QuantizedNetwork, RealNetwork, ScheduledNetwork
+from neuroprivacy.lowering.options import FrontEndContext, LoweringContext, LowerOptions
+from neuroprivacy.lowering.passes.assemble_program import assemble_program
+from neuroprivacy.lowering.passes.audit_ranges import audit_ranges
+from neuroprivacy.lowering.passes.average_decays import average_decays
 from neuroprivacy.lowering.passes.balance_delays import balance_delays
+from neuroprivacy.lowering.passes.bias_neurons import bias_neurons
+from neuroprivacy.lowering.passes.check_calibration import check_calibration
 from neuroprivacy.lowering.passes.check_capacity import check_capacity
 from neuroprivacy.lowering.passes.check_decay import check_decay
-from neuroprivacy.lowering.passes.collect import Timing, collect
+from neuroprivacy.lowering.passes.choose_time_step import choose_time_step
+from neuroprivacy.lowering.passes.compensate_bias_latency import compensate_bias_latency
+from neuroprivacy.lowering.passes.discretize_graph import discretize_graph
 from neuroprivacy.lowering.passes.flatten_graph import flatten_graph
 from neuroprivacy.lowering.passes.integer_layers import integer_layers
 from neuroprivacy.lowering.passes.normalize_thresholds import normalize_thresholds
-from neuroprivacy.lowering.passes.send_bias import send_bias
+from neuroprivacy.lowering.passes.prove_silent_readout import prove_silent_readout
 from neuroprivacy.lowering.passes.split_populations import split_populations
 from neuroprivacy.lowering.passes.split_signed_input import split_signed_input
-from neuroprivacy.lowering.quantization.calibrate import Calibration, as_split
-from neuroprivacy.lowering.quantization.quantize import Quantization, quantize
-from neuroprivacy.lowering.quantization.round_weights import ROUNDINGS, Rounding, weight_grid
-from neuroprivacy.program import Layer, Program
-from neuroprivacy.program.encoder import Encoder
+from neuroprivacy.lowering.quantization.quantize import quantize
 from neuroprivacy.targets.spec import TargetSpec, load_target
 
-#: Passes over the draft, in order.
-DRAFT_PASSES: tuple[Callable[[Draft, TargetSpec], Draft], ...] = (
-    split_signed_input,
-    normalize_thresholds,
-    balance_delays,
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One step of lowering.
+
+    Attributes:
+        name: of its function.
+        run: (ir, context) -> ir of this stage or the next.
+        requires: passes that have to stand before it.
+        when: whether it runs; None for always.
+    """
+
+    name: str
+    run: Callable[[Any, Any], Any]
+    requires: tuple[str, ...] = ()
+    when: Callable[[FrontEndContext], bool] | None = None
+
+
+def _averages(context: FrontEndContext) -> bool:
+    return context.options.constants == "mean"
+
+
+def _calibrates(context: FrontEndContext) -> bool:
+    return bool(context.options.calibration)
+
+
+def _compensates(context: FrontEndContext) -> bool:
+    return context.ideal_schedule
+
+
+#: The whole of lowering. A pass that changes its stage needs the one that made it; the types say that already, and
+#: `requires` names what else has to be done before.
+PASSES: tuple[Pass, ...] = (
+    Pass("flatten_graph", flatten_graph),
+    Pass("choose_time_step", choose_time_step, requires=("flatten_graph",)),
+    Pass("discretize_graph", discretize_graph, requires=("choose_time_step",)),
+    Pass("average_decays", average_decays, requires=("discretize_graph",), when=_averages),
+    Pass("check_calibration", check_calibration, requires=("discretize_graph",), when=_calibrates),
+    # Samples are checked against the ports of the graph, before these are doubled.
+    Pass("split_signed_input", split_signed_input, requires=("discretize_graph", "check_calibration")),
+    Pass("normalize_thresholds", normalize_thresholds, requires=("discretize_graph",)),
+    Pass("balance_delays", balance_delays, requires=("discretize_graph",)),
+    Pass(
+        "quantize",
+        quantize,
+        requires=("average_decays", "split_signed_input", "normalize_thresholds", "balance_delays"),
+    ),
+    Pass("split_populations", split_populations, requires=("quantize",)),
+    # One weight scale for each layer: after the split.
+    Pass("bias_neurons", bias_neurons, requires=("split_populations",), when=_compensates),
+    Pass("integer_layers", integer_layers, requires=("split_populations", "bias_neurons")),
+    Pass("compensate_bias_latency", compensate_bias_latency, requires=("integer_layers",), when=_compensates),
+    # The proof starts from the initial states.
+    Pass("prove_silent_readout", prove_silent_readout, requires=("compensate_bias_latency",)),
+    Pass("assemble_program", assemble_program, requires=("prove_silent_readout",)),
+    Pass("check_capacity", check_capacity, requires=("assemble_program",)),
+    Pass("check_decay", check_decay, requires=("assemble_program",)),
+    Pass("audit_ranges", audit_ranges, requires=("assemble_program", "check_capacity")),
 )
-DEFAULT_STEPS = 32
-#: A silent readout is proved for up to so many steps, if it holds for them.
-PROVED_STEPS = 4096
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LowerOptions:
-    """Choices of lowering.
-
-    Attributes:
-        dt_s: time step, seconds; None takes the graph's own, or the one that its time constants imply.
-        rule: how time constants become decays: `euler` or `exponential`.
-        weight_bits: 2 up to what the target has, or `ternary`; None for all that the target has.
-        rounding: `nearest`, or `compensated`: later columns make up for the errors of earlier ones.
-        per_channel: a weight scale for each output channel, where the target has a threshold per neuron.
-        populations: most populations that a layer may become where the target has one threshold for each: channels that
-            ask for a finer unit of the weights, or have another decay, become one of their own. 1 splits none.
-        calibration: samples as they would be sent, port name -> int64 (samples, steps, values): scale, rounding and
-            bias are chosen, layer after layer, by what they do to the sums on what the rounded layers before really
-            send; None for neither data nor synthetic data.
-        constants: what to do with decays that differ by neuron where the target has one per layer: refuse them
-            (`exact`), or take their `mean`.
-        input_max: largest event count of an input that has no encoder.
-        steps: input steps to prove ranges for; None takes the graph's own.
-        seed: of the encoder that is stored with the Program.
-        strict: whether remarks are refusals.
-    """
-
-    dt_s: float | None = None
-    rule: Rule = "euler"
-    weight_bits: WeightBits | None = None
-    rounding: Rounding = "compensated"
-    per_channel: bool = True
-    populations: int = 4
-    calibration: Mapping[str, NDArray[np.int64]] | None = None
-    constants: Literal["exact", "mean"] = "exact"
-    input_max: int = 1
-    steps: int | None = None
-    seed: int = 0
-    strict: bool = False
-
-    def __post_init__(self) -> None:
-        if self.dt_s is not None and not 0 < self.dt_s < math.inf:
-            raise ConfigurationError(f"dt: {self.dt_s} s is not a positive time step")
-        if self.steps is not None and self.steps < 1:
-            raise ConfigurationError(f"steps: {self.steps} is below 1")
-        for name, value in (("input max", self.input_max), ("populations", self.populations)):
-            if value < 1:
-                raise ConfigurationError(f"{name}: {value} is below 1")
-        for name, legal in (("rule", RULES), ("rounding", ROUNDINGS), ("constants", ("exact", "mean"))):
-            if getattr(self, name) not in legal:
-                raise ConfigurationError(f"{name}: {getattr(self, name)!r} is none of {', '.join(legal)}")
-        if self.weight_bits is not None:
-            weight_grid(self.weight_bits)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Lowered:
-    """A Program with what lowering has to say about it.
-
-    Attributes:
-        program: the integers.
-        remarks: what is worth knowing about them.
-        draft: the network in real units that they stand for, with its delays; what `trace` compares them with.
-    """
-
-    program: Program
-    remarks: tuple[Issue, ...]
-    draft: Draft
 
 
 def lower(
@@ -125,7 +102,7 @@ def lower(
     options: LowerOptions | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> Lowered:
-    """Turn a graph into integers.
+    """Turn a graph into a Program.
 
     Args:
         graph: the network.
@@ -136,140 +113,52 @@ def lower(
     Raises:
         UnsupportedNode: a node has no integer form on the target.
         DoesNotFit: a number has no scale that fits.
-        OutOfRange: a width does not hold, or `strict` and there are remarks.
+        OutOfRange: a width does not hold, or `strict` and there are diagnostics.
     """
-    chosen = options or LowerOptions()
     spec = load_target(target) if isinstance(target, str) else target
-    info, bits = read_info(graph), _weight_bits(chosen, spec)
-    draft, groups, dt_s = rounded(graph, target=spec, options=chosen)
-    depth = draft.depth or {}
-    latencies = tuple(depth[name] for name in draft.outputs)
-    latency = max(latencies)
-    steps = _steps(chosen, info)
-    draft = split_populations(draft, groups)
-    if info.schedule != "chip":
-        draft = send_bias(draft, spec, bits)
-    depth = draft.depth or {}
-    layers, remarks = integer_layers(draft, spec), draft.remarks
-    if info.schedule != "chip":  # a network that was trained with the chip's own bias timing must keep it
-        layers, unaligned = align_bias(layers, depth, spec)
-        remarks = (*remarks, *unaligned)
-    program = Program(
-        target=spec,
-        inputs=draft.inputs,
-        layers=layers,
-        outputs=draft.outputs,
-        readout=draft.readout,
-        latency=latency,
-        latencies=latencies if len(set(latencies)) > 1 else (),
-        max_steps=_proved_steps(draft, layers, spec, latency, steps),
-        encoder=_encoder(info, info.steps or steps, chosen.seed, draft),
-        provenance={**(provenance or {}), "dt_s": dt_s, "weight_bits": bits, "discretization": chosen.rule},
-    )
-    too_large = check_capacity(program)
-    raise_fatal(DoesNotFit, too_large)
-    remarks = (*remarks, *too_large, *check_decay(draft.layers, layers, spec))
-    remarks = (*remarks, *audit_ranges(program, steps=steps))
-    if chosen.strict:
-        raise_fatal(OutOfRange, (replace(remark, fatal=True) for remark in remarks))
-    return Lowered(program=program, remarks=remarks, draft=draft)
+    context = LoweringContext.on(spec, graph, options or LowerOptions(), provenance)
+    lowered: Lowered = _run(graph, context, PASSES[-1].name)
+    if context.options.strict:
+        raise_fatal(OutOfRange, (replace(issue, fatal=True) for issue in lowered.diagnostics))
+    return lowered
 
 
-def rounded(
-    graph: nir.NIRGraph, *, target: TargetSpec, options: LowerOptions
-) -> tuple[Draft, dict[str, NDArray[np.int64]], float]:
-    """A graph with whole weights, in one piece; by which channels its layers are to be split; and the time step.
+def real_network(graph: nir.NIRGraph, *, options: LowerOptions) -> RealNetwork:
+    """The real-valued IR of a graph in time steps, which knows no target.
+
+    Raises:
+        UnsupportedNode: a node, or an arrangement of nodes, cannot be lowered.
+        ConfigurationError: the time step is not known.
+    """
+    found: RealNetwork = _run(graph, FrontEndContext.of(graph, options), "discretize_graph")
+    return found
+
+
+def scheduled_network(graph: nir.NIRGraph, *, target: TargetSpec, options: LowerOptions) -> ScheduledNetwork:
+    """The real-valued IR of a graph with the target's delays, before quantization.
 
     Raises:
         UnsupportedNode, DoesNotFit: see `lower`.
     """
-    draft, dt_s = draft_of(graph, options=options)
-    if options.constants == "mean":
-        draft = average_constants(draft, target)
-    given = _calibration(options.calibration, draft) if options.calibration else None
-    for each in DRAFT_PASSES:
-        draft = each(draft, target)
-    depth = draft.depth or {}
-    steps = _steps(options, read_info(graph))
-    how = Quantization(
-        bits=_weight_bits(options, target), rounding=options.rounding, per_channel=options.per_channel,
-        populations=options.populations, steps=steps + 2 * max(depth[name] for name in draft.outputs),
-        calibration=Calibration(draft, as_split(given, draft)) if given is not None else None,
-    )  # fmt: skip
-    draft, groups = quantize(draft, target, how)
-    return draft, groups, dt_s
+    found: ScheduledNetwork = _run(graph, LoweringContext.on(target, graph, options), "balance_delays")
+    return found
 
 
-def draft_of(graph: nir.NIRGraph, *, options: LowerOptions) -> tuple[Draft, float]:
-    """A graph in steps, still in real units, and the time step in seconds.
+def quantized_network(graph: nir.NIRGraph, *, target: TargetSpec, options: LowerOptions) -> QuantizedNetwork:
+    """The quantized IR of a graph, its layers not yet split into populations.
 
     Raises:
-        UnsupportedNode: a node, or an arrangement of nodes, cannot be lowered.
-        ConfigurationError: nothing says the time step.
+        UnsupportedNode, DoesNotFit: see `lower`.
     """
-    flat = flatten_graph(graph)
-    info = read_info(graph)
-    stated = options.dt_s or info.dt_s
-    dt_s, said = (stated, ()) if stated else derive_dt(flat)
-    draft = collect(flat, info=info, timing=Timing(dt_s=dt_s, rule=options.rule, input_max=options.input_max))
-    return replace(draft, remarks=(*said, *draft.remarks)), dt_s
+    found: QuantizedNetwork = _run(graph, LoweringContext.on(target, graph, options), "quantize")
+    return found
 
 
-def _steps(options: LowerOptions, info: GraphInfo) -> int:
-    """Input steps that ranges are proved for."""
-    return options.steps or info.steps or DEFAULT_STEPS
-
-
-def _weight_bits(options: LowerOptions, target: TargetSpec) -> WeightBits:
-    """The width that was asked for, if the target has it."""
-    bits = options.weight_bits if options.weight_bits is not None else target.weight_bits
-    if bits != "ternary" and not 2 <= bits <= target.weight_bits:
-        raise ConfigurationError(
-            f"weight bits: {bits} is not in 2 ... {target.weight_bits} of {target.name}, nor ternary"
-        )
-    return bits
-
-
-def _calibration(given: Mapping[str, NDArray[np.int64]], draft: Draft) -> Mapping[str, NDArray[np.int64]]:
-    """Calibration samples that fit the ports.
-
-    Raises:
-        ConfigurationError: a port has none, or they do not fit.
-    """
-    for port in draft.inputs:
-        array = given.get(port.name)
-        if array is None or array.ndim != 3 or array.shape[2] != port.size:
-            shape = None if array is None else array.shape
-            raise ConfigurationError(
-                f"calibration: {port.name} needs (samples, steps, {port.size}) integers, given is {shape}"
-            )
-    return given
-
-
-def _encoder(info: GraphInfo, steps: int, seed: int, draft: Draft) -> dict[str, Any]:
-    """What is stored of the encoder; empty for event input."""
-    if info.coding is None:
-        return {}
-    described = Encoder(coding=info.coding, steps=steps, seed=seed).describe()
-    return {**described, "on_off_channels": draft.signed_split}
-
-
-def _proved_steps(draft: Draft, layers: tuple[Layer, ...], target: TargetSpec, latency: int, steps: int) -> int | None:
-    """For how many input steps a silent readout is proved; None where the target needs no proof."""
-    if target.silent_readout or draft.readout != "membrane":
-        return None
-    reach = {port.name: (port.low, port.high) for port in draft.inputs}
-    silent = next(layer for layer in layers if layer.name == draft.outputs[0])
-    proved = silent_steps(silent, reach, latency=latency, target=target, wanted=max(PROVED_STEPS, steps))
-    if proved < steps:
-        raise OutOfRange.of(
-            [
-                Issue(
-                    where=silent.name,
-                    what="a readout that must not fire is proved for",
-                    value=proved,
-                    hint=f"steps, {steps} are needed; use fewer steps or a spike-count readout",
-                )
-            ]
-        )
-    return proved
+def _run(ir: Any, context: FrontEndContext, last: str) -> Any:
+    """The passes up to the one of that name."""
+    for each in PASSES:
+        if each.when is None or each.when(context):
+            ir = each.run(ir, context)
+        if each.name == last:
+            break
+    return ir

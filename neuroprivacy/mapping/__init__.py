@@ -1,4 +1,4 @@
-"""How a network lies on a chip's cores: an estimate from counts and public limits."""
+"""Mapping of a network to a chip's cores: an estimate from counts and public limits."""
 
 from neuroprivacy.mapping.demand import Demand, demand_of
 from neuroprivacy.mapping.place import place

@@ -1,7 +1,7 @@
-"""What one layer asks of a chip, neuron by neuron, and what any contiguous part of it asks of one core.
+"""The resources that a layer needs, by neuron, and those that a contiguous partition of it needs on one core.
 
-Counts are structural: a weight of zero is a synapse, as the arithmetic of `fan_out` has it. Synapses of a convolution
-are counted unrolled, borders as they are; its distinct weights are counted beside them.
+Counts are structural: a weight of zero is a synapse, as in `fan_out`. Synapses of a convolution are counted unrolled,
+with its borders; its distinct weights are counted beside them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Grid:
 
     Attributes:
         map: the convolution.
-        rows: (output rows, input rows): kernel positions and pooling windows by which one reaches the other.
+        rows: (output rows, input rows): kernel positions and pooling windows that connect them.
         columns: the same for columns.
     """
 
@@ -35,15 +35,15 @@ class _Grid:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Demand:
-    """What a layer asks for.
+    """The resources of a layer.
 
     Attributes:
         layer: the layer.
         fan_in: synapses into each neuron, (neurons,).
-        sources: different sources that reach each neuron, (neurons,); one that comes by two edges counts twice.
+        sources: different sources of each neuron, (neurons,); a source of two edges counts twice.
         weights: distinct weights of all its edges.
-        order: the neurons in the order in which they are cut into cores, (neurons,): position by position where a
-            layer has channels, for neighbours share sources and channels of one position share them all.
+        order: the neurons in the order of partitioning, (neurons,): position by position where a layer has channels,
+            since neighbours share sources and channels of one position share all of them.
         grids: its convolutions by edge; None where an edge is dense.
     """
 
@@ -60,19 +60,19 @@ class Demand:
         return int(self.fan_in.sum())
 
     def touched(self, first: int, last: int) -> tuple[Bools, ...]:
-        """For each edge, which of its sources reach neurons first ... last - 1 of `order`, (source neurons,)."""
+        """For each edge, a mask of the sources of neurons first ... last - 1 of `order`, (source neurons,)."""
         found: list[Bools] = []
         for edge, grid in zip(self.layer.edges, self.grids, strict=True):
             found.append(np.ones(edge.map.in_size, bool) if grid is None else _touched(grid, self.order[first:last]))
         return tuple(found)
 
     def axons_in(self, first: int, last: int) -> int:
-        """Sources that a core with neurons first ... last - 1 of `order` listens to; by two edges they count twice."""
+        """Sources of a core with neurons first ... last - 1 of `order`; a source of two edges counts twice."""
         return sum(int(mask.sum()) for mask in self.touched(first, last))
 
 
 def demand_of(layer: Layer) -> Demand:
-    """Count a layer."""
+    """The resources of a layer."""
     grids = tuple(_grid(edge.map) for edge in layer.edges)
     fan_in, sources = np.zeros(layer.size, np.int64), np.zeros(layer.size, np.int64)
     for edge, grid in zip(layer.edges, grids, strict=True):
@@ -89,7 +89,7 @@ def demand_of(layer: Layer) -> Demand:
 
 
 def fan_outs(layers: Sequence[Layer], sizes: dict[str, int]) -> dict[str, Int64]:
-    """Port or layer -> synapses that one event of each of its neurons touches, over all layers that it feeds."""
+    """Port or layer -> synapses that one event of each of its neurons touches, over all its target layers."""
     found = {name: np.zeros(size, np.int64) for name, size in sizes.items()}
     for layer in layers:
         for edge in layer.edges:
@@ -134,26 +134,26 @@ def _grid(linear: LinearMap) -> _Grid | None:
 
 
 def _axis(linear: ConvMap, axis: int) -> Int64:
-    """(outputs, inputs) of one axis: by how many kernel positions and pooling windows an input reaches an output."""
+    """(outputs, inputs) of one axis: number of kernel positions and pooling windows that connect them."""
     outputs, pooled = linear.out_shape[axis + 1], linear.pooled_shape[axis + 1]
-    reach = np.zeros((outputs, linear.in_shape[axis + 1]), np.int64)
+    paths = np.zeros((outputs, linear.in_shape[axis + 1]), np.int64)
     for output in range(outputs):
         for position in range(int(linear.weight.shape[axis + 2])):
             index = output * linear.stride[axis] + position * linear.dilation[axis] - linear.padding[axis]
             if 0 <= index < pooled:
                 begin = index * linear.pool_stride[axis]
-                reach[output, begin : begin + linear.pool[axis]] += 1
-    return reach
+                paths[output, begin : begin + linear.pool[axis]] += 1
+    return paths
 
 
 def _per_neuron(grid: _Grid, rows: Int64 | Bools, columns: Int64 | Bools) -> Int64:
-    """What the two axes count for each neuron of a convolution, (neurons,)."""
+    """The product of both axes for each neuron of a convolution, (neurons,)."""
     plane = np.outer(rows.sum(axis=1), columns.sum(axis=1)).astype(np.int64) * grid.map.weight.shape[1]
     return np.broadcast_to(plane, grid.map.out_shape).reshape(-1).copy()
 
 
 def _touched(grid: _Grid, neurons: Int64) -> Bools:
-    """Which sources of a convolution reach any of some neurons, (source neurons,)."""
+    """A mask of the sources of some neurons of a convolution, (source neurons,)."""
     channels, height, width = grid.map.out_shape
     chosen = np.zeros(channels * height * width, bool)
     chosen[neurons] = True

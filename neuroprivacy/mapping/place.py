@@ -1,7 +1,7 @@
-"""A Program on a chip: counts against limits, layers on cores, and what to do about what does not fit.
+"""Placement of a Program on a chip: resources against limits, layers on cores, and remedies.
 
-This is an estimate. It uses public limits alone, knows no routing and no shared memories, and gives no two layers one
-core; a vendor's compiler may need more cores, or fewer.
+This is an estimate. It uses public limits alone, models neither routing nor shared memories, and places no two layers
+on one core; a vendor's compiler may need more cores, or fewer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def place(program: Program, *, target: TargetSpec | None = None, refusals: Itera
     Args:
         program: the network.
         target: the chip, where it is another than the Program's own.
-        refusals: what is already known not to fit, the arithmetic for example; kept in front of the issues.
+        refusals: known refusals, of the arithmetic for example; they come first among the issues.
 
     Returns:
         The placement, whether the network fits or not; limits that are exceeded are its issues.
@@ -68,7 +68,7 @@ def place(program: Program, *, target: TargetSpec | None = None, refusals: Itera
 
 
 def _weight_bits(program: Program, spec: TargetSpec) -> int:
-    """Bits of one weight: as it was rounded, else all that the chip has."""
+    """Bits of one weight: as quantized, else the chip's width."""
     chosen = program.provenance.get("weight_bits")
     if chosen == "ternary":
         return 2
@@ -76,7 +76,7 @@ def _weight_bits(program: Program, spec: TargetSpec) -> int:
 
 
 def _room(limits: Limits) -> dict[str, tuple[str, int]]:
-    """Resource -> (field of Limits, what one core has), where a figure is public."""
+    """Resource -> (field of Limits, capacity of one core), where a figure is public."""
     fields = {
         "neurons": ("neurons_per_core",),
         "memory_bits": ("synapse_bits_per_core",),
@@ -92,7 +92,7 @@ def _room(limits: Limits) -> dict[str, tuple[str, int]]:
 
 
 def _divided(spec: TargetSpec, demands: Sequence[Demand], bits: int) -> tuple[Core, ...]:
-    """Equal cores: every layer is cut."""
+    """Equal cores: every layer is partitioned."""
     room = {name: limit for name, (_, limit) in _room(spec.limits).items()}
     parts, sent = split_layers(demands, room, bits)
     found: list[Core] = []
@@ -111,7 +111,7 @@ def _divided(spec: TargetSpec, demands: Sequence[Demand], bits: int) -> tuple[Co
 
 
 def _matched(program: Program, spec: TargetSpec, demands: Sequence[Demand], issues: list[Issue]) -> tuple[Core, ...]:
-    """Cores that differ and compute one whole layer each; layers that get none go to `issues`."""
+    """Cores that differ and compute one whole layer each; layers without one go to `issues`."""
     kernel_bits = spec.limits.kernel_bits_of_cores or ()
     neurons = spec.limits.neurons_of_cores or tuple(2**62 for _ in kernel_bits)
     if len(neurons) != len(kernel_bits):
@@ -189,7 +189,7 @@ def _layers(
 
 
 def _over(spec: TargetSpec, cores: Sequence[Core]) -> list[Issue]:
-    """Cores that need more than they have, the worst of each layer."""
+    """Cores whose demand exceeds their capacity, the worst of each layer."""
     fields = {name: field for name, (field, _) in _room(spec.limits).items()}
     worst: dict[tuple[str, str], Core] = {}
     for core in cores:
@@ -245,7 +245,7 @@ def _uses(
     limits = spec.limits
 
     def use(name: str, used: int, field: str = "", limit: int | None = None, unit: str = "") -> Use:
-        """One line; `field` is where the limit, or what it is made of, comes from."""
+        """One line; `field` names the limit, or the limit that it is computed from."""
         own = limit if limit is not None else getattr(limits, field) if field else None
         source = spec.sources.get(f"limits.{field}") if own is not None else None
         standing, text = (source.standing, source.source) if source else ("", "")
@@ -289,7 +289,7 @@ def _uses(
 
 
 def _delays(spec: TargetSpec, slots: int) -> Use:
-    """Delays against what the chip's edges can wait, where no separate figure stands."""
+    """Delays against the longest delay of the chip's edges, where no separate figure is public."""
     source = spec.sources.get("edge_delay_max")
     standing, text = (source.standing, source.source) if source else ("", "")
     top = spec.edge_delay_max - spec.edge_delay_min
@@ -345,7 +345,7 @@ def _exceeded(uses: Sequence[Use], layers: Sequence[LayerUse], known: set[str]) 
 def _issue(
     spec: TargetSpec, field: str, where: str, what: str, value: int | None, limit: int | None, hint: str
 ) -> Issue:
-    """An exceeded limit; a remark where its figure is only secondary."""
+    """An exceeded limit; not fatal if its figure is secondary."""
     source = spec.sources.get(f"limits.{field}")
     return _stated(source.standing if source else "", where, what, value, limit, hint)
 
@@ -358,7 +358,7 @@ def _stated(standing: str, where: str, what: str, value: int | None, limit: int 
 
 
 def _notes(spec: TargetSpec, demands: Sequence[Demand], bits: int) -> tuple[str, ...]:
-    """What the estimate assumes."""
+    """The assumptions of the estimate."""
     limits = spec.limits
     notes = [
         "This is an estimate from counts and public limits, not the work of the chip's compiler, which may differ."

@@ -1,4 +1,4 @@
-"""What `place` answers with: cores, layers, totals and what does not fit."""
+"""The result of `place`: cores, layers, totals and exceeded limits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from neuroprivacy.core.errors import Issue
 
-#: What a core's limits are about, in the order of a table: attribute of `Core` -> words.
+#: Resources of a core, in the order of a table: attribute of `Core` -> name.
 RESOURCES = {"neurons": "neurons", "memory_bits": "synapse memory", "axons_in": "axons in", "axons_out": "axons out"}
 
 
@@ -16,15 +16,15 @@ class Core:
     """One core and the neurons on it.
 
     Attributes:
-        index: of the core; such that are not below the chip's number of cores are on a further chip.
+        index: of the core; an index from the chip's number of cores on is a core of a further chip.
         layer: whose neurons it holds; small layers do not share a core.
         first: its first neuron, in the order of `Demand.order`: position by position where a layer has channels.
         last: the neuron after its last.
         synapses: into these neurons, convolutions unrolled.
-        memory_bits: memory that the weights take, bits.
-        axons_in: sources that it listens to.
-        axons_out: pairs of a neuron of it and a core to which that neuron sends.
-        limits: resource -> how much of it the core has; only what is public.
+        memory_bits: memory of its weights, bits.
+        axons_in: its sources.
+        axons_out: pairs of one of its neurons and a target core of that neuron.
+        limits: resource -> capacity of the core; public figures alone.
     """
 
     index: int
@@ -65,9 +65,9 @@ class LayerUse:
         memory_bits: memory of its weights on all its cores, bits.
         fan_in: most synapses into one neuron.
         fan_out: most synapses that one spike touches.
-        axons_in: most sources that one of its cores listens to; where there are no cores, all its sources.
+        axons_in: most sources of one of its cores; without cores, all its sources.
         axons_out: most axons that leave one of its cores; 0 where there are no cores.
-        delay_slots: steps that its events wait beyond the one that every edge costs, at most.
+        delay_slots: longest delay of its events beyond the one step that every edge costs.
         cores: that it takes.
     """
 
@@ -86,14 +86,14 @@ class LayerUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """How much of something is used: the whole chip, or where it is fullest.
+    """The use of a resource: on the whole chip, or on its fullest core.
 
     Attributes:
         name: in words.
-        used: how much.
-        limit: how much there is; None where no figure is public.
-        standing: how well the limit stands; empty where there is none.
-        source: where it comes from.
+        used: amount.
+        limit: capacity; None where no figure is public.
+        standing: of the limit; empty without one.
+        source: of the limit.
         unit: bits, bytes, or empty for a count.
     """
 
@@ -116,7 +116,7 @@ class Placement:
         layers: in the Program's order.
         cores: used ones, by index; none where the chip has no cores.
         uses: totals, and the fullest core for each of its limits.
-        issues: what does not fit (fatal where a limit is published or chosen) and what is worth knowing.
+        issues: what does not fit (fatal where a limit is published or chosen) and diagnostics.
         notes: what this estimate assumes.
     """
 

@@ -1,4 +1,4 @@
-"""Which neurons go on which core: layers cut into contiguous parts, or matched whole with cores that differ."""
+"""The neurons of each core: layers cut into contiguous partitions, or matched whole with cores that differ."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.mapping.demand import Demand
 
 #: First neuron and the one after the last, in the order of `Demand.order`.
-Part = tuple[int, int]
-#: Splitting a layer changes the output axons of what feeds it; a loop of recurrent layers need not settle.
+Partition = tuple[int, int]
+#: Splitting a layer changes the output axons of its sources; with recurrent layers this need not converge.
 _ROUNDS = 8
 
 
 def split_layers(
     demands: Sequence[Demand], room: Mapping[str, int], synapse_bits: int
-) -> tuple[dict[str, tuple[Part, ...]], dict[str, Int64]]:
-    """Cut every layer so that no part needs more than a core has, each part as long as it can be.
+) -> tuple[dict[str, tuple[Partition, ...]], dict[str, Int64]]:
+    """Partition every layer so that each partition fits one core and is as long as possible.
 
-    A limit that a single neuron already exceeds does not cut its layer: no splitting helps.
+    A limit that a single neuron already exceeds does not split its layer.
 
     Args:
         demands: of all layers.
-        room: resource (see `RESOURCES`) -> what one core has.
+        room: resource (see `RESOURCES`) -> capacity of one core.
         synapse_bits: memory of one synapse.
 
     Returns:
-        The parts of each layer, and for each the cores that each of its neurons sends to, (neurons,).
+        The partitions of each layer, and for each layer the number of target cores of each neuron, (neurons,).
     """
-    parts: dict[str, tuple[Part, ...]] = {}
+    parts: dict[str, tuple[Partition, ...]] = {}
     none = {demand.layer.name: np.zeros(demand.layer.size, np.int64) for demand in demands}
     for demand in demands:
         parts[demand.layer.name] = _cut(demand, room, synapse_bits, none[demand.layer.name])
@@ -45,9 +45,9 @@ def split_layers(
 
 
 def destinations(
-    demands: Sequence[Demand], parts: Mapping[str, Sequence[Part]], names: Sequence[str]
+    demands: Sequence[Demand], parts: Mapping[str, Sequence[Partition]], names: Sequence[str]
 ) -> dict[str, Int64]:
-    """For each of the named layers, to how many cores each of its neurons sends, (neurons,)."""
+    """For each of the named layers, the number of target cores of each neuron, (neurons,)."""
     found = {
         demand.layer.name: np.zeros(demand.layer.size, np.int64) for demand in demands if demand.layer.name in names
     }
@@ -61,8 +61,8 @@ def destinations(
     return found
 
 
-def _cut(demand: Demand, room: Mapping[str, int], synapse_bits: int, sent: Int64) -> tuple[Part, ...]:
-    """One layer in parts."""
+def _cut(demand: Demand, room: Mapping[str, int], synapse_bits: int, sent: Int64) -> tuple[Partition, ...]:
+    """The partitions of one layer."""
     size = demand.layer.size
     alone = {
         "neurons": 1,
@@ -74,22 +74,22 @@ def _cut(demand: Demand, room: Mapping[str, int], synapse_bits: int, sent: Int64
     memory = np.concatenate(([0], np.cumsum(demand.fan_in[demand.order] * synapse_bits)))
     axons = np.concatenate(([0], np.cumsum(sent[demand.order])))
 
-    def heard(first: int, last: int) -> bool:
-        """Whether a core can listen to all that these neurons need."""
+    def axons_fit(first: int, last: int) -> bool:
+        """Whether a core has input axons for all sources of these neurons."""
         return "axons_in" not in left or demand.axons_in(first, last) <= left["axons_in"]
 
-    found: list[Part] = []
+    found: list[Partition] = []
     first = 0
     while first < size:
-        # Every resource grows with the part: sums say how long it may be, bisection how long its sources allow.
+        # Every resource grows with the partition: cumulative sums and bisection give its longest length.
         high = min(size, first + left.get("neurons", size))
         for sums, name in ((memory, "memory_bits"), (axons, "axons_out")):
             if name in left:
                 high = min(high, int(np.searchsorted(sums, sums[first] + left[name], side="right")) - 1)
-        low = high if heard(first, high) else first + 1
+        low = high if axons_fit(first, high) else first + 1
         while low < high:
             middle = (low + high) // 2
-            low, high = (middle + 1, high) if heard(first, middle + 1) else (low, middle)
+            low, high = (middle + 1, high) if axons_fit(first, middle + 1) else (low, middle)
         found.append((first, low))
         first = low
     return tuple(found)
@@ -98,20 +98,20 @@ def _cut(demand: Demand, room: Mapping[str, int], synapse_bits: int, sent: Int64
 def match_layers(
     needs: Sequence[tuple[int, int]], kernel_bits: Sequence[int], neurons: Sequence[int]
 ) -> tuple[int | None, ...]:
-    """A core of its own for as many layers as can have one, cores by index.
+    """One core for each of as many layers as possible, cores by index.
 
     Args:
         needs: (bits of weights, neurons) of each layer.
-        kernel_bits: what each core has.
-        neurons: what each core has.
+        kernel_bits: weight memory of each core.
+        neurons: neurons of each core.
 
     Returns:
-        The core of each layer; None for one that gets none.
+        The core of each layer; None for a layer without one.
     """
     owner: dict[int, int] = {}
 
     def seat(layer: int, tried: set[int]) -> bool:
-        """Find a core for a layer: a free one, else one whose layer can move."""
+        """Assign a core to a layer: a free one, else one whose layer can move to another."""
         bits, count = needs[layer]
         fitting = [
             core

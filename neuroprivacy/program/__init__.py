@@ -1,4 +1,4 @@
-"""The integer network: what a chip is given, frozen.
+"""The integer network of a chip, frozen.
 
 `SEMANTICS.md` says what these integers mean, `neuroprivacy.runtime.reference` computes them.
 """

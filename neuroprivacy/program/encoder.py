@@ -1,11 +1,11 @@
-"""From samples to integers per step: the one function that encodes, with everything that it depends on.
+"""Encoders: from samples to integers per time step. The one encoding function and all its parameters.
 
     poisson          1 with probability x (Bernoulli), else 0
     poisson-signed   sign(z) with probability |z|, z = 2x - 1: -1, 0 or 1 (PrivateSNN's published code)
     direct           round(255 x): the sample itself, as an 8-bit graded value, at every step
 
 Source: Kim, Venkatesha and Panda, AAAI 2022, section "Encoding static images with rate coding"; the paper's sentence
-has the comparison the wrong way round, the published code is followed.
+has the comparison reversed, and the published code is followed.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.program import Port
 
 Coding = Literal["poisson", "poisson-signed", "direct"]
-#: Largest value of `direct`; one unit is worth 1/255.
+#: Largest value of `direct`; an integer of 1 stands for 1/255.
 DIRECT_HIGH = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoder:
-    """How samples become input.
+    """The parameters of an encoder.
 
     Attributes:
         coding: see the module's table.
@@ -59,7 +59,7 @@ class Encoder:
 
 
 def encoder_from(described: Mapping[str, Any]) -> Encoder:
-    """The encoder that `describe` wrote down.
+    """The inverse of `Encoder.describe`.
 
     Raises:
         ConfigurationError: fields are missing or unknown.
@@ -75,8 +75,8 @@ def encode(samples: NDArray[np.float32], *, encoder: Encoder, first: int = 0) ->
 
     Args:
         samples: (samples, *shape), values in [0, 1].
-        encoder: how.
-        first: number of the first sample in its data set, so that batches draw what the whole set would.
+        encoder: its parameters.
+        first: number of the first sample in its data set, so that the batches of a set get the same draws as the whole.
 
     Returns:
         (samples, T, *shape).

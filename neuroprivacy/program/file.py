@@ -69,7 +69,7 @@ def load_program(folder: Path) -> Program:
 
 
 def _read_unchanged(path: Path, expected: object) -> dict[str, NDArray[Any]]:
-    """The arrays of a file whose bytes are those that were saved."""
+    """The arrays of a file that has the saved hash."""
     try:
         found = file_digest(path)
     except OSError as error:
@@ -98,7 +98,7 @@ def _narrow(array: NDArray[np.int64]) -> NDArray[Any]:
 
 
 def _arrays(program: Program) -> dict[str, NDArray[np.int64]]:
-    """All arrays by a name made of positions, not of user text."""
+    """All arrays by position; names from the user are no file names."""
     found: dict[str, NDArray[np.int64]] = {}
     for i, layer in enumerate(program.layers):
         found.update({f"layer{i}.{name}": getattr(layer, name) for name in _LAYER_ARRAYS})

@@ -1,4 +1,4 @@
-"""The linear maps of an edge: which weight leads from which source to which neuron."""
+"""The linear maps of an edge: dense, or a convolution with an optional sum pool before it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from functools import lru_cache
 import numpy as np
 
 from neuroprivacy.core.errors import ConfigurationError
-from neuroprivacy.kernels import conv_output_shape
 from neuroprivacy.kernels.formats import Int64
-from neuroprivacy.kernels.linear import Pair
+from neuroprivacy.kernels.linear import Pair, conv_output_shape, pool_output_shape
+from neuroprivacy.kernels.ranges import sum_bounds
 
 Shape = tuple[int, ...]
 _CONV_LENGTHS = {"in_shape": 3, "stride": 2, "padding": 2, "dilation": 2, "pool": 2, "pool_stride": 2}
@@ -49,7 +49,7 @@ class DenseMap:
 
     @property
     def out_shape(self) -> Shape:
-        """Shape of what is computed."""
+        """Shape of the output."""
         return (int(self.weight.shape[0]),)
 
     def fan_out(self) -> Int64:
@@ -57,8 +57,8 @@ class DenseMap:
         return np.full(self.in_size, self.weight.shape[0], np.int64)
 
     def bound(self) -> int:
-        """An upper bound of |W·x| for |x| <= 1: the largest sum of |w| that can reach one neuron."""
-        return int(np.abs(self.weight).sum(axis=1).max())
+        """An upper bound of |W·x| for |x| <= 1: the largest sum of |w| into one neuron."""
+        return int(sum_bounds(self.weight, (-1, 1))[1].max())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -127,18 +127,15 @@ class ConvMap:
     @property
     def pooled_shape(self) -> tuple[int, int, int]:
         """(channels, height, width) after the sum pool."""
-        channels, height, width = self.in_shape
-        rows, columns = conv_output_shape(
-            height, width, kernel=self.pool, stride=self.pool_stride, padding=(0, 0), dilation=(1, 1)
-        )
+        channels, rows, columns = pool_output_shape(self.in_shape, pool=self.pool, stride=self.pool_stride)
         if rows < 1 or columns < 1:
             raise ConfigurationError(f"conv map: the pool {self.pool} is larger than its input {self.in_shape}")
         return channels, rows, columns
 
     def fan_out(self) -> Int64:
         """Weights that one event of each source neuron touches, (channels * height * width,); borders as they are."""
-        reach = [
-            _axis_reach(
+        counts = [
+            _axis_fan_out(
                 self.in_shape[axis + 1],
                 self.pooled_shape[axis + 1],
                 pool=self.pool[axis],
@@ -151,19 +148,19 @@ class ConvMap:
             )
             for axis in (0, 1)
         ]
-        per_channel = np.outer(reach[0], reach[1]) * (self.weight.shape[0] // self.groups)
+        per_channel = np.outer(counts[0], counts[1]) * (self.weight.shape[0] // self.groups)
         return np.broadcast_to(per_channel, self.in_shape).reshape(-1).copy()
 
     def bound(self) -> int:
         """An upper bound of |W·x| for |x| <= 1: the largest sum of |w| into one neuron, pools full."""
-        return int(np.abs(self.weight).sum(axis=(1, 2, 3)).max()) * self.pool[0] * self.pool[1]
+        return int(sum_bounds(self.weight, (-1, 1), window=self.pool[0] * self.pool[1])[1].max())
 
 
 LinearMap = DenseMap | ConvMap
 
 
 @lru_cache(maxsize=4096)
-def _axis_reach(
+def _axis_fan_out(
     size: int,
     pooled: int,
     *,
@@ -175,15 +172,15 @@ def _axis_reach(
     dilation: int,
     outputs: int,
 ) -> Int64:
-    """How many (output, kernel position) pairs each index of one axis reaches, through its pooling windows."""
+    """Number of (output, kernel position) pairs that each index of one axis feeds, through its pooling windows."""
     after_pool = np.zeros(pooled, np.int64)
     for output in range(outputs):
         for position in range(kernel):
             index = output * stride + position * dilation - padding
             if 0 <= index < pooled:
                 after_pool[index] += 1
-    reach = np.zeros(size, np.int64)
+    counts = np.zeros(size, np.int64)
     for window in range(pooled):
-        reach[window * pool_stride : window * pool_stride + pool] += after_pool[window]
-    reach.setflags(write=False)  # many share it
-    return reach
+        counts[window * pool_stride : window * pool_stride + pool] += after_pool[window]
+    counts.setflags(write=False)  # cached and shared
+    return counts

@@ -1,7 +1,7 @@
 """Program: layers of integer neurons, joined by edges. A Program that exists is legal on its target.
 
 Structure (names, shapes, order, delays) and ranges (every number against its declared width) are checked when it is
-made, so that no backend has to.
+made, so that backends need no checks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Port:
         shape: shape of one step of one sample.
         low: smallest value, in integers.
         high: largest value; 1 for spikes, more for graded input.
-        scale: what one unit is worth in the units of the float network.
+        scale: real value of an integer of 1.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Port:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Edge:
-    """What feeds a layer: a source (port or layer), a linear map, and a delay in steps, the target's own included."""
+    """A connection into a layer: source (port or layer), linear map, and delay in time steps, the target's included."""
 
     source: str
     map: LinearMap
@@ -58,22 +58,22 @@ class Edge:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Layer:
-    """One population of neurons with what feeds it.
+    """One population of neurons with its incoming edges.
 
     Attributes:
         name: unique among ports and layers.
         shape: (neurons,) or (channels, height, width); neurons are numbered in C order.
-        edges: what feeds it; sums of the same step are added.
-        threshold: mantissa, weight units, (1,) or (neurons,).
+        edges: incoming connections; their sums of one time step are added.
+        threshold: mantissa, in integer weight steps, (1,) or (neurons,).
         du: current decay 0 ... 4095, (1,) or (neurons,); ignored where the target keeps no current.
         dv: membrane decay 0 ... 4095, (1,) or (neurons,).
         bias_mantissa: (neurons,).
-        bias_exponent: the effective bias is `bias_mantissa << bias_exponent`, in membrane lsb.
-        v_init: membrane before step 1, lsb, (neurons,).
-        u_init: current before step 1, lsb, (neurons,); 0 where it is not given.
+        bias_exponent: the effective bias is `bias_mantissa << bias_exponent`, in least significant bits of v.
+        v_init: membrane before the first time step, least significant bits, (neurons,).
+        u_init: current before the first time step, likewise; 0 if not given.
         reset: "hard" to 0 or "soft" by the threshold.
         fires: false for a readout that only integrates.
-        scale: what one weight unit of the synaptic sum is worth in the units of the float network, (1,) or (neurons,).
+        scale: weight scale: real value of a synaptic sum of 1, (1,) or (neurons,).
     """
 
     name: str
@@ -102,12 +102,12 @@ class Layer:
         return math.prod(self.shape)
 
     def activation_bound(self, largest: Mapping[str, int]) -> int:
-        """An upper bound of |a|, given the largest |x| of each port; what is not named sends spikes."""
+        """An upper bound of |a|, given the largest |x| of each port; sources without one send spikes."""
         return sum(edge.map.bound() * largest.get(edge.source, 1) for edge in self.edges)
 
     @property
     def bias(self) -> Int64:
-        """Effective bias in membrane lsb, (neurons,)."""
+        """Effective bias in least significant bits of v, (neurons,)."""
         return self.bias_mantissa << self.bias_exponent
 
 
@@ -120,12 +120,12 @@ class Program:
         inputs: named input ports.
         layers: in topological order of the edges without delay.
         outputs: names of the layers whose spikes are results.
-        readout: how `readout` and `prediction` are made from the first output.
-        latency: steps from input to the deepest output; so many steps are computed after the last input.
-        latencies: steps from input to each output, which is read so many steps late; empty if all have `latency`.
-        max_steps: input steps for which the range audit holds; None where it holds for any number.
-        encoder: how samples become input (name, parameters, preprocessing, seed); empty for event input.
-        provenance: how this came to be: versions, commands, hashes, the choices of each pass.
+        readout: `spike_count` or `membrane`, of the first output.
+        latency: time steps from the input to the deepest output; so many are computed after the last input.
+        latencies: time steps from the input to each output, which is read so much later; empty if all have `latency`.
+        max_steps: input time steps for which the range audit holds; None if it holds for any number.
+        encoder: of samples (name, parameters, preprocessing, seed); empty for event input.
+        provenance: versions, commands, hashes, the choices of each pass.
 
     Raises:
         ConfigurationError: the structure is inconsistent.
@@ -189,7 +189,7 @@ class Program:
 
 
 def _types(program: Program) -> list[Issue]:
-    """Values that are not what their annotation says: a file may hold anything."""
+    """Values that do not have their annotated type: a file may hold anything."""
     numbers: list[tuple[str, str, object]] = [("program", "latency", program.latency)]
     numbers += [("program", "latency of an output", late) for late in program.latencies]
     choices: list[tuple[str, str, object, tuple[object, ...]]] = [

@@ -1,4 +1,4 @@
-"""A linear map written out as one sparse matrix: for Lava's `Sparse`, and as a second opinion in tests."""
+"""A linear map unrolled to one sparse matrix, for Lava's `Sparse` and as an oracle of the tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neuroprivacy.program.maps import ConvMap, LinearMap
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Triplets:
-    """A sparse matrix as (row, column, value), all int64 of one length; a pair may stand more than once (they add)."""
+    """A sparse matrix as (row, column, value), all int64 of one length; repeated pairs add."""
 
     rows: Int64
     columns: Int64

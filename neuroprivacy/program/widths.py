@@ -1,14 +1,14 @@
-"""What is proved of a Program's integers before it runs: which layers stay within 32 bits."""
+"""Bounds of a Program's integers that hold for every input: which layers stay within 32 bits.
+
+The interval analysis stands in `kernels.ranges`.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from neuroprivacy.kernels.neuron import DECAY_ONE
+from neuroprivacy.kernels import ranges
 from neuroprivacy.program.network import Layer, Program
-
-#: More than any width of a target holds.
-_UNBOUNDED = 2**62
 
 
 def largest_inputs(program: Program) -> dict[str, int]:
@@ -17,40 +17,34 @@ def largest_inputs(program: Program) -> dict[str, int]:
 
 
 def fits_32_bits(program: Program, layer: Layer, *, steps: int | None = None) -> bool:
-    """Whether no sum, current or membrane of a layer, nor what it takes to compute them, can leave 32 bits.
+    """Whether every sum, current, membrane and intermediate result of a layer fits 32 bits.
 
     Args:
-        program: that the layer is of.
+        program: the layer's Program.
         layer: one of its layers.
-        steps: the most computed steps of a run, which bounds the membranes; None for any number.
+        steps: the most computed time steps of a run, which bounds the membranes; None for any number.
     """
     rule = program.target.rule
     bound = layer.activation_bound(largest_inputs(program))
-    arrives = bound << rule.activation_shift
+    incoming = bound << rule.activation_shift
     bias = int(np.abs(layer.bias).max())
     if rule.keeps_current:
-        if arrives > 2 * rule.u_half:
-            return False  # one wrap does not bring it back
-        current = rule.u_half + arrives
+        if incoming > 2 * rule.u_half:
+            return False  # a single wrap does not restore the range
+        current = rule.u_half + incoming
     else:
-        current = arrives
+        current = incoming
     membrane = min(max(abs(rule.v_lowest), abs(rule.v_highest)), membrane_bound(layer, current + bias, steps=steps))
     threshold = int(np.abs(layer.threshold).max() << rule.threshold_shift)
     return max(current, membrane + current + bias, threshold + 1) < 2**31 - 1 and membrane < 2**31 - 1
 
 
 def membrane_bound(layer: Layer, change: int, *, steps: int | None = None) -> int:
-    """An upper bound of |v|, before a reset and after, where nothing is clipped.
-
-    |v| <= k|v| + change, k the largest share that a step keeps, stays below change / (1 - k) once it is.
+    """An upper bound of |v|, before and after a reset, without saturation; see `kernels.ranges.membrane_bound`.
 
     Args:
-        layer: whose membranes; its threshold is not negative, so that no reset takes one further from 0.
-        change: the most that current and bias add in one step.
-        steps: the most computed steps of a run; None for any number.
+        layer: whose membranes; its threshold is not negative, so that no reset increases |v|.
+        change: the most that current and bias add in one time step.
+        steps: the most computed time steps of a run; None for any number.
     """
-    begins, leaves = int(np.abs(layer.v_init).max()), int(layer.dv.min())
-    bounds = [] if steps is None else [begins + steps * change]
-    if leaves > 0:
-        bounds.append(max(begins, -(-change * DECAY_ONE // leaves)))
-    return min(bounds, default=_UNBOUNDED)
+    return ranges.membrane_bound(int(np.abs(layer.v_init).max()), change, dv=int(layer.dv.min()), steps=steps)

@@ -1,12 +1,12 @@
-"""The plug point: what runs a Program.
+"""The backend protocol and its registry: a backend runs Programs.
 
-A backend is a class found through the entry-point group `neuroprivacy.backends`, ours like anybody's. It may refuse a
-Program, with reasons; it never changes one. It equals `neuroprivacy.runtime.reference` in every integer.
+A backend is a class found through the entry-point group `neuroprivacy.backends`, ours like a third party's. It may
+refuse a Program, with reasons; it never changes one. It equals `neuroprivacy.runtime.reference` in every integer.
 
 Contract for `run`, whatever the backend:
     input   integers, (samples, T, *port shape), one array per input port;
-    steps   T + latency steps are computed, with silent input after T; each sample is computed as if alone;
-    window  `spikes` are those of steps latency+1 ... latency+T of each output.
+    steps   T + latency time steps are computed, with silent input after T; samples do not interact;
+    window  `spikes` are those of time steps latency+1 ... latency+T of each output.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ Inputs = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What a run keeps besides its results.
+    """The recordings of a run besides its results.
 
     Attributes:
-        spikes: the spikes of every layer at every step.
-        final: u and v of every layer after the last step.
-        states: u and v of every layer after every step.
+        spikes: the spikes of every layer in every time step.
+        final: u and v of every layer after the last time step.
+        states: u and v of every layer after every time step.
     """
 
     spikes: bool = False
@@ -47,17 +47,17 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RunResult:
-    """What a run gave. S samples, T input steps, L the Program's latency.
+    """The results of a run: S samples, T input time steps, L the Program's latency.
 
     Attributes:
-        backend: name of what ran.
+        backend: name of the backend.
         spikes: output name -> uint8 (S, T, neurons).
         readout: int64 (S, neurons of the first output).
-        counts: spikes, operations, updates, extremes per layer and sample.
+        counts: spikes, synaptic operations, updates, extremes per layer and sample.
         layer_spikes: layer name -> uint8 (S, T + L, neurons), if recorded.
         final_u: layer name -> int64 (S, neurons), if recorded; likewise `final_v`.
         states_u: layer name -> int64 (S, T + L, neurons), if recorded; likewise `states_v`.
-        versions: of everything that ran.
+        versions: of the backend and its tools.
     """
 
     backend: str
@@ -79,7 +79,7 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """A Program built for a backend: the folder holds all that the backend needs to run it."""
+    """A Program built for a backend: the folder holds everything that the backend needs to run it."""
 
     backend: str
     folder: Path
@@ -88,28 +88,28 @@ class Artifact:
 
 @runtime_checkable
 class Backend(Protocol):
-    """What a backend is. Nothing else is asked of it."""
+    """The protocol of a backend."""
 
     def check(self, program: Program) -> tuple[Issue, ...]:
-        """Why this backend cannot run `program`; empty if it can."""
+        """The reasons why this backend cannot run `program`; empty if it can."""
 
     def build(self, program: Program, folder: Path) -> Artifact:
-        """Write whatever is needed to run `program` into `folder`."""
+        """Write everything that is needed to run `program` into `folder`."""
 
     def run(self, artifact: Artifact, spikes: Inputs, record: Record) -> RunResult:
         """Run all samples of `spikes`: port name -> integers of any type, (samples, T, values of the port).
 
-        `inputs_as_given` has checked them, as `run` does: a backend need not look whether values leave their port.
+        `inputs_as_given` has checked them, as `run` does: a backend need not check the ranges of the ports.
         """
 
 
 def read_out(program: Program, window: NDArray[np.uint8], final_v: Mapping[str, Int64]) -> Int64:
-    """The readout of the first output, (samples, neurons): its membrane after the last step, or its spikes counted.
+    """The readout of the first output, (samples, neurons): its membrane after the last time step, or its spike count.
 
     Args:
-        program: that ran.
+        program: the Program of the run.
         window: spikes of its first output.
-        final_v: layer name -> membranes after the last step, of the first output where these are the readout.
+        final_v: layer name -> membranes after the last time step; read for a membrane readout.
     """
     if program.readout == "membrane":
         return final_v[program.outputs[0]]
@@ -150,7 +150,7 @@ def build(program: Program, *, backend: str, folder: Path) -> Artifact:
 
     Raises:
         BackendNotFound: no such backend.
-        ConfigurationError: the program's target is check-only: nothing here computes it.
+        ConfigurationError: the program's target is check-only: no backend computes it.
         DoesNotFit: the backend refuses the program, with all its reasons.
     """
     if program.target.check_only:
@@ -164,7 +164,7 @@ def build(program: Program, *, backend: str, folder: Path) -> Artifact:
 
 
 def run(artifact: Artifact, *, spikes: Inputs | NDArray[Any], record: Record = Record()) -> RunResult:
-    """Run an artifact; a single array is taken for the only input port.
+    """Run an artifact; a single array is that of the only input port.
 
     Raises:
         ConfigurationError: ports, shapes, types or values of `spikes` do not fit the Program.
@@ -175,12 +175,12 @@ def run(artifact: Artifact, *, spikes: Inputs | NDArray[Any], record: Record = R
 
 @cache
 def _running(name: str) -> Backend:
-    """The backend that runs artifacts of this name in this process: looking it up costs more than a small run."""
+    """The backend of a name, cached: the look-up takes longer than a small run."""
     return load_backend(name)
 
 
 def check_inputs(program: Program, spikes: Inputs | NDArray[Any]) -> dict[str, Int64]:
-    """What `inputs_as_given` gives, as int64.
+    """The arrays of `inputs_as_given`, as int64.
 
     Raises:
         ConfigurationError: with where, what, value and limit.
@@ -192,7 +192,7 @@ def inputs_as_given(program: Program, spikes: Inputs | NDArray[Any]) -> dict[str
     """Input arrays by port, (samples, T, neurons of the port), checked against the Program; integers of any type.
 
     Args:
-        program: that they are for.
+        program: the Program that reads them.
         spikes: arrays by port, or one for the only port.
 
     Raises:
@@ -227,7 +227,7 @@ def inputs_as_given(program: Program, spikes: Inputs | NDArray[Any]) -> dict[str
 
 
 def _as_given(port: Port, array: NDArray[Any]) -> NDArray[Any]:
-    """An array for one port, (samples, T, neurons of the port); a masked one with what its mask hides."""
+    """An array for one port, (samples, T, neurons of the port); a masked one without its mask."""
     array = np.asarray(array)
     shape, kind = array.shape, array.dtype.kind
     if kind not in "iub":
@@ -236,7 +236,7 @@ def _as_given(port: Port, array: NDArray[Any]) -> NDArray[Any]:
         raise ConfigurationError(
             f"{port.name}: shape {shape} is not (samples, steps, {', '.join(map(str, port.shape))})"
         )
-    # What has no sign is not looked through for what lies below 0.
+    # Unsigned types hold nothing below 0: their minimum is not searched.
     if array.size and (((kind == "i" or port.low > 0) and array.min() < port.low) or array.max() > port.high):
         raise ConfigurationError(
             f"{port.name}: values {array.min()} ... {array.max()} leave {port.low} ... {port.high}"

@@ -1,4 +1,4 @@
-"""Do two runs agree, bit for bit? If not, where first."""
+"""Exact comparison of two runs, and the first difference."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Difference:
         layer: layer or output name.
         index: (sample, step, neuron) or (sample, neuron), from 0.
         expected: value of the first run; `got` of the second.
-        total: how many values differ.
+        total: number of values that differ.
     """
 
     quantity: str
@@ -40,7 +40,7 @@ class Difference:
 
 
 def first_difference(quantity: str, layer: str, expected: NDArray[Any], got: NDArray[Any]) -> Difference | None:
-    """The earliest difference of two integer arrays; earliest by step where there are steps (axis 1 of 3)."""
+    """The earliest difference of two integer arrays; earliest in time if they have three axes (axis 1 is time)."""
     if expected.shape != got.shape:
         return Difference(
             quantity=f"{quantity} shape {expected.shape} and {got.shape}", layer=layer, index=(), expected=0, got=0,
@@ -64,10 +64,10 @@ def first_difference(quantity: str, layer: str, expected: NDArray[Any], got: NDA
 
 
 def compare(expected: RunResult, got: RunResult) -> tuple[Difference, ...]:
-    """Every quantity that both runs hold, compared exactly; empty if they agree in all of them.
+    """The differences of every quantity that both runs hold; empty if they agree in all of them.
 
-    Output spikes, readout and counts are always compared; recorded spikes, final and stepwise u and v where both have
-    them; what a backend cannot see (None) is not compared.
+    Output spikes, readout and counts are always compared; recorded spikes and states if both runs have them. Quantities
+    that a backend does not report (None) are not compared.
     """
     found: list[Difference | None] = [first_difference("readout", "readout", expected.readout, got.readout)]
     found += _by_name("spikes in the window", expected.spikes, got.spikes)
@@ -109,5 +109,5 @@ def _by_name(
 
 
 def _missing(what: str, layer: str, total: int) -> Difference:
-    """The difference where the second run lacks what the first one has."""
+    """The difference for a quantity that the second run lacks."""
     return Difference(quantity=f"{what} missing", layer=layer, index=(), expected=0, got=0, total=total)

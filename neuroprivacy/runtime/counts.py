@@ -1,10 +1,10 @@
-"""What a run did, counted: one function for every backend.
+"""The counts of a run, computed by one function for every backend.
 
-Spikes, synaptic operations and neuron updates follow from how often each source was non-zero, and from the Program; so
-they are computed here and nowhere else. Extremes, wraps and saturations come from backends that can see them.
+Spikes, synaptic operations and neuron updates follow from the number of events of each source and from the Program;
+they are computed here alone. Extremes, wraps and saturations come from the backends that report them.
 
-A synaptic operation is a weight touched by a non-zero source value. It is counted where the source is active: a spike
-that is still in flight when the run ends has been paid for.
+A synaptic operation (synop) is a weight touched by a non-zero source value. It is counted at the source: a spike that
+the end of the run leaves undelivered counts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Value = TypeVar("Value")
 
 
 class Late(Mapping[str, Value]):
-    """Values by name, each made when it is first asked for."""
+    """Values by name, each computed on first access."""
 
     def __init__(self, names: Sequence[str], make: Callable[[str], Value]) -> None:
         self._names, self._make = names, make
@@ -53,12 +53,12 @@ class Late(Mapping[str, Value]):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Observed:
-    """What only a backend that looks inside can tell, per sample, int64 (samples,).
+    """Extremes and overflows that a backend observes, per sample, int64 (samples,).
 
     Attributes:
         max_activation: largest |a|; likewise `max_current` |u| and `max_membrane` |v| (v before the reset).
-        wraps: how often a current wrapped.
-        saturations: how often a membrane saturated.
+        wraps: number of wraps of a current.
+        saturations: number of saturations of a membrane.
     """
 
     max_activation: Int64
@@ -69,7 +69,7 @@ class Observed:
 
     @classmethod
     def of_columns(cls, seen: Int64) -> Observed:
-        """From (samples, 5): a column for each attribute, in their order."""
+        """From (samples, 5): one column for each attribute, in their order."""
         return cls(**dict(zip(cls.__dataclass_fields__, seen.T, strict=True)))
 
 
@@ -78,11 +78,11 @@ class LayerCounts:
     """Counts of one layer, per sample, int64 (samples,).
 
     Attributes:
-        spikes: spikes emitted in all computed steps.
-        operations: weights touched on the edges into this layer; the sum of `edge_operations`.
-        edge_operations: the same for each edge by itself, in the order of the layer's edges.
-        updates: neurons times steps.
-        observed: extremes, wraps and saturations; None where the backend cannot see them.
+        spikes: spikes emitted in all computed time steps.
+        operations: synaptic operations into this layer; the sum of `edge_operations`.
+        edge_operations: synaptic operations of each edge, in the order of the layer's edges.
+        updates: neurons times time steps.
+        observed: extremes, wraps and saturations; None if the backend does not report them.
     """
 
     spikes: Int64
@@ -119,16 +119,16 @@ class Counts:
 
 
 class Tally(Protocol):
-    """What a backend counted of the sources, whose non-zero values are its events."""
+    """The events (non-zero source values) that a backend counted."""
 
     def events(self, name: str) -> Int64:
-        """Events of a port or layer in all steps, (samples,)."""
+        """Events of a port or layer in all time steps, (samples,)."""
 
     def operations(self, name: str) -> tuple[Int64, ...]:
-        """Weights touched on each edge into a layer, (samples,) each."""
+        """Synaptic operations of each edge into a layer, (samples,) each."""
 
     def observed(self, name: str) -> Observed | None:
-        """Extremes and overflows of a layer, if the backend sees them."""
+        """Extremes and overflows of a layer, if the backend reports them."""
 
 
 class EventTally:
@@ -140,9 +140,9 @@ class EventTally:
         """Of a run.
 
         Args:
-            program: what ran.
-            events: port or layer name -> in how many steps each of its values was not zero, int64 (samples, values).
-            observed: layer name -> what the backend saw, if it can.
+            program: the Program of the run.
+            events: port or layer name -> time steps in which each of its values was not zero, int64 (samples, values).
+            observed: layer name -> extremes and overflows, if the backend reports them.
         """
         self._program, self._events, self._observed = program, events, observed
 
@@ -164,16 +164,16 @@ def count(program: Program, tally: Tally, *, steps: int, late: bool = False) -> 
     """Counts of a run.
 
     Args:
-        program: what ran.
-        tally: the events, and what was seen.
-        steps: computed steps, T + latency.
-        late: count when the counts are asked for, which a short run may never be; `tally` is kept until then.
+        program: the Program of the run.
+        tally: events, extremes and overflows.
+        steps: computed time steps, T + latency.
+        late: count on first access, to keep short runs short; `tally` is kept until then.
     """
 
-    sizes = program.sizes  # not the Program: what is late may be kept for long
+    sizes = program.sizes  # not the Program: late counts may be kept for long
 
     def of_layer(name: str) -> LayerCounts:
-        """Of one layer."""
+        """Counts of one layer."""
         per_edge, spikes = tally.operations(name), tally.events(name)
         return LayerCounts(
             spikes=spikes,
@@ -188,7 +188,7 @@ def count(program: Program, tally: Tally, *, steps: int, late: bool = False) -> 
 
 
 def join_counts(parts: list[Counts]) -> Counts:
-    """Counts of consecutive chunks as one."""
+    """The counts of consecutive batches as one."""
 
     def joined(values: list[Int64]) -> Int64:
         return np.concatenate(values)

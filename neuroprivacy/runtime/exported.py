@@ -1,4 +1,4 @@
-"""Exported networks: opening what `export` wrote, running it, and writing `result.npz`."""
+"""Exported networks: open the folder, run it, write `result.npz`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from neuroprivacy.program import load_program
 from neuroprivacy.runtime.backend import Artifact
 from neuroprivacy.runtime.counts import Counts, join_counts
 from neuroprivacy.runtime.sharding import simulate_sharded
-from neuroprivacy.runtime.simulation import Simulation, run_chunks, simulate
+from neuroprivacy.runtime.simulation import Simulation, run_batches, simulate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shards:
-    """Running in shards; see `simulate_sharded`."""
+    """The options of a sharded run; see `simulate_sharded`."""
 
     engine: Engine
     workers: int = 2
@@ -51,19 +51,19 @@ class Outcome:
 
     @property
     def accuracy(self) -> float | None:
-        """Fraction of right predictions, if labels are known."""
+        """Share of correct predictions, if labels are known."""
         return None if self.labels is None else float((self.prediction == self.labels).mean())
 
 
 def open_artifact(folder: Path) -> Artifact:
-    """What `neuroprivacy export` wrote.
+    """The artifact of a folder that `neuroprivacy export` wrote.
 
     Raises:
         BadFile: the folder holds no export, or its parts do not belong together.
     """
     described = read_json(folder / "artifact.json")
     nested = folder / "program"
-    # A folder may have been exported into before, for another backend: the hash says which program belongs.
+    # An earlier export for another backend may lie in the folder: the hash identifies the program.
     places = [p for p in (folder, nested) if (p / "program.json").exists()]
     matching = [p for p in places if read_json(p / "program.json").get("content_hash") == described.get("content_hash")]
     program = load_program((matching or places or [nested])[0])
@@ -88,7 +88,7 @@ def run_datasets(
     shards: Shards | None = None,
     progress: Progress = silent,
 ) -> list[Outcome]:
-    """Encode and run the test split for each: here one after another, or in shards."""
+    """Encode and run the test split on each artifact, one after another or in shards."""
     if shards is None:
         return [run_dataset(artifact, data, samples=samples, progress=progress) for artifact in artifacts]
     done = simulate_sharded(
@@ -99,7 +99,7 @@ def run_datasets(
 
 
 def result_paths(out: Path | None, folders: Sequence[Path]) -> list[Path | None]:
-    """Where the result of each network goes: `out` itself, or, of several, files in it by number and name."""
+    """The path of each network's result: `out` itself, or, for several, files in it by number and name."""
     if out is None or len(folders) == 1:
         return [out for _ in folders]
     return [out / f"{number}-{folder.resolve().name}.npz" for number, folder in enumerate(folders, 1)]
@@ -118,7 +118,7 @@ def run_spikes(artifact: Artifact, source: Path, *, samples: int | None = None, 
     """
     spikes, labels = load_spikes(source)
     spikes = spikes[:samples]
-    results = list(run_chunks(artifact, lambda here: spikes[here], samples=len(spikes), progress=progress))
+    results = list(run_batches(artifact, lambda here: spikes[here], samples=len(spikes), progress=progress))
     readout, first = np.concatenate([result.readout for result in results]), artifact.program.outputs[0]
     return Outcome(
         readout=readout,

@@ -1,6 +1,6 @@
-"""The definition: a Program computed step by step in numpy int64, slow and obvious.
+"""The reference: a Program computed step by step in numpy int64, slow and obvious. It is the definition.
 
-This file is SEMANTICS.md in code. Whatever else runs a Program must equal it in every integer.
+This file is SEMANTICS.md in code. Every backend must equal it in every integer.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def apply_map(linear: LinearMap, x: Int64) -> Int64:
 
 
 class Interpreter:
-    """All samples of one run, a step at a time.
+    """All samples of one run, one time step after another.
 
     Attributes:
-        u: layer name -> current, int64 (samples, neurons); likewise `v`, after the last step.
-        past: port or layer name -> its latest outputs, newest first, as many as the longest delay needs.
+        u: layer name -> current, int64 (samples, neurons); likewise `v`, after the last time step.
+        past: port or layer name -> its latest outputs, newest first, up to the longest delay.
     """
 
     def __init__(self, program: Program, samples: int) -> None:
@@ -62,17 +62,17 @@ class Interpreter:
         self.seen: dict[str, tuple[Int64, ...]] = {}
 
     def step(self, inputs: dict[str, Int64]) -> None:
-        """Advance one step with this step's input, port name -> (samples, size)."""
+        """Compute one time step from its input, port name -> (samples, size)."""
         for name, x in inputs.items():
             self.past[name].appendleft(x)
         for layer in self.program.layers:
-            # A layer that has not been computed in this step still has its last output in front.
+            # A layer that is not yet computed in this time step has no output in it.
             self.past[layer.name].appendleft(np.zeros_like(self.past[layer.name][0]))
         for layer in self.program.layers:
             self.past[layer.name][0] = self._update(layer)
 
     def _update(self, layer: Layer) -> Int64:
-        """One step of one layer; its spikes, (samples, neurons)."""
+        """One time step of one layer: its spikes, (samples, neurons)."""
         rule, name = self.program.target.rule, layer.name
         activation = np.zeros_like(self.u[name])
         for edge in layer.edges:
@@ -89,9 +89,9 @@ def run_reference(program: Program, spikes: Inputs, *, record: Record = Record()
     """Run a Program as `neuroprivacy.runtime.backend` defines a run.
 
     Args:
-        program: what to run.
+        program: the Program.
         spikes: port name -> integers (samples, T, size), as `check_inputs` returns them.
-        record: what to keep besides the results.
+        record: recordings besides the results.
     """
     spikes = {name: np.asarray(values, np.int64) for name, values in spikes.items()}
     samples, given = next(iter(spikes.values())).shape[:2]

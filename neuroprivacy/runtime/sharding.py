@@ -1,4 +1,4 @@
-"""A big test set through deployed networks in shards, over processes or Ray: kept, resumed, joined in order."""
+"""Sharded runs of a test set on processes or Ray: every shard is stored, can be resumed, and is joined in order."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OBSERVED = tuple(Observed.__dataclass_fields__)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Shard:
-    """Some samples of a run, as a worker gets them."""
+    """The samples of one shard."""
 
     artifact: Artifact
     samples: NDArray[np.float32]
@@ -45,20 +45,20 @@ def simulate_sharded(
     resume: bool = False,
     progress: Progress = silent,
 ) -> list[Simulation]:
-    """What `simulate` gives for each of some Programs, computed shard by shard.
+    """The result of `simulate` for each of several Programs, computed shard by shard.
 
     Args:
-        artifacts: built Programs with encoders; on a cluster their folders must be seen by every worker, unless the
-            backend needs the Program alone (`fixedpoint`, `reference`).
+        artifacts: built Programs with encoders; on a cluster every worker must have access to their folders, unless
+            the backend needs the Program alone (`fixedpoint`, `reference`).
         samples: (samples, *shape) in [0, 1], for all of them.
-        folders: one for each, where each shard's result is kept as soon as it is there.
+        folders: one for each, for the results of its shards.
         engine: see `run_tasks`; likewise `workers`.
-        shard: samples of one.
-        resume: take up the shards that an interrupted run left in its folder.
-        progress: told after each shard.
+        shard: samples of one shard.
+        resume: reuse the shards that an interrupted run left in its folder.
+        progress: called after each shard.
 
     Raises:
-        BadFile: a folder holds shards of another run, and `resume` was asked for.
+        BadFile: a folder holds shards of another run, with `resume`.
         ConfigurationError: there are no samples, a shard has none, or two Programs share a folder.
     """
     if not len(samples) or shard < 1:
@@ -98,7 +98,7 @@ def _joined(folder: Path, starts: range, program: Program) -> Simulation:
 
 
 def _compute(shard: _Shard) -> Simulation:
-    """In a worker."""
+    """Run a shard, in a worker."""
     return simulate(shard.artifact, samples=shard.samples, first=shard.first)
 
 
@@ -107,7 +107,7 @@ def _path(folder: Path, first: int) -> Path:
 
 
 def _kept(folder: Path, identity: dict[str, Any], starts: range, resume: bool) -> set[int]:
-    """First samples of the shards that are there; a new run begins with none."""
+    """First samples of the stored shards; a new run removes them."""
     described = folder / "shards.json"
     if resume and described.exists():
         if read_json(described) != identity:
@@ -135,7 +135,7 @@ def _to_arrays(result: Simulation, program: Program) -> dict[str, NDArray[Any]]:
 
 
 def _from_arrays(path: Path, program: Program) -> Simulation:
-    """What `_to_arrays` made of a shard.
+    """The inverse of `_to_arrays`.
 
     Raises:
         BadFile: the file is damaged.

@@ -1,4 +1,4 @@
-"""A whole data set through a deployed network, in chunks of bounded memory."""
+"""A data set on a deployed network, in batches of bounded memory."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from neuroprivacy.runtime.counts import Counts, join_counts
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Simulation:
-    """What a data set gave.
+    """The results of a data set.
 
     Attributes:
         readout: int64 (samples, outputs).
         prediction: int64 (samples,).
         counts: per sample.
-        versions: of what ran.
+        versions: of the backend and its tools.
     """
 
     readout: Int64
@@ -35,12 +35,12 @@ class Simulation:
     versions: dict[str, str]
 
     def accuracy(self, labels: NDArray[np.int64]) -> float:
-        """Fraction of right predictions."""
+        """Share of correct predictions."""
         return float((self.prediction == labels).mean())
 
 
 def encode_samples(program: Program, samples: NDArray[np.float32], *, first: int = 0) -> NDArray[np.int16]:
-    """Samples in [0, 1] as the Program's own encoder makes them: (samples, T, *port shape).
+    """Samples in [0, 1], encoded by the Program's own encoder: (samples, T, *port shape).
 
     Raises:
         ConfigurationError: the Program has no encoder (it takes events), or more than one port.
@@ -57,7 +57,7 @@ def simulate(
     artifact: Artifact,
     *,
     samples: NDArray[np.float32],
-    chunk: int = 250,
+    batch: int = 250,
     first: int = 0,
     progress: Progress = silent,
 ) -> Simulation:
@@ -66,18 +66,18 @@ def simulate(
     Args:
         artifact: a built Program with an encoder.
         samples: (samples, *shape) in [0, 1].
-        chunk: samples encoded and run at once.
+        batch: samples of one batch.
         first: number of the first sample in its data set.
-        progress: told after each chunk.
+        progress: called after each batch.
     """
 
     def encoded(here: slice) -> NDArray[np.int16]:
-        """Some samples as spikes."""
+        """The samples of a slice as spikes."""
         return encode_samples(artifact.program, samples[here], first=first + here.start)
 
     readouts, counts = [], []
     versions: dict[str, str] = {}
-    for result in run_chunks(artifact, encoded, samples=len(samples), chunk=chunk, progress=progress):
+    for result in run_batches(artifact, encoded, samples=len(samples), batch=batch, progress=progress):
         readouts.append(result.readout)
         counts.append(result.counts)
         versions = dict(result.versions)
@@ -85,30 +85,30 @@ def simulate(
     return Simulation(readout=readout, prediction=readout.argmax(axis=1), counts=join_counts(counts), versions=versions)
 
 
-def run_chunks(
+def run_batches(
     artifact: Artifact,
     given: Callable[[slice], NDArray[Any]],
     *,
     samples: int,
-    chunk: int = 250,
+    batch: int = 250,
     progress: Progress = silent,
 ) -> Iterator[RunResult]:
-    """Run many samples, some at a time: memory stays bounded, progress is told, an interrupt is heard.
+    """Run samples batch by batch, in bounded memory; progress and interrupts act between batches.
 
     Args:
         artifact: a built Program with one input port.
-        given: which samples -> their integers, (samples, T, ...).
-        samples: in all.
-        chunk: samples run at once.
-        progress: told after each chunk.
+        given: slice of the samples -> their integers, (samples, T, ...).
+        samples: total number.
+        batch: samples of one batch.
+        progress: called after each batch.
 
     Raises:
         ConfigurationError: there are none, or they do not fit the Program.
     """
-    if samples < 1 or chunk < 1:
-        raise ConfigurationError(f"simulate: {samples} samples in chunks of {chunk} cannot be run")
+    if samples < 1 or batch < 1:
+        raise ConfigurationError(f"simulate: {samples} samples in batches of {batch} cannot be run")
     backend = load_backend(artifact.backend)
-    for begin in range(0, samples, chunk):
-        here = slice(begin, min(begin + chunk, samples))
+    for begin in range(0, samples, batch):
+        here = slice(begin, min(begin + batch, samples))
         yield backend.run(artifact, inputs_as_given(artifact.program, given(here)), Record())
         progress(here.stop, samples, artifact.backend)

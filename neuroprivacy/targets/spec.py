@@ -1,4 +1,4 @@
-"""A chip as data: bit widths, rules, limits, each number with where it comes from.
+"""A chip as data: bit widths, rules, limits, each number with its source.
 
 A new chip is a new TOML file (shipped in `targets/`, or any path), never code. Every number is written as
 `{ value = ..., standing = "published" | "secondary" | "chosen", source = "..." }`.
@@ -22,10 +22,10 @@ from neuroprivacy.kernels import NeuronRule
 Standing = Literal["published", "secondary", "chosen"]
 Width = Annotated[int, Field(ge=1, le=62)]
 Count = Annotated[int, Field(ge=1)]
-#: What a number is written with, and the fields that are no numbers.
+#: The parts of a number in a TOML file, and the fields that are no numbers.
 _PARTS = frozenset(("value", "standing", "source"))
 _PLAIN = frozenset(("name", "title", "simulation_only", "check_only", "note"))
-#: Fields that came after Programs were first stored: `to_dict` leaves them out where they say nothing, so that the
+#: Fields that came after Programs were first stored: `to_dict` leaves out their defaults, so that the
 #: content hashes of those Programs stay what they are.
 _LATER = {"check_only": False}
 _LATER_LIMITS = frozenset(
@@ -37,7 +37,7 @@ _STRICT = ConfigDict(extra="forbid", strict=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
 class Source:
-    """Where a number of a target comes from: how well it stands, and the citation."""
+    """The source of a number of a target: its standing, and the citation."""
 
     standing: Standing
     source: str
@@ -45,7 +45,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
 class Limits:
-    """How much of a network the chip holds; None where no figure is public.
+    """The capacity of a chip; None where no figure is public.
 
     Attributes:
         cores: neuromorphic cores on one chip.
@@ -53,11 +53,11 @@ class Limits:
         synapse_bits_per_core: memory for synapses on one core, bits.
         fan_in: incoming synapses of one neuron, or input axons of one core.
         fan_out: output axons of one core.
-        axons_in: sources that one core listens to.
-        axons_out: (neuron, core it is sent to) pairs that one core can send.
-        synapse_bits: bits that one synapse takes in a core's memory; None where it is the weight alone.
+        axons_in: sources of one core.
+        axons_out: (neuron, target core) pairs of one core.
+        synapse_bits: bits of one synapse in a core's memory; None where it is the weight alone.
         synapses: synapses of one chip.
-        delay_slots: steps by which an event can be held back, beyond the one that every edge costs.
+        delay_slots: time steps of delay beyond the one that every edge costs.
         max_kernel: rows and columns of a convolution's kernel.
         strides: legal strides of a convolution.
         max_features: channels that a convolution takes or makes.
@@ -128,15 +128,15 @@ class TargetSpec:
         bias_mantissa_bits: signed width of the bias mantissa.
         bias_exponent_max: largest shift of the bias mantissa.
         resets: reset rules of the neuron model.
-        edge_delay_min: steps that every edge costs.
-        edge_delay_max: steps that an edge may be delayed, that cost included.
+        edge_delay_min: time steps that every edge costs.
+        edge_delay_max: longest delay of an edge in time steps, that cost included.
         message_bits: bits of a graded spike or input value.
         message_signed: whether such a value may be negative.
-        silent_readout: whether a neuron can be told not to fire.
-        simulation_only: whether no chip computes this.
+        silent_readout: whether a neuron can be set not to fire.
+        simulation_only: whether no chip computes this arithmetic.
         limits: capacity.
         energy: energy per event.
-        sources: field name -> where its number comes from.
+        sources: field name -> source of its number.
         check_only: whether the description serves `target check` alone: its arithmetic is not verified against the
             chip's own, so nothing may be computed with it.
     """
@@ -206,6 +206,11 @@ class TargetSpec:
                 f"target: {self.name} is described for `target check` alone, and nothing computes with its arithmetic; "
                 "choose one of loihi2, loihi2-soft, int8"
             )
+        return self.declared_rule
+
+    @property
+    def declared_rule(self) -> NeuronRule:
+        """The arithmetic as the description declares it, verified or not: for proofs, not for results."""
         lowest, highest = self.membrane_range
         return NeuronRule(
             activation_shift=self.activation_shift,

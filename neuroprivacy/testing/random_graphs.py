@@ -17,7 +17,7 @@ from neuroprivacy.core.errors import DoesNotFit
 from neuroprivacy.graph import GraphInfo
 from neuroprivacy.kernels.formats import Float64, Int64
 from neuroprivacy.kernels.neuron import Reset
-from neuroprivacy.lowering import Lowered, LowerOptions, draft_of, lower
+from neuroprivacy.lowering import Lowered, LowerOptions, lower, real_network
 from neuroprivacy.lowering.float_run import run_float
 from neuroprivacy.runtime.backend import Record
 from neuroprivacy.runtime.reference import run_reference
@@ -38,7 +38,7 @@ class RandomGraph:
         graph: the network.
         spikes: port name -> int64 (samples, steps, size).
         options: with which it is lowered.
-        lowered: the Program, and what lowering said.
+        lowered: the Program with its diagnostics.
     """
 
     graph: nir.NIRGraph
@@ -113,7 +113,7 @@ class _Growth:
     def options(self, steps: int) -> LowerOptions:
         """How the graph is lowered."""
         bits = self.spec.weight_bits if self.chance(0.7) else int(self.rng.integers(3, self.spec.weight_bits))
-        return LowerOptions(dt_s=DT_S, input_max=self.input_max, steps=steps, weight_bits=bits)
+        return LowerOptions(dt_s=DT_S, input_max=self.input_max, time_steps=steps, weight_bits=bits)
 
     def graph(self) -> nir.NIRGraph:
         """What has grown so far, all neurons that lead nowhere as outputs; some layers nested."""
@@ -366,8 +366,8 @@ class _Growth:
         for _ in range(_SEARCH_ROUNDS):
             middle = (low + high) / 2
             setattr(node, field, floor + np.exp(middle) * spread * np.ones(self.shapes[name]))
-            draft, _ = draft_of(self.graph(), options=LowerOptions(dt_s=DT_S, input_max=self.input_max))
-            rate = float(run_float(draft, self.spikes).spikes[self._full(name)].mean())
+            network = real_network(self.graph(), options=LowerOptions(dt_s=DT_S, input_max=self.input_max))
+            rate = float(run_float(network, self.spikes).spikes[self._full(name)].mean())
             if abs(np.log((rate + 1e-4) / wanted)) < error:
                 best, error = float(np.exp(middle)), abs(np.log((rate + 1e-4) / wanted))
             low, high = (middle, high) if rate > wanted else (low, middle)

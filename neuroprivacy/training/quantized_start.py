@@ -15,9 +15,8 @@ from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.export.network import to_nir
 from neuroprivacy.graph.encode import encode_for
 from neuroprivacy.kernels.formats import WeightBits
-from neuroprivacy.lowering import LowerOptions
-from neuroprivacy.lowering.draft import DraftLayer
-from neuroprivacy.lowering.pipeline import rounded
+from neuroprivacy.lowering import LowerOptions, quantized_network
+from neuroprivacy.lowering.ir import QuantizedLayer
 from neuroprivacy.networks import SpikingNetwork, quantize_weights
 from neuroprivacy.networks.layers import WEIGHTED, Weighted
 from neuroprivacy.networks.quantized import set_scale
@@ -48,28 +47,28 @@ def quantized_start(
     options = LowerOptions(
         weight_bits=bits, populations=populations, per_channel=False, calibration=encode_for(graph, images)
     )
-    draft, _, _ = rounded(graph, target=load_target(target), options=options)
+    lowered = quantized_network(graph, target=load_target(target), options=options)
     start = quantize_weights(net, bits, state_target=target, populations=populations)
     members = {population.name: population.members for population in start.plan.populations}
     with torch.no_grad():
-        for layer in draft.layers:
+        for layer in lowered.layers:
             modules = [m for name in members[layer.name] if hasattr(m := start.module_of(name), "quant_weight")]
-            if len(layer.edges) == 1 and len(modules) == 1 and isinstance(modules[0], WEIGHTED):
+            if len(layer.connections) == 1 and len(modules) == 1 and isinstance(modules[0], WEIGHTED):
                 _take_over(layer, modules[0])
     return start
 
 
-def _take_over(layer: DraftLayer, module: Weighted) -> None:
+def _take_over(layer: QuantizedLayer, module: Weighted) -> None:
     """Give a layer of torch the integers, units and biases of a rounded one."""
-    (edge,) = layer.edges
-    assert edge.whole is not None
+    (connection,) = layer.connections
+    on_chip = connection.map.weight
     real = module.weight.double().numpy()
-    if edge.weight.size != real.size:
+    if on_chip.size != real.size:
         raise ConfigurationError(
-            f"{layer.name}: its weights are {real.size} in training and {edge.weight.size} on the chip "
+            f"{layer.name}: its weights are {real.size} in training and {on_chip.size} on the chip "
             "(signed input is sent as two channels); start without calibration (--calibration-samples 0)"
         )
-    given = edge.weight.reshape(real.shape)
+    given = on_chip.reshape(real.shape)
     # What a pool or the scale of the input puts into the weights of the chip, training keeps outside.
     factor = float((given * real).sum() / (real * real).sum())
     if not np.allclose(given, real * factor, rtol=1e-4, atol=1e-6 * np.abs(given).max()):
@@ -78,11 +77,13 @@ def _take_over(layer: DraftLayer, module: Weighted) -> None:
             "(--calibration-samples 0)"
         )
     # A little more than the smallest unit that the target's widths allow stays so in single precision.
-    unit = np.broadcast_to(layer.lsb / factor * (1 + 1e-6), (len(real),))
-    module.weight.copy_(_like(edge.whole.reshape(real.shape) * unit.reshape(-1, *[1] * (real.ndim - 1)), module.weight))
+    unit = np.broadcast_to(layer.weight_scale / factor * (1 + 1e-6), (len(real),))
+    module.weight.copy_(
+        _like(connection.q_weight.reshape(real.shape) * unit.reshape(-1, *[1] * (real.ndim - 1)), module.weight)
+    )
     set_scale(module, torch.from_numpy(unit.copy()))
     if module.bias is not None:
-        bias = (layer.bias * layer.unit).reshape(len(real), -1).mean(axis=1)
+        bias = (layer.bias * layer.state_scale).reshape(len(real), -1).mean(axis=1)
         module.bias.copy_(_like(bias, module.bias))
 
 

@@ -20,7 +20,7 @@ from neuroprivacy.runtime.reference import run_reference
 from neuroprivacy.targets.spec import load_target
 from neuroprivacy.testing import random_case
 from neuroprivacy.testing.case import edge, layer, network
-from neuroprivacy_fixedpoint import FixedPointBackend, engine, plan, weights
+from neuroprivacy_fixedpoint import FixedPointBackend, engine, plan
 from neuroprivacy_fixedpoint.columns import LARGEST, LAYER
 from neuroprivacy_fixedpoint.plan import plan_of
 from neuroprivacy_fixedpoint.weights import padded_size
@@ -242,20 +242,6 @@ def reachable(start: object) -> Iterator[object]:
             waiting += [cell.cell_contents for cell in each.__closure__ or ()]
         else:
             waiting += gc.get_referents(each)
-
-
-@pytest.mark.parametrize("places", [1, 4])
-def test_so_many_events_fit_16_bits_whichever_they_are(places: int) -> None:
-    """Against sorting: the worst events are those of the largest weights of one sign, each as often as it can fire."""
-    generator = np.random.default_rng(places)
-    for sources in (40, 300, 2000):
-        weight = np.clip(np.rint(generator.normal(0, 60, (7, sources))), -128, 127).astype(np.int64)
-        expected = LARGEST
-        for one_sided in (weight, -weight):
-            worst = np.sort(one_sided.clip(0), axis=1)[:, ::-1].repeat(places, axis=1).cumsum(axis=1)
-            fitting = (worst <= 32767).sum(axis=1)[worst[:, -1] > 32767]
-            expected = min([expected, *fitting])
-        assert weights.event_limit(weight, places) == expected
 
 
 @pytest.mark.parametrize("parts", ["1", "3"])

@@ -19,7 +19,7 @@ from neuroprivacy.core.errors import ConfigurationError, UnsupportedNode
 from neuroprivacy.data import Dataset
 from neuroprivacy.export.network import to_nir
 from neuroprivacy.graph import load_nir, read_info, save_nir
-from neuroprivacy.lowering import LowerOptions, draft_of, lower
+from neuroprivacy.lowering import LowerOptions, lower, real_network
 from neuroprivacy.lowering.float_run import run_float
 from neuroprivacy.networks import LayerGraph, SpikingNetwork, load_checkpoint, save_checkpoint, spiking_input
 from neuroprivacy.program.encoder import Encoder, encode
@@ -254,19 +254,19 @@ def test_the_graph_fires_as_the_network(name: str, coding: str, reset: str, tmp_
     readout = "spike_count" if name == "ends in ReLU" else "membrane"
     made = convert(net, calibration=images, reset=reset, coding=coding, readout=readout, time_steps=STEPS)
     graph = load_nir(save_nir(to_nir(made), tmp_path / "a.nir"))
-    draft, _ = draft_of(graph, options=LowerOptions())
+    real = real_network(graph, options=LowerOptions())
     given = encode(images[:8], encoder=Encoder(coding=coding, steps=STEPS), first=0).astype(np.int64)
-    run = run_float(draft, {"input": given.reshape(8, STEPS, -1)})
-    expected = spikes_of(made, given, draft.inputs[0].scale)
+    run = run_float(real, {"input": given.reshape(8, STEPS, -1)})
+    expected = spikes_of(made, given, real.inputs[0].scale)
     assert sum(spikes.sum() for spikes in expected.values()) > 0
     for layer, spikes in expected.items():
         assert np.array_equal(run.spikes[layer], spikes), layer
-    assert {layer.name for layer in draft.layers if layer.fires} == expected.keys()
+    assert {layer.name for layer in real.layers if layer.fires} == expected.keys()
     if readout == "membrane":
-        x = torch.from_numpy(given.swapaxes(0, 1) * draft.inputs[0].scale)
+        x = torch.from_numpy(given.swapaxes(0, 1) * real.inputs[0].scale)
         with torch.no_grad():
             exact = deepcopy(made).double()(x).readout
-        (last,) = (layer.name for layer in draft.layers if not layer.fires)
+        (last,) = (layer.name for layer in real.layers if not layer.fires)
         np.testing.assert_allclose(run.v[last][:, -1], exact.numpy(), rtol=1e-4, atol=1e-4)
     lowered = lower(graph, target="loihi2-soft" if reset == "soft" else "loihi2")
     assert lowered.program.readout == readout
@@ -280,8 +280,8 @@ def test_a_leak_is_carried_over(beta: float) -> None:
     graph = to_nir(made, dt_s=1e-3)
     info = read_info(graph)
     assert (info.dt_s, info.readout_beta, info.readout, info.coding) == (1e-3, beta, "spike_count", "direct")
-    draft, _ = draft_of(graph, options=LowerOptions())
-    for layer in draft.layers:
+    real = real_network(graph, options=LowerOptions())
+    for layer in real.layers:
         np.testing.assert_allclose(layer.beta, beta, rtol=1e-6)
 
 
@@ -530,7 +530,7 @@ def test_quantized_weights_keep_their_integers(per_channel: bool, target: str, t
     stored = load_checkpoint(save_checkpoint(net, tmp_path / "net")).spiking
     graph = load_nir(save_nir(to_nir(stored), tmp_path / "net.nir"))
     lowered = lower(graph, target=target, options=LowerOptions(weight_bits=4))
-    assert not any("grid" in str(remark) for remark in lowered.remarks)
+    assert not any("quantization steps" in str(issue) for issue in lowered.diagnostics)
     layers = [module for module in ann if hasattr(module, "quant_weight")]
     for layer, made in zip(lowered.program.layers, layers, strict=True):
         found = made.quant_weight()

@@ -47,7 +47,7 @@ def test_equal_networks_never_part() -> None:
     lowered = lower(chain([[127.0, -64]], fire(1, 300.0), inputs=2), target="loihi2")
     found = trace(lowered, between=("float", "reference"), inputs=train(1, 1, 0, 1, 1, 1, size=2))
     assert found.identical
-    assert found.sentence() == "float and reference agree in everything that both know: 1 samples of 6 steps on loihi2."
+    assert found.sentence() == "float and reference agree in every known quantity: 1 samples of 6 steps on loihi2."
     assert found.layers[0].differing == 0
 
 
@@ -81,11 +81,11 @@ def overflowing() -> nir.NIRGraph:
 
 
 def test_a_network_built_to_overflow_is_predicted_traced_and_refused() -> None:
-    lowered = lower(overflowing(), target="loihi2", options=LowerOptions(steps=60))
-    predicted = [str(remark) for remark in lowered.remarks if "current" in remark.what]
+    lowered = lower(overflowing(), target="loihi2", options=LowerOptions(time_steps=60))
+    predicted = [str(issue) for issue in lowered.diagnostics if "current" in issue.what]
     assert any("n: the largest possible current" in text and "would wrap" in text for text in predicted)
     with pytest.raises(OutOfRange, match="n: the largest possible current"):
-        lower(overflowing(), target="loihi2", options=LowerOptions(steps=60, strict=True))
+        lower(overflowing(), target="loihi2", options=LowerOptions(time_steps=60, strict=True))
     at = first(lowered, train(*[1] * 60, size=40))
     assert (at.layer, at.neuron) == ("n", 0)
     assert at.causes[0] == "wrap of the current"
@@ -146,10 +146,10 @@ def test_backends_agree_and_sides_are_symmetric(seed: int) -> None:
 
 
 def test_a_changed_state_of_a_backend_is_found_before_its_spikes(monkeypatch: pytest.MonkeyPatch) -> None:
-    from neuroprivacy.divergence import sides
+    from neuroprivacy.divergence import runs
 
     drawn = random_graph(4, target="loihi2", steps=20)
-    true_run = sides.run_reference
+    true_run = runs.run_reference
 
     def faulty(program: Any, inputs: Any, *, record: Any) -> Any:
         """The reference with one current changed."""
@@ -158,17 +158,17 @@ def test_a_changed_state_of_a_backend_is_found_before_its_spikes(monkeypatch: py
         result.states_u[name][0, 7, 1] += 1
         return result
 
-    monkeypatch.setattr(sides, "run_reference", faulty)
+    monkeypatch.setattr(runs, "run_reference", faulty)
     at = first(drawn.lowered, drawn.spikes, ("fixedpoint", "reference"))
     assert (at.quantity, at.layer, at.neuron) == ("u", drawn.lowered.program.layers[0].name, 1)
-    assert at.causes == ("the sum that arrived, its delay, the current decay or a wrap differs",)
+    assert at.causes == ("the synaptic sum, its delay, the current decay or a wrap differs",)
 
 
 def test_sides_that_do_not_exist() -> None:
     lowered = lower(chain([[127.0]], fire(1, 100.0), inputs=1), target="loihi2")
-    with pytest.raises(ConfigurationError, match="trace: float is compared with itself; name two different sides"):
+    with pytest.raises(ConfigurationError, match="trace: float is compared with itself; name two different runs"):
         trace(lowered, between=("float", "float"), inputs=train(1))
-    with pytest.raises(ConfigurationError, match="trace: 'chip' is no side; choose two of float, torch, reference"):
+    with pytest.raises(ConfigurationError, match="trace: 'chip' is no run; choose two of float, torch, reference"):
         trace(lowered, between=("float", "chip"), inputs=train(1))
     with pytest.raises(ConfigurationError, match="trace: torch needs one of our checkpoints"):
         trace(lowered, between=("float", "torch"), inputs=train(1))

@@ -15,7 +15,7 @@ from neuroprivacy.experiments.image_network import Network
 from neuroprivacy.experiments.recurrent import Rows, rows
 from neuroprivacy.export.network import to_nir
 from neuroprivacy.graph import GraphInfo
-from neuroprivacy.lowering import LowerOptions, draft_of, lower
+from neuroprivacy.lowering import LowerOptions, lower, real_network
 from neuroprivacy.lowering.float_run import run_float
 from neuroprivacy.networks.noise import noisy
 from neuroprivacy.networks.recurrent import recurrent_network
@@ -64,8 +64,8 @@ def test_the_recurrent_network_is_its_graph() -> None:
         for name in ("w", "v"):
             net.layers[name].weight.mul_(3)  # type: ignore[operator,union-attr]
     x = (np.random.default_rng(0).random((20, 12, 8)) < 0.4).astype(np.float32)
-    draft, _ = draft_of(to_nir(net), options=LowerOptions())
-    run = run_float(draft, {"input": x.astype(np.int64)})
+    network = real_network(to_nir(net), options=LowerOptions())
+    run = run_float(network, {"input": x.astype(np.int64)})
     assert 0.02 < run.spikes["hidden"].mean() < 0.6
     np.testing.assert_allclose(run.v["readout"][:, -1], event_logits(net, x), rtol=1e-3, atol=1e-3)
     program = lower(to_nir(net), target="loihi2").program

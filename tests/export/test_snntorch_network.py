@@ -16,7 +16,7 @@ from neuroprivacy.core.errors import ConfigurationError, UnsupportedNode
 from neuroprivacy.export.network import to_nir
 from neuroprivacy.graph import load_nir, read_info, save_nir
 from neuroprivacy.graph.metadata import WEIGHT_SCALE
-from neuroprivacy.lowering import LowerOptions, draft_of, lower
+from neuroprivacy.lowering import LowerOptions, lower, real_network
 from neuroprivacy.lowering.float_run import run_float
 
 STEPS, SAMPLES = 50, 4
@@ -77,9 +77,9 @@ def spikes_in(seed: int, shape: tuple[int, ...]) -> torch.Tensor:
 
 def of_graph(graph: nir.NIRGraph, x: torch.Tensor) -> np.ndarray:
     """(steps, samples, neurons) of the first output."""
-    draft, _ = draft_of(graph, options=LowerOptions())
+    network = real_network(graph, options=LowerOptions())
     flat = x.transpose(0, 1).flatten(2).numpy().astype(np.int64)
-    return run_float(draft, {"input": flat}).spikes[draft.outputs[0]].transpose(1, 0, 2)
+    return run_float(network, {"input": flat}).spikes[network.outputs[0]].transpose(1, 0, 2)
 
 
 def stepped(net: nn.Module, x: torch.Tensor) -> np.ndarray:
@@ -166,7 +166,9 @@ def test_every_form_becomes_integers(form: str, tmp_path: Path) -> None:
     make, shape = EXPRESSIBLE[form]
     graph = load_nir(save_nir(to_nir(driven(make(), 0), input_shape=shape), tmp_path / "a.nir"))
     soft = read_info(graph).reset == "soft"
-    lowered = lower(graph, target="loihi2-soft" if soft else "loihi2", options=LowerOptions(constants="mean", steps=50))
+    lowered = lower(
+        graph, target="loihi2-soft" if soft else "loihi2", options=LowerOptions(constants="mean", time_steps=50)
+    )
     assert lowered.program.readout == "spike_count"
 
 
@@ -523,7 +525,7 @@ def test_a_linear_end_is_read_as_a_sum() -> None:
     graph = to_nir(nn.Sequential(nn.Linear(4, 6), leaky(), nn.Linear(6, 3)), input_shape=(4,), dt_s=1e-3)
     info = read_info(graph)
     assert (info.readout, info.readout_beta, info.dt_s, info.reset) == ("membrane", 1.0, 1e-3, "hard")
-    assert lower(graph, target="loihi2", options=LowerOptions(steps=20)).program.readout == "membrane"
+    assert lower(graph, target="loihi2", options=LowerOptions(time_steps=20)).program.readout == "membrane"
 
 
 def test_the_last_neuron_may_return_its_state() -> None:

@@ -3,6 +3,7 @@
 import warnings
 from typing import Any
 
+import nir
 import numpy as np
 import pytest
 import torch
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from neuroprivacy.graph.fault import Fault
-from neuroprivacy.graph.shapes import check_edges, given_shape, own_shapes
+from neuroprivacy.graph.shapes import check_edges, given_shape, node_output_shape, own_shapes
 
 SMALL = st.integers(1, 4)
 
@@ -119,3 +120,18 @@ def test_two_ways_into_one_node_agree() -> None:
     with pytest.raises(Fault, match=r"l: takes \(2, 4, 4\), but q gives \(2, 8, 4\)") as caught:
         carried({"in": INPUT, "p": POOL, "q": wide, "l": LAYER}, edges)
     assert "kernels that are not square" in caught.value.hint
+
+
+def test_nodes_of_nir_have_the_shapes_of_their_fields() -> None:
+    """nir's own types, as lowering has them, and their fields, as a file has them: one rule."""
+    weight = np.zeros((6, 2, 3, 2))
+    conv = nir.Conv2d(
+        input_shape=None, weight=weight, stride=np.array([2, 1]), padding=np.array([1, 0]), dilation=np.array([1, 2]),
+        groups=1, bias=np.zeros(6),
+    )  # fmt: skip
+    assert node_output_shape("c", conv, (2, 7, 9)) == (6, 4, 7)
+    pool = nir.SumPool2d(kernel_size=np.array([2, 2]), stride=np.array([2, 2]), padding=np.array([0, 0]))
+    assert node_output_shape("p", pool, (6, 4, 7)) == (6, 2, 3)
+    assert node_output_shape("l", nir.Linear(weight=np.zeros((5, 36))), (36,)) == (5,)
+    with pytest.raises(Fault, match=r"c: takes 2 channels and gets 3"):
+        node_output_shape("c", conv, (3, 7, 9))

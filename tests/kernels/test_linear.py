@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
 from neuroprivacy.kernels import conv_apply, conv_output_shape, dense_apply, sum_pool
+from neuroprivacy.kernels.linear import ConvGeometry, as_pair, pool_output_shape, window_positions
 
 PAIR = st.tuples(st.integers(1, 3), st.integers(1, 3))
 PADDING = st.tuples(st.integers(0, 2), st.integers(0, 2))
@@ -116,3 +117,34 @@ def test_dense_is_w_times_x() -> None:
 )
 def test_output_shapes(options: dict[str, tuple[int, int]], shape: tuple[int, int]) -> None:
     assert conv_output_shape(5, 7, **options) == shape
+
+
+@given(
+    size=st.integers(1, 12), kernel=st.integers(1, 4), stride=st.integers(1, 3), padding=st.integers(0, 3),
+    dilation=st.integers(1, 3),
+)  # fmt: skip
+def test_window_positions_are_those_that_fit(size: int, kernel: int, stride: int, padding: int, dilation: int) -> None:
+    reached = dilation * (kernel - 1) + 1
+    fitting = len(range(0, size + 2 * padding - reached + 1, stride))
+    found = window_positions(size, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
+    assert max(found, 0) == fitting
+
+
+@pytest.mark.parametrize("value", [3, np.int64(3), np.array(3), np.array([3]), (3, 3), np.array([3, 3])])
+def test_a_pair_is_one_number_or_two(value: object) -> None:
+    assert as_pair(value) == (3, 3)  # type: ignore[arg-type]
+
+
+@given(seed=st.integers(0, 1000), pool=PAIR, pool_stride=PAIR, padding=PADDING)
+def test_a_geometry_computes_pool_and_convolution(
+    seed: int, pool: tuple[int, int], pool_stride: tuple[int, int], padding: tuple[int, int]
+) -> None:
+    geometry = ConvGeometry(in_shape=(2, 7, 8), pool=pool, pool_stride=pool_stride, padding=padding)
+    assert geometry.pooled_shape == pool_output_shape((2, 7, 8), pool=pool, stride=pool_stride)
+    assert geometry.window == pool[0] * pool[1]
+    x, weight = numbers((3, 2, 7, 8), seed), numbers((4, 2, 1, 2), seed + 1)
+    pooled = geometry.pooled(x)
+    assert pooled.shape[1:] == geometry.pooled_shape
+    np.testing.assert_array_equal(pooled, sum_pool(x, kernel=pool, stride=pool_stride))
+    expected = conv_apply(weight, pooled, stride=(1, 1), padding=padding, dilation=(1, 1), groups=1)
+    np.testing.assert_array_equal(geometry.convolved(weight, pooled), expected)

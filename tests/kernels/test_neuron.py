@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuroprivacy.kernels import decay, fire_and_reset, integrate_current, integrate_membrane
-from neuroprivacy.kernels.neuron import NeuronRule, Reset
+from neuroprivacy.kernels.neuron import DECAY_ONE, NeuronRule, Reset, crosses_threshold, decay_by_factor
 from neuroprivacy.targets.spec import load_target
 
 LOIHI, INT8 = load_target("loihi2").rule, load_target("int8").rule
@@ -34,6 +34,20 @@ def test_decay_is_sign_symmetric_and_never_grows(value: int, by: int) -> None:
     assert kept == -int(decay(one(-value), by=by)[0])
     assert abs(kept) <= abs(value)
     assert kept * value >= 0
+
+
+@given(value=STATE, by=st.integers(0, 4096))
+def test_decay_by_factor_is_the_integer_decay_where_it_truncates(value: int, by: int) -> None:
+    factor = (DECAY_ONE - by) / DECAY_ONE
+    real = decay_by_factor(np.array([float(value)]), factor=factor, truncates=True)
+    assert real[0] == decay(one(value), by=by)[0]
+    assert decay_by_factor(np.array([float(value)]), factor=factor, truncates=False)[0] == value * factor
+
+
+@given(v=STATE, theta=STATE)
+def test_threshold_tests_differ_at_equality_alone(v: int, theta: int) -> None:
+    strict, loose = (bool(crosses_threshold(one(v), one(theta), test)[0]) for test in (">", ">="))
+    assert (strict, loose) == (v > theta, v >= theta)
 
 
 @given(value=STATE, by=DECAY)

@@ -152,7 +152,7 @@ def test_a_linear_node_at_the_end_is_a_readout(end: str, maker, lowered, ran) ->
         weight, shape = maker.weights(4, 60), (4,)
         nodes = {"flat": maker.flatten(2, 5, 6), "c": nir.Linear(weight=weight)}
         expected = tensor(x).sum(1).flatten(1) @ tensor(weight).T
-    program = lowered(maker.chain((2, 5, 6), nodes, shape), dt_s=1e-4, steps=6).program
+    program = lowered(maker.chain((2, 5, 6), nodes, shape), dt_s=1e-4, time_steps=6).program
     layer = program.layers[-1]
     assert (layer.name, layer.shape, layer.fires, program.readout) == ("c", shape, False, "membrane")
     np.testing.assert_array_equal(ran(program, x).readout >> 6, expected.numpy().astype(np.int64))
@@ -313,7 +313,7 @@ def test_whole_networks_equal_the_float_network_exactly(ran) -> None:
                 neuron.threshold.fill_(4.0)
         lowered = lower(to_nir(net), target=target)
         program = lowered.program
-        assert not [r for r in lowered.remarks if "aligned" in str(r)]
+        assert not [r for r in lowered.diagnostics if "compensated" in str(r)]
         x = encode_samples(program, np.random.default_rng(0).random((6, 1, 8, 8), np.float32))
         with torch.no_grad():
             result = net(torch.from_numpy(x.swapaxes(0, 1).astype(np.float32)), record=True)

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from neuroprivacy.core.errors import DoesNotFit
 from neuroprivacy.graph import GraphInfo
-from neuroprivacy.lowering import LowerOptions, draft_of
-from neuroprivacy.lowering.discretize import discretize, keep
+from neuroprivacy.lowering import LowerOptions, real_network
+from neuroprivacy.lowering.discretize import decay_factor, discretize
 from neuroprivacy.lowering.float_run import run_float
 
 DT = 1e-4
@@ -114,7 +114,7 @@ def test_neurons_that_only_integrate_are_read_by_their_membrane(kind: str, maker
         ),
     }[kind]
     fc = maker.linear(4, 10)
-    found = lowered(maker.chain(10, {"fc": fc, "out": node}, 4), dt_s=DT, steps=STEPS)
+    found = lowered(maker.chain(10, {"fc": fc, "out": node}, 4), dt_s=DT, time_steps=STEPS)
     program = found.program
     assert program.readout == "membrane"
     x = maker.spikes(2, STEPS, 10)
@@ -194,7 +194,9 @@ def test_delays_are_steps(maker, lowered, ran) -> None:
 def test_delays_that_are_no_whole_steps_are_rounded_and_said(maker, lowered) -> None:
     nodes = {"fc": maker.linear(5, 6), "d": nir.Delay(delay=np.full(5, 2.4 * DT)), "n": maker.neurons(5)}
     found = lowered(maker.chain(6, nodes, 5))
-    assert str(found.remarks[0]) == "d: a delay of 0.00024 s is 2.4 steps and becomes 2; choose a --dt that divides it"
+    assert (
+        str(found.diagnostics[0]) == "d: a delay of 0.00024 s is 2.4 steps and becomes 2; choose a --dt that divides it"
+    )
     with pytest.raises(DoesNotFit, match=r"n from input: delay \(70\) exceeds 63"):
         lowered(maker.chain(6, {**nodes, "d": nir.Delay(delay=np.full(5, 70 * DT))}, 5))
 
@@ -213,8 +215,8 @@ def test_loops_that_are_delayed_enough_fit_a_chip(maker, lowered, ran) -> None:
     chip, flat = (lowered(graph, target).program for target in ("loihi2", "int8"))
     np.testing.assert_array_equal(spikes_of(ran, chip, x), spikes_of(ran, flat, x))
     assert chip.latency == 2
-    draft, _ = draft_of(graph, options=LowerOptions())
-    np.testing.assert_array_equal(run_float(draft, {"input": x}).spikes["b"], spikes_of(ran, flat, x))
+    network = real_network(graph, options=LowerOptions())
+    np.testing.assert_array_equal(run_float(network, {"input": x}).spikes["b"], spikes_of(ran, flat, x))
 
 
 def test_nested_graphs(maker, lowered, ran) -> None:
@@ -235,7 +237,7 @@ def test_time_constants_become_decays(rule: Any) -> None:
     """Every conversion from seconds: what is left after a step, and what the input adds."""
     tau, dt = np.array([3e-3]), 1e-3
     left = 1 - 1 / 3 if rule == "euler" else np.exp(-1 / 3)
-    assert keep(tau, dt, rule) == pytest.approx(left)
+    assert decay_factor(tau, dt, rule) == pytest.approx(left)
     one = np.ones(1)
     lif = discretize("n", nir.LIF(tau=tau, r=5 * one, v_leak=2 * one, v_threshold=one), dt_s=dt, rule=rule)
     assert (lif.beta, lif.gain, lif.bias) == pytest.approx((left, 5 * (1 - left), 2 * (1 - left)))
@@ -319,10 +321,12 @@ def test_linear_nodes_in_a_row(first: str, second: str, maker) -> None:
     nodes["fc"] = maker.linear(4, value[0].numel(), bias=[1.0, -2, 3, 0])
     value = torch_apply(nodes["fc"], value)
     nodes["n"] = maker.neurons(4)
-    draft, _ = draft_of(maker.chain((2, 6, 6), nodes, 4), options=LowerOptions())
-    (layer,) = draft.layers
-    (edge,) = layer.edges
-    np.testing.assert_allclose(edge.apply(x.reshape(3, -1).astype(np.float64)) + layer.bias, value.numpy(), rtol=1e-9)
+    network = real_network(maker.chain((2, 6, 6), nodes, 4), options=LowerOptions())
+    (layer,) = network.layers
+    (connection,) = layer.connections
+    np.testing.assert_allclose(
+        connection.map.apply(x.reshape(3, -1).astype(np.float64)) + layer.bias, value.numpy(), rtol=1e-9
+    )
 
 
 def test_a_pool_then_flatten_then_neurons(maker, lowered, ran) -> None:

@@ -66,12 +66,12 @@ def test_populations_compute_what_the_layer_computes(name: str, maker: Any, ran:
     options = LowerOptions(dt_s=1e-4, per_channel=False, rounding="nearest")
     whole = lower(graph, target=WHOLE, options=options)
     cut = lower(graph, target="loihi2", options=options)
-    assert cut.draft.populations
+    assert cut.real_network.populations
     size = next(iter(cut.program.inputs)).size
     x = maker.spikes(3, 30, size, rate=0.4)
     one, other = ran(whole.program, x), ran(cut.program, x)
     for layer in whole.program.layers:
-        parts = cut.draft.populations.get(layer.name, {layer.name: np.arange(layer.size)})
+        parts = cut.real_network.populations.get(layer.name, {layer.name: np.arange(layer.size)})
         assert np.array_equal(np.sort(np.concatenate(list(parts.values()))), np.arange(layer.size))
         for part, neurons in parts.items():
             for kind in ("layer_spikes", "states_u", "states_v"):
@@ -89,25 +89,26 @@ def uneven(maker: Any) -> nir.NIRGraph:
     return maker.chain((2, 6, 6), nodes, 4)
 
 
-def test_channels_that_ask_for_finer_units_become_populations(maker: Any, lowered: Any) -> None:
+def test_channels_with_finer_weight_scales_become_populations(maker: Any, lowered: Any) -> None:
     one, two = (lowered(uneven(maker), weight_bits=4, populations=n) for n in (1, 2))
-    assert not one.draft.populations
-    (name, parts) = next(iter(two.draft.populations.items()))
+    assert not one.real_network.populations
+    (name, parts) = next(iter(two.real_network.populations.items()))
     assert name == "n"
     assert list(parts) == ["n.1", "n.2"]
     assert np.unique(parts["n.2"] // 36).tolist() == [0, 1]
     assert [layer.name for layer in two.program.layers] == ["n.1", "n.2", "out"]
     assert len({layer.scale[0] for layer in two.program.layers[:2]}) == 2
-    small = [float(((e.whole * la.lsb[0] - e.weight) ** 2).sum()) for la in two.draft.layers[:1] for e in la.edges]
-    whole = one.draft.layers[0]
-    rows = whole.edges[0].whole[2:] * whole.lsb[0] - whole.edges[0].weight[2:]
-    assert sum(small) < float((rows**2).sum()) / 30
+    small, unsplit = two.real_network.layers[0], one.real_network.layers[0]
+    errors = [float(((c.q_weight * small.weight_scale[0] - c.map.weight) ** 2).sum()) for c in small.connections]
+    (connection,) = unsplit.connections
+    rows = connection.q_weight[2:] * unsplit.weight_scale[0] - connection.map.weight[2:]
+    assert sum(errors) < float((rows**2).sum()) / 30
 
 
 def test_even_layers_and_results_stay_in_one_piece(maker: Any, lowered: Any) -> None:
     graph = maker.chain(20, {"fc": maker.linear(30, 20), "n": maker.neurons(30), "g": maker.linear(4, 30),
                              "out": maker.neurons(4)}, 4)  # fmt: skip
-    assert not lowered(graph, weight_bits=4).draft.populations
+    assert not lowered(graph, weight_bits=4).real_network.populations
     graph = maker.chain(20, {"fc": maker.linear(3, 20), "n": decays(maker, 3, classes=3)}, 3)
     with pytest.raises(UnsupportedNode, match=r"n: decay differs by neuron .* --constants mean, train it per layer"):
         lowered(graph, dt_s=1e-4)
@@ -118,7 +119,7 @@ def test_too_many_decays_are_refused_with_the_option(maker: Any, lowered: Any) -
              "out": maker.neurons(2)}  # fmt: skip
     with pytest.raises(UnsupportedNode, match=r"n: decay differs by neuron .* allow more --populations"):
         lowered(maker.chain(8, nodes, 2), dt_s=1e-4)
-    assert len(lowered(maker.chain(8, nodes, 2), dt_s=1e-4, populations=6).draft.populations["n"]) == 6
+    assert len(lowered(maker.chain(8, nodes, 2), dt_s=1e-4, populations=6).real_network.populations["n"]) == 6
     with pytest.raises(ConfigurationError, match="populations: 0 is below 1"):
         LowerOptions(populations=0)
 
@@ -138,7 +139,7 @@ def test_a_trace_compares_populations(maker: Any, lowered: Any) -> None:
     beside = trace(
         found, between=("torch", "reference"), inputs={"input": maker.spikes(2, 12, 72)}, torch_run=lambda _: spikes
     )
-    for layer, (name, neurons) in zip(beside.layers, found.draft.populations["n"].items(), strict=False):
+    for layer, (name, neurons) in zip(beside.layers, found.real_network.populations["n"].items(), strict=False):
         assert (layer.layer, layer.rates[0]) == (name, pytest.approx(spikes["n"][..., neurons].mean()))
 
 

@@ -10,7 +10,7 @@ from neuroprivacy.core.errors import ConfigurationError, DoesNotFit, OutOfRange,
 from neuroprivacy.graph import GraphInfo
 from neuroprivacy.lowering import LowerOptions, lower
 from neuroprivacy.lowering.discretize import derive_dt
-from neuroprivacy.lowering.passes.audit_ranges import activation_range
+from neuroprivacy.lowering.layer_ranges import activation_bounds
 from neuroprivacy.runtime.backend import check_inputs
 from neuroprivacy.targets.spec import TargetSpec, load_target, target_from_dict
 
@@ -69,7 +69,7 @@ def test_the_floor_rule(name: str, expected: list[int]) -> None:
 
 
 def test_a_threshold_below_one_unit_is_refused() -> None:
-    with pytest.raises(DoesNotFit, match="n: the threshold is smaller than one weight unit; rescale the layer"):
+    with pytest.raises(DoesNotFit, match="n: the threshold is smaller than one integer weight step; rescale the layer"):
         lower(one_neuron(127.0, 0.5), target="loihi2")
 
 
@@ -135,7 +135,7 @@ def test_constants_may_differ_by_neuron_only_where_the_target_has_them(maker, lo
         lowered(graph, dt_s=1e-4)
     accepted = lowered(graph, dt_s=1e-4, constants="mean")
     assert accepted.program.layers[0].dv.tolist() == [round((0.1 + 0.05 + 0.1 / 3) / 3 * 4096)]
-    assert "the membrane decays of 0.9 ... 0.9667 a step become 0.9389" in str(accepted.remarks[0])
+    assert "the membrane decays of 0.9 ... 0.9667 a step become 0.9389" in str(accepted.diagnostics[0])
 
 
 def test_thresholds_that_differ_are_scaled_to_one(maker, lowered, ran) -> None:
@@ -164,24 +164,24 @@ def wide(maker, sources: int = 300) -> nir.NIRGraph:
     return maker.chain(sources, nodes, 2)
 
 
-def test_sums_that_could_exceed_16_bits_are_remarked_on_and_strict_refuses(maker, lowered) -> None:
+def test_sums_that_could_exceed_16_bits_give_diagnostics_and_strict_refuses(maker, lowered) -> None:
     found = lowered(wide(maker))
-    (remark,) = found.remarks
+    (issue,) = found.diagnostics
     text = "n: the largest possible synaptic sum (38100) exceeds 32767; the declared width holds unless most sources"
-    assert str(remark).startswith(text)
-    assert not remark.fatal
+    assert str(issue).startswith(text)
+    assert not issue.fatal
     with pytest.raises(OutOfRange, match=r"n: the largest possible synaptic sum \(38100\) exceeds 32767"):
         lowered(wide(maker), strict=True)
-    assert not lowered(wide(maker, 258)).remarks
-    assert not lowered(wide(maker), "int8", strict=True).remarks
+    assert not lowered(wide(maker, 258)).diagnostics
+    assert not lowered(wide(maker), "int8", strict=True).diagnostics
 
 
 def test_graded_input_counts_in_the_audit(maker, lowered) -> None:
     nodes = {"fc": nir.Linear(weight=np.array([[127.0, 127.0], [-127, 3]])), "n": maker.neurons(2, theta=9.0)}
     found = lowered(maker.chain(2, nodes, 2, info=GraphInfo(coding="direct", steps=4)))
     layer = found.program.layers[0]
-    assert activation_range(layer, {"input": (0, 255)}) == (254 * 255, -127 * 255)[::-1]
-    assert found.remarks[0].value == 254 * 255
+    assert activation_bounds(layer, {"input": (0, 255)}) == (254 * 255, -127 * 255)[::-1]
+    assert found.diagnostics[0].value == 254 * 255
     # One unit of the input is worth 1/255: the threshold is in those units.
     assert layer.threshold.item() == 9 * 255
 
@@ -190,7 +190,7 @@ def test_signed_values_count_on_both_sides(maker, signed_target: TargetSpec) -> 
     nodes = {"fc": nir.Linear(weight=np.array([[127.0, -127.0]])), "n": maker.neurons(1, theta=900.0)}
     graph = maker.chain(2, nodes, 1, info=GraphInfo(coding="poisson-signed", steps=4))
     layer = lower(graph, target=signed_target).program.layers[0]
-    assert activation_range(layer, {"input": (-1, 1)}) == (-254, 254)
+    assert activation_bounds(layer, {"input": (-1, 1)}) == (-254, 254)
 
 
 def readout(maker, sources: int, *, info: GraphInfo | None = None) -> nir.NIRGraph:
@@ -198,7 +198,7 @@ def readout(maker, sources: int, *, info: GraphInfo | None = None) -> nir.NIRGra
 
 
 def test_a_silent_readout_is_proved_for_the_steps_that_it_says(maker, lowered, ran) -> None:
-    program = lowered(readout(maker, 10), dt_s=1.0, steps=20).program
+    program = lowered(readout(maker, 10), dt_s=1.0, time_steps=20).program
     layer = program.layers[0]
     # 1270 units a step, a threshold of 131071 units, one step of latency.
     assert program.max_steps == 131071 // 1270 - 1 == 102
@@ -211,7 +211,7 @@ def test_a_silent_readout_is_proved_for_the_steps_that_it_says(maker, lowered, r
 
 @pytest.mark.parametrize("steps", [110, 200])
 def test_more_steps_coarsen_the_readouts_scale_until_it_stays_silent(steps: int, maker, lowered, ran) -> None:
-    program = lowered(readout(maker, 10), dt_s=1.0, steps=steps).program
+    program = lowered(readout(maker, 10), dt_s=1.0, time_steps=steps).program
     layer = program.layers[0]
     assert layer.scale[0] > 1
     assert program.max_steps >= steps
@@ -224,7 +224,7 @@ def test_a_readout_that_cannot_be_silent_is_refused(maker, lowered) -> None:
     with pytest.raises(
         (OutOfRange, DoesNotFit), match=r"fc: (a readout that must not fire is proved for|every weight)"
     ):
-        lowered(readout(maker, 10), dt_s=1.0, steps=10**6)
+        lowered(readout(maker, 10), dt_s=1.0, time_steps=10**6)
 
 
 def test_the_proof_holds_for_signed_values(maker, signed_target: TargetSpec, ran) -> None:
@@ -238,7 +238,7 @@ def test_the_proof_holds_for_signed_values(maker, signed_target: TargetSpec, ran
 
 def test_the_proof_uses_the_targets_own_shifts(maker, ran) -> None:
     flat = custom(activation_shift=0, threshold_shift=0)
-    program = lower(readout(maker, 10), target=flat, options=LowerOptions(dt_s=1.0, steps=20)).program
+    program = lower(readout(maker, 10), target=flat, options=LowerOptions(dt_s=1.0, time_steps=20)).program
     assert program.max_steps == 131071 // 1270 - 1
     assert ran(program, np.ones((1, 102, 10), np.int64)).readout.item() == 102 * 1270
 
@@ -279,14 +279,14 @@ def test_the_time_step_is_derived_or_asked_for(maker, lowered) -> None:
     slow.nodes["n"].r = slow.nodes["n"].r * np.array([1, 2, 3])
     found = lowered(slow)
     assert found.program.provenance["dt_s"] == pytest.approx(5e-5)
-    assert str(found.remarks[0]).startswith("dt: the graph states no time step; 5e-05 s is a tenth of its smallest")
+    assert str(found.diagnostics[0]).startswith("dt: the graph states no time step; 5e-05 s is a tenth of its smallest")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"dt_s": 0.0}, "dt: 0.0 s is not a positive"), ({"dt_s": -1.0}, "dt: "), ({"dt_s": float("nan")}, "dt: "),
-        ({"steps": 0}, "steps: 0 is below 1"),
+        ({"time_steps": 0}, "time steps: 0 is below 1"),
     ],
 )  # fmt: skip
 def test_impossible_options_are_refused(options: dict, message: str) -> None:

@@ -67,9 +67,7 @@ def test_what_would_be_too_large_when_multiplied_out(maker, lowered) -> None:
         "n": maker.neurons(2),
     }
     lowered(maker.chain(2**22, {**wide, "c": nir.Linear(weight=np.ones((2, 2**22)))}, 2), dt_s=1e-4)
-    refused(
-        lowered, maker.chain(2**23 + 1, wide, 2), "d: has to be multiplied out into 2 x 8388609 weights, the limit is"
-    )
+    refused(lowered, maker.chain(2**23 + 1, wide, 2), "d: has to be unrolled to 2 x 8388609 weights, the limit is")
 
 
 def test_pools_that_do_not_fit(maker, lowered) -> None:

@@ -95,7 +95,7 @@ def test_a_network_trained_for_the_chips_schedule_keeps_its_bias_timing() -> Non
 
 def test_steps_prove_ranges_and_leave_the_encoder_alone() -> None:
     net = build_snn(model_spec("mlp", input_shape=(3,), classes=2, hidden=(4,)), SpikingSpec(time_steps=8))
-    program = lower(to_nir(net), target="loihi2", options=LowerOptions(steps=64)).program
+    program = lower(to_nir(net), target="loihi2", options=LowerOptions(time_steps=64)).program
     assert program.encoder["steps"] == 8
     assert program.max_steps is not None
     assert program.max_steps >= 64
@@ -111,12 +111,12 @@ def test_a_first_layer_bias_under_direct_coding_widens_the_scale() -> None:
     assert layer.bias[0] * layer.scale[0] / 64 == pytest.approx(wanted, rel=1e-3)
 
 
-def test_a_leak_too_slow_for_twelve_bits_is_remarked_on() -> None:
+def test_a_leak_too_slow_for_twelve_bits_gives_a_diagnostic() -> None:
     nodes = {"fc": nir.Linear(weight=np.full((2, 2), 100.0)), "n": neurons(2, 0.9999)}
     order = ["input", "fc", "n", "output"]
     lowered = lower(graph(nodes, list(itertools.pairwise(order)), 2, 2), target="loihi2")
     assert lowered.program.layers[0].dv.tolist() == [0]
-    assert any("the membrane decay of 0.0001 a step becomes 0/4096" in str(remark) for remark in lowered.remarks)
+    assert any("the membrane decay of 0.0001 a step becomes 0/4096" in str(issue) for issue in lowered.diagnostics)
 
 
 def test_rounding_cannot_drive_a_graded_layer_past_its_current() -> None:

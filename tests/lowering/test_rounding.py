@@ -9,14 +9,15 @@ import pytest
 from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.graph import GraphInfo
 from neuroprivacy.graph.metadata import WEIGHT_SCALE
-from neuroprivacy.lowering import LowerOptions, draft_of, lower
+from neuroprivacy.lowering import LowerOptions, lower, real_network
 from neuroprivacy.lowering.float_run import run_float
+from neuroprivacy.lowering.options import LoweringContext
 from neuroprivacy.lowering.passes.split_signed_input import split_signed_input
 from neuroprivacy.lowering.quantization.calibrate import Calibration, as_split
 from neuroprivacy.lowering.quantization.round_weights import (
     COMMON_OF_GRADED,
     COMMON_OF_SPIKES,
-    best_unit,
+    best_scale,
     round_weights,
     sum_error,
     weight_grid,
@@ -38,7 +39,7 @@ def test_compensated_rounding_loses_less_than_the_nearest(bits: object, maker) -
     x = correlated(maker.rng, 500, 40)
     moments = (x.T @ x / 500)[None]
     grid = weight_grid(bits)  # type: ignore[arg-type]
-    unit = best_unit([weight], [moments], grid, by_row=False)
+    unit = best_scale([weight], [moments], grid, by_row=False)
 
     def error(rounding: str) -> float:
         """Mean squared error of the sums on the samples themselves."""
@@ -59,21 +60,21 @@ def test_the_error_of_the_sums_is_that_of_the_samples(maker) -> None:
     np.testing.assert_allclose(sum_error(weight, np.array(0.3), grid, moments), direct)
 
 
-def test_moments_are_those_of_what_each_output_sees(maker) -> None:
+def test_second_moments_are_those_of_the_input_of_each_output(maker) -> None:
     nodes = {
         "c": maker.conv(maker.weights(2, 1, 2, 2), (4, 4), padding=1, stride=2),
         "n": maker.neurons(2, 3, 3, theta=90.0),
         "fc": maker.linear(3, 18), "m": maker.neurons(3),
     }  # fmt: skip
-    draft, _ = draft_of(maker.chain((1, 4, 4), nodes, 3), options=LowerOptions())
+    network = real_network(maker.chain((1, 4, 4), nodes, 3), options=LowerOptions())
     x = maker.spikes(3, 5, 16)
-    seen = Calibration(draft, {"input": x.astype(np.int64)})
+    seen = Calibration(network, {"input": x.astype(np.int64)})
     moments = {}
-    for layer in draft.layers:
+    for layer in network.layers:
         seen.begin([layer])
-        moments[layer.name] = seen.moments(layer)
+        moments[layer.name] = seen.second_moments(layer)
         seen.take([layer])
-        np.testing.assert_allclose(seen.mean_error(layer, len(layer.edges[0].weight)), 0, atol=1e-12)
+        np.testing.assert_allclose(seen.mean_error(layer, len(layer.connections[0].map.weight)), 0, atol=1e-12)
     padded = np.pad(x.reshape(15, 4, 4), ((0, 0), (1, 1), (1, 1)))
     corners = [(2 * i, 2 * j) for i in range(3) for j in range(3)]
     patches = np.stack([padded[:, i : i + 2, j : j + 2].reshape(15, 4) for i, j in corners], 1)
@@ -103,7 +104,7 @@ def test_biases_bring_back_the_mean_of_the_sums(maker, lowered) -> None:
         nodes[f"n{name}"] = maker.neurons(rows, theta=2.0)
     graph = maker.chain(30, nodes, 40)
     x = {"input": correlated(maker.rng, 1600, 30).astype(np.int64).reshape(40, 40, 30)}
-    real = run_float(draft_of(graph, options=LowerOptions())[0], x).spikes
+    real = run_float(real_network(graph, options=LowerOptions()), x).spikes
 
     def drift(**options: object) -> list[float]:
         """Mean distance of the neurons' rates from the real ones, by layer."""
@@ -125,12 +126,12 @@ def test_samples_of_a_signed_port_are_split_like_the_port(maker) -> None:
         info=GraphInfo(coding="poisson-signed", steps=40),
     )  # fmt: skip
     x = {"input": correlated(maker.rng, 80, 20).astype(np.int64).reshape(2, 40, 20) * maker.rng.choice([-1, 1], 20)}
-    draft, _ = draft_of(graph, options=LowerOptions())
-    split = split_signed_input(draft, load_target("loihi2"))
+    network = real_network(graph, options=LowerOptions())
+    split = split_signed_input(network, LoweringContext.on(load_target("loihi2"), graph, LowerOptions()))
     assert split.inputs[0].size == 40
     signed, apart = (
-        Calibration(each, given).moments(each.layers[0])[0][0]
-        for each, given in ((draft, x), (split, as_split(x, split)))
+        Calibration(each, given).second_moments(each.layers[0])[0][0]
+        for each, given in ((network, x), (split, as_split(x, split)))
     )
     np.testing.assert_allclose(
         signed, apart[:20, :20] + apart[20:, 20:] - apart[:20, 20:] - apart[20:, :20], atol=1e-12
@@ -175,15 +176,15 @@ def test_weights_on_a_stated_grid_are_taken_over(maker, lowered) -> None:
     graph = maker.chain(8, {"fc": node, "n": maker.neurons(5, theta=2.0)}, 5)
     np.testing.assert_array_equal(lowered(graph, "int8", weight_bits=4).program.layers[0].edges[0].map.weight, whole)
     again = lowered(graph, weight_bits=4)
-    assert str(again.remarks[0]).startswith(
-        "n: its weights lie on a grid that loihi2 cannot take over; they are rounded"
+    assert str(again.diagnostics[0]).startswith(
+        "n: its weights lie on quantization steps that loihi2 does not have; they are rounded"
     )
 
 
 def test_a_grid_that_does_not_fit_is_no_grid(maker, lowered) -> None:
     node = nir.Linear(weight=maker.rng.normal(size=(5, 8)), metadata={WEIGHT_SCALE: np.array([0.37])})
     found = lowered(maker.chain(8, {"fc": node, "n": maker.neurons(5, theta=2.0)}, 5))
-    assert "its weights lie on a grid that loihi2 cannot take over" in str(found.remarks[0])
+    assert "its weights lie on quantization steps that loihi2 does not have" in str(found.diagnostics[0])
 
 
 def test_units_per_channel_where_the_target_has_a_threshold_per_neuron(maker, lowered) -> None:
@@ -221,7 +222,7 @@ def test_spreading_errors_is_compensation_for_a_common_mean(
     monkeypatch.setattr(import_module("neuroprivacy.lowering.quantization.round_weights"), "_DAMPING", 0.0)
     weight = maker.rng.normal(size=(2, 7, 30))
     grid = weight_grid(bits)  # type: ignore[arg-type]
-    unit = best_unit([weight], [None], grid, by_row=False)
+    unit = best_scale([weight], [None], grid, by_row=False)
     spread = round_weights(weight, unit, grid, None, "compensated", common=common)
     moments = np.broadcast_to(np.eye(30) + common, (2, 30, 30)).copy()
     np.testing.assert_array_equal(spread, round_weights(weight, unit, grid, moments, "compensated"))

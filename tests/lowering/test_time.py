@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from neuroprivacy.core.errors import DoesNotFit
 from neuroprivacy.divergence import trace
 from neuroprivacy.lowering import LowerOptions, lower
-from neuroprivacy.lowering.passes.align_bias import align_bias, initial_state
+from neuroprivacy.lowering.passes.compensate_bias_latency import compensated, initial_state
 from neuroprivacy.program import DenseMap, Edge, Layer, Port, Program
 from neuroprivacy.runtime.backend import Record, check_inputs
 from neuroprivacy.runtime.reference import run_reference
@@ -87,7 +87,7 @@ def networks(draw: st.DrawFn) -> tuple[Program, dict[str, np.ndarray], np.ndarra
         upstream = upstream and bool(works.all())
     program = Program(
         target=LOIHI, inputs=(Port(name="input", shape=(sizes[0],)),),
-        layers=align_bias(tuple(layers), depth, LOIHI)[0],
+        layers=compensated(tuple(layers), depth, LOIHI)[0],
         outputs=(layers[-1].name,), readout="spike_count", latency=len(layers),
     )  # fmt: skip
     return program, masks, (rng.random((2, STEPS, sizes[0])) < 0.5).astype(np.int64)
@@ -160,8 +160,8 @@ def test_what_cannot_be_aligned_is_sent(maker, lowered) -> None:
     first, second = maker.linear(4, 5), maker.linear(3, 4, bias=[-400.0, 2, -350])
     graph = maker.chain(5, {"a": first, "n": maker.neurons(4), "b": second, "m": maker.neurons(3)}, 3)
     found = lowered(graph)
-    (remark,) = found.remarks
-    assert str(remark) == (
+    (issue,) = found.diagnostics
+    assert str(issue) == (
         "m: the bias of 2 neurons would act before their first input; 4 neurons that fire in every step send it; it "
         "costs their spikes; smaller negative biases need none"
     )
@@ -171,7 +171,7 @@ def test_what_cannot_be_aligned_is_sent(maker, lowered) -> None:
     sent = layer.edges[-1]
     assert (sent.source, sent.delay) == ("m.bias", 2)
     np.testing.assert_array_equal(sent.map.weight, [[-127, -127, -127, -19], [0] * 4, [-127, -127, -96, 0]])
-    assert not lowered(graph, "int8").remarks
+    assert not lowered(graph, "int8").diagnostics
 
 
 @pytest.mark.parametrize("target", ["loihi2", "loihi2-soft"])
@@ -193,7 +193,7 @@ def test_sent_biases_are_those_of_the_network_without_latency(seed: int, target:
     x = maker.spikes(3, 30, 50)
     one, other = ran(plain.program, x), ran(found.program, x)
     for layer in plain.program.layers:
-        late = found.draft.depth[layer.name]
+        late = found.real_network.latencies[layer.name]
         for kind in ("layer_spikes", "states_v"):
             shifted = getattr(other, kind)[layer.name][:, late : late + 30]
             np.testing.assert_array_equal(shifted, getattr(one, kind)[layer.name])
@@ -205,9 +205,9 @@ def test_sent_biases_are_those_of_the_network_without_latency(seed: int, target:
 
 def test_what_neither_helps_is_reported() -> None:
     layer = layer_with([-641, 2, -700])
-    (aligned,), (remark,) = align_bias((layer,), {layer.name: 2}, LOIHI)
-    assert str(remark) == (
-        f"{layer.name}: bias of neurons 0, 2 cannot be aligned (2 of 3); they run uncorrected; train with "
+    (aligned,), (issue,) = compensated((layer,), {layer.name: 2}, LOIHI)
+    assert str(issue) == (
+        f"{layer.name}: bias latency of neurons 0, 2 cannot be compensated (2 of 3); they run uncorrected; train with "
         "schedule='chip', or use smaller negative biases"
     )
     assert aligned.v_init.tolist() == [0, -4, 0]
@@ -220,8 +220,8 @@ def test_lowered_networks_with_biases_equal_their_latency_free_copy(beta: float,
         nodes[f"fc{i}"] = maker.linear(6, 6, bias=maker.rng.integers(-40, 60, 6).tolist())
         nodes[f"n{i}"] = maker.neurons(6, theta=200.0, beta=beta)
     nodes["out"] = maker.linear(3, 6, bias=[5.0, -4, 0])
-    found = lowered(maker.chain(6, nodes, 3), steps=STEPS)
-    assert not found.remarks
+    found = lowered(maker.chain(6, nodes, 3), time_steps=STEPS)
+    assert not found.diagnostics
     assert any(layer.v_init.any() for layer in found.program.layers)
     assert_the_same(found.program, maker.spikes(4, STEPS, 6))
 

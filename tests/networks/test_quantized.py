@@ -53,13 +53,13 @@ def test_spikes_of_training_are_those_of_the_program(bits: object, target: str, 
     net = network(bits=bits, target=target, bias=bias)
     graph = load_nir(save_nir(to_nir(net), tmp_path / "net.nir"))
     lowered = lower(graph, target=target, options=LowerOptions(weight_bits=bits))  # type: ignore[arg-type]
-    assert not any("grid" in str(remark) for remark in lowered.remarks)
-    assert not any("aligned" in str(remark) for remark in lowered.remarks)
+    assert not any("quantization steps" in str(issue) for issue in lowered.diagnostics)
+    assert not any("compensated" in str(issue) for issue in lowered.diagnostics)
     program = lowered.program
     x = check_inputs(program, encode_samples(program, np.random.default_rng(0).random((5, 1, 8, 8)).astype(np.float32)))
     got = run_reference(program, x, record=Record(spikes=True)).layer_spikes or {}
     trained = recorded_spikes(net, x["input"], scale=program.inputs[0].scale)
-    depth = lowered.draft.depth or {}
+    depth = lowered.real_network.latencies
     assert set(trained) == {"act1", "act2", "fcact1"}
     for name, spikes in trained.items():
         assert spikes.mean() > 0.005
@@ -95,7 +95,7 @@ def test_biases_that_are_sent_are_those_of_training(bits: int, target: str) -> N
     assert "act2.bias" in [layer.name for layer in program.layers]
     x = check_inputs(program, encode_samples(program, np.random.default_rng(0).random((5, 1, 8, 8)).astype(np.float32)))
     got = run_reference(program, x, record=Record(spikes=True)).layer_spikes or {}
-    depth = lowered.draft.depth or {}
+    depth = lowered.real_network.latencies
     for name, spikes in recorded_spikes(net, x["input"], scale=program.inputs[0].scale).items():
         np.testing.assert_array_equal(spikes, got[name][:, depth[name] : depth[name] + 10])
         assert spikes.any()
@@ -117,13 +117,13 @@ def test_a_scale_for_each_population_is_deployed_as_it_was_trained(target: str, 
     assert all(2 <= count <= 4 for count in counts[1:-1])
     assert counts[-1] == 1  # what is read stays whole
     lowered = lower(to_nir(net), target=target, options=LowerOptions(weight_bits=4, populations=4))
-    assert not any("grid" in str(remark) for remark in lowered.remarks)
-    program, parts = lowered.program, lowered.draft.populations
+    assert not any("quantization steps" in str(issue) for issue in lowered.diagnostics)
+    program, parts = lowered.program, lowered.real_network.populations
     if target != "int8":
         assert [len(parts.get(name, "1")) for name in ("act1", "act2", "fcact1")] == counts[:-1]
     x = check_inputs(program, encode_samples(program, np.random.default_rng(0).random((5, 1, 8, 8)).astype(np.float32)))
     got = run_reference(program, x, record=Record(spikes=True)).layer_spikes or {}
-    depth = lowered.draft.depth or {}
+    depth = lowered.real_network.latencies
     for name, spikes in recorded_spikes(net, x["input"], scale=program.inputs[0].scale).items():
         assert spikes.mean() > 0.005
         for part, neurons in parts.get(name, {name: np.arange(spikes.shape[2])}).items():

@@ -1,86 +1,95 @@
-"""Delays: every edge costs what the target says; where branches of different length meet, the short ones wait.
+"""Latencies and delays: every connection costs what the target says; branches that meet get equal delays.
 
-A layer at depth d sees input step k at step k + d. With w the steps that the network itself delays an edge a -> b, the
-edge is delayed by depth(b) - depth(a) + w on the chip, which must not be less than an edge costs there:
+A layer of latency d computes input step k in time step k + d. A connection a -> b that the network itself delays by m
+steps is delayed by latency(b) - latency(a) + m on the target, at least by the target's cost:
 
-    depth(b) >= depth(a) + cost - w
+    latency(b) >= latency(a) + cost - m
 
-The smallest depths are longest paths (Bellman and Ford); they exist unless a loop costs more steps on the chip than the
-network delays it (Leiserson and Saxe 1991: retiming). Then every path has the delay that the network means, and the
-results are those of the network without any latency.
+The smallest latencies are longest paths (Bellman and Ford on negated weights). They exist unless a loop costs more time
+steps on the target than the network delays it (Leiserson and Saxe 1991: retiming). Every path then has its model delay,
+and the results are those of the network without latency.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import networkx as nx
 
 from neuroprivacy.core.errors import DoesNotFit, Issue, raise_fatal
-from neuroprivacy.lowering.draft import Draft
-from neuroprivacy.targets.spec import TargetSpec
+from neuroprivacy.lowering.ir.real import RealNetwork
+from neuroprivacy.lowering.ir.scheduled import ScheduledConnection, ScheduledLayer, ScheduledNetwork
+from neuroprivacy.lowering.options import LoweringContext
+
+#: The node before all ports and layers; no name of the network is a tuple.
+_START = ()
 
 
-def balance_delays(draft: Draft, target: TargetSpec) -> Draft:
-    """The draft with a delay on every edge, and the depth of every layer in steps.
+def balance_delays(network: RealNetwork, context: LoweringContext) -> ScheduledNetwork:
+    """The network with a delay of every connection and a latency of every layer.
 
     Raises:
-        DoesNotFit: a delay exceeds what the target has, or a loop takes longer on the target than in the network.
+        DoesNotFit: a delay exceeds the target's limit, or a loop takes longer on the target than in the network.
     """
-    depth = _depths(draft, target.edge_delay_min)
-    layers, found = [], []
-    for layer in draft.layers:
-        edges = tuple(replace(e, delay=depth[layer.name] - depth[e.source] + e.wait) for e in layer.edges)
+    target = context.target
+    latencies = _latencies(network, target.edge_delay_min)
+    layers: list[ScheduledLayer] = []
+    found: list[Issue] = []
+    for layer in network.layers:
+        connections = tuple(
+            ScheduledConnection.of(c, delay=latencies[layer.name] - latencies[c.source] + c.model_delay)
+            for c in layer.connections
+        )
         found += [
             Issue(
-                where=f"{layer.name} from {edge.source}",
+                where=f"{layer.name} from {connection.source}",
                 what="delay",
-                value=edge.delay,
+                value=connection.delay,
                 limit=target.edge_delay_max,
                 hint="insert layers into the short branch",
             )
-            for edge in edges
-            if edge.delay > target.edge_delay_max
+            for connection in connections
+            if connection.delay > target.edge_delay_max
         ]
-        layers.append(replace(layer, edges=edges))
+        layers.append(ScheduledLayer.of(layer, connections=connections))
     raise_fatal(DoesNotFit, found)
-    return replace(draft, layers=tuple(layers), depth=depth)
+    return ScheduledNetwork.of(network, layers=tuple(layers), latencies=latencies)
 
 
-def _depths(draft: Draft, cost: int) -> dict[str, int]:
-    """Port or layer -> steps from the input."""
-    depth = dict.fromkeys((*(p.name for p in draft.inputs), *(layer.name for layer in draft.layers)), 0)
-    pairs = [(e.source, layer.name, cost - e.wait) for layer in draft.layers for e in layer.edges]
-    readout = draft.outputs[0] if draft.readout == "membrane" else None
-    changed: str | None = None
-    for _ in range(len(depth) + 1):
-        changed = None
-        for source, name, more in pairs:
-            if depth[name] < depth[source] + more:
-                depth[name] = depth[source] + more
-                changed = name
-        if readout is not None:
-            # A membrane is read after the last step: its layer must lie as deep as the deepest output.
-            depth[readout] = max(depth[name] for name in draft.outputs)
-        if changed is None:
-            return depth
-    raise_fatal(DoesNotFit, [_slow_loop(draft, changed or draft.outputs[0], cost)])
-    raise AssertionError("unreachable")
+def _latencies(network: RealNetwork, cost: int) -> dict[str, int]:
+    """Port or layer -> time steps from the input.
+
+    Raises:
+        DoesNotFit: a loop takes longer on the target than in the network.
+    """
+    names = [*(port.name for port in network.inputs), *(layer.name for layer in network.layers)]
+    graph = nx.DiGraph()
+    graph.add_weighted_edges_from((_START, name, 0) for name in names)
+    for layer in network.layers:
+        for connection in layer.connections:
+            _add(graph, connection.source, layer.name, cost - connection.model_delay)
+    if network.readout == "membrane":
+        # A membrane is read after the last time step: its layer has the latency of the deepest output.
+        for name in network.outputs[1:]:
+            _add(graph, name, network.outputs[0], 0)
+    try:
+        distances = nx.single_source_bellman_ford_path_length(graph, _START)
+    except nx.NetworkXUnbounded:
+        loop = nx.find_negative_cycle(graph, _START)[:-1]
+        last = max(range(len(loop)), key=lambda i: names.index(loop[i]))
+        raise DoesNotFit.of([_slow_loop([*loop[last + 1 :], *loop[: last + 1]], cost)]) from None
+    return {name: -int(distances[name]) for name in names}
 
 
-def _slow_loop(draft: Draft, member: str, cost: int) -> Issue:
-    """Which loop takes longer than the network says."""
-    sources = {layer.name: [(e.source, cost - e.wait) for e in layer.edges] for layer in draft.layers}
-    loop: list[str] = []
-    stack: list[tuple[str, int, list[str]]] = [(member, 0, [member])]
-    while stack and not loop:
-        at, excess, path = stack.pop()
-        for source, more in sources.get(at, []):
-            if source == member and excess + more > 0:
-                loop = path
-            elif source in sources and source not in path:
-                stack.append((source, excess + more, [*path, source]))
-    names = " <- ".join([*(loop or [member]), member])
+def _add(graph: nx.DiGraph, source: str, target: str, steps: int) -> None:
+    """Add a constraint latency(target) >= latency(source) + steps; of two between the same layers the stronger."""
+    if not graph.has_edge(source, target) or graph.edges[source, target]["weight"] > -steps:
+        graph.add_edge(source, target, weight=-steps)
+
+
+def _slow_loop(loop: list[str], cost: int) -> Issue:
+    """The loop that takes longer on the target than in the network, from its last member back to it."""
+    names = " <- ".join([*reversed(loop), loop[-1]])
     return Issue(
-        where=member,
-        what=f"the loop {names} takes {max(len(loop), 1) * cost} steps on this target, more than the network delays it",
+        where=loop[-1],
+        what=f"the loop {names} takes {len(loop) * cost} steps on this target, more than the network delays it",
         hint="put Delay nodes into the loop, keep recurrence within one layer, or choose --target int8",
     )

@@ -1,18 +1,31 @@
-"""Whether the network is larger than the chip: neurons, synapses into one neuron.
+"""The network's size against the target's limits: neurons, and synapses into one neuron.
 
-A limit whose figure is only secondary (no vendor's page was found) gives a remark; one that is published or chosen
-refuses. Cores and their axons are the business of `mapping`: a network that passes here may still not map.
+A limit with a secondary source gives a diagnostic; a published or chosen one refuses. `mapping` checks cores and axons:
+a network that passes here may still not map.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from neuroprivacy.core.errors import Issue
+from neuroprivacy.core.errors import DoesNotFit, Issue, raise_fatal
+from neuroprivacy.lowering.ir.integer import Lowered
+from neuroprivacy.lowering.options import LoweringContext
 from neuroprivacy.program import ConvMap, Layer, Program
 
 
-def check_capacity(program: Program) -> tuple[Issue, ...]:
+def check_capacity(lowered: Lowered, context: LoweringContext) -> Lowered:
+    """A diagnostic for each secondary limit that the network exceeds.
+
+    Raises:
+        DoesNotFit: the network exceeds a published or chosen limit.
+    """
+    found = exceeded_limits(lowered.program)
+    raise_fatal(DoesNotFit, found)
+    return lowered.diagnosed(found)
+
+
+def exceeded_limits(program: Program) -> tuple[Issue, ...]:
     """Every limit of the target that the network exceeds."""
     limits, found = program.target.limits, []
 

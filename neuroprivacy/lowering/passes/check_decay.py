@@ -1,4 +1,4 @@
-"""Whether the integer decays still are the network's: 12 bits cannot hold a slow leak."""
+"""The rounding error of the integer decays: 12 bits cannot hold a slow leak."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import numpy as np
 
 from neuroprivacy.core.errors import Issue
 from neuroprivacy.kernels.neuron import DECAY_ONE
-from neuroprivacy.lowering.draft import DraftLayer
-from neuroprivacy.program import Layer
-from neuroprivacy.targets.spec import TargetSpec
+from neuroprivacy.lowering.ir.integer import Lowered
+from neuroprivacy.lowering.options import LoweringContext
 
-#: Relative error of a decay that is worth a remark.
+#: Relative error of a decay that gives a diagnostic.
 TOLERANCE = 0.1
 
 
-def check_decay(drafts: tuple[DraftLayer, ...], layers: tuple[Layer, ...], target: TargetSpec) -> tuple[Issue, ...]:
-    """A remark for each layer whose decay per step is off by more than a tenth of what it should be."""
+def check_decay(lowered: Lowered, context: LoweringContext) -> Lowered:
+    """A diagnostic for each layer whose decay per time step is off by more than a tenth."""
+    target = context.target
     found = []
-    for draft, layer in zip(drafts, layers, strict=True):
-        pairs = [("membrane", 1 - draft.beta, layer.dv)]
-        if draft.alpha.any():
-            pairs.append(("current", 1 - draft.alpha, layer.du + target.du_offset))
+    for real, layer in zip(lowered.real_network.layers, lowered.program.layers, strict=True):
+        pairs = [("membrane", 1 - real.beta, layer.dv)]
+        if real.alpha.any():
+            pairs.append(("current", 1 - real.alpha, layer.du + target.du_offset))
         for what, wanted, got in pairs:
             error = np.abs(got / DECAY_ONE - wanted)
             if (error > TOLERANCE * wanted + 1e-12).any():
@@ -34,4 +34,4 @@ def check_decay(drafts: tuple[DraftLayer, ...], layers: tuple[Layer, ...], targe
                         fatal=False,
                     )
                 )
-    return tuple(found)
+    return lowered.diagnosed(found)

@@ -7,18 +7,24 @@ from typing import Any
 import nir
 
 from neuroprivacy.core.errors import UnsupportedNode
+from neuroprivacy.lowering.options import FrontEndContext
 
 Edges = list[tuple[str, str]]
-#: Deeper nesting is no network that anyone drew.
+#: Deepest nesting; chosen.
 MAX_DEPTH = 16
 
 
-def flatten_graph(graph: nir.NIRGraph, *, depth: int = 0) -> nir.NIRGraph:
+def flatten_graph(graph: nir.NIRGraph, context: FrontEndContext) -> nir.NIRGraph:
     """The graph without nested graphs; the given one if it has none.
 
     Raises:
         UnsupportedNode: an inner graph has more than one input or output, so that an edge to it is ambiguous.
     """
+    return _flat(graph, 0)
+
+
+def _flat(graph: nir.NIRGraph, depth: int) -> nir.NIRGraph:
+    """A graph at a depth of nesting."""
     if not any(isinstance(node, nir.NIRGraph) for node in graph.nodes.values()):
         return graph
     if depth > MAX_DEPTH:
@@ -32,7 +38,7 @@ def flatten_graph(graph: nir.NIRGraph, *, depth: int = 0) -> nir.NIRGraph:
             nodes[name] = node
             entry[name] = leave[name] = [name]
             continue
-        inner = flatten_graph(node, depth=depth + 1)
+        inner = _flat(node, depth + 1)
         inputs = [n for n, v in inner.nodes.items() if isinstance(v, nir.Input)]
         outputs = [n for n, v in inner.nodes.items() if isinstance(v, nir.Output)]
         if len(inputs) != 1 or len(outputs) != 1:

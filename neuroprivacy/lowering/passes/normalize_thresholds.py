@@ -1,8 +1,8 @@
-"""Thresholds that differ by neuron, where the target has one per layer: each neuron is scaled to a common one.
+"""Thresholds that differ by neuron where the target has one per layer: every neuron is scaled to a common one.
 
-A neuron is invariant under a common scale of its weights, bias, states and threshold. So a neuron with threshold θi
-spikes as one with θ does whose weights, bias and initial states are multiplied by θ/θi; only the unit of its u and v
-differs. A convolution whose thresholds differ within a channel is multiplied out.
+A neuron is invariant under a common scale of its weights, bias, states and threshold. A neuron with threshold θi spikes
+as one with threshold θ whose weights, bias and initial states are multiplied by θ/θi; only its state scale differs. A
+convolution whose thresholds differ within a channel is unrolled.
 """
 
 from __future__ import annotations
@@ -11,31 +11,23 @@ from dataclasses import replace
 
 import numpy as np
 
-from neuroprivacy.kernels.formats import Float64
-from neuroprivacy.lowering.draft import Draft, DraftLayer
-from neuroprivacy.targets.spec import TargetSpec
-
-#: Relative differences below this are rounding errors of single precision.
-SAME = 1e-5
+from neuroprivacy.kernels.rounding import differ
+from neuroprivacy.lowering.ir.real import RealLayer, RealNetwork
+from neuroprivacy.lowering.options import LoweringContext
 
 
-def differ(values: Float64) -> bool:
-    """Whether the neurons of a layer really have different values."""
-    return bool(np.ptp(values) > SAME * max(float(np.abs(values).max()), 1e-30))
-
-
-def normalize_thresholds(draft: Draft, target: TargetSpec) -> Draft:
-    """The draft with one threshold per layer, where the target asks for it.
+def normalize_thresholds(network: RealNetwork, context: LoweringContext) -> RealNetwork:
+    """The network with one threshold per layer, where the target has one.
 
     Raises:
-        UnsupportedNode: a convolution would have to be multiplied out and is too large.
+        UnsupportedNode: a convolution would have to be unrolled and is too large.
     """
-    if target.threshold_per == "neuron":
-        return draft
-    return replace(draft, layers=tuple(_common(layer) for layer in draft.layers))
+    if context.target.threshold_per == "neuron":
+        return network
+    return replace(network, layers=tuple(_normalized(layer) for layer in network.layers))
 
 
-def _common(layer: DraftLayer) -> DraftLayer:
+def _normalized(layer: RealLayer) -> RealLayer:
     """The layer with the median of its thresholds for all neurons."""
     if not layer.fires or not differ(layer.threshold):
         return layer
@@ -43,10 +35,10 @@ def _common(layer: DraftLayer) -> DraftLayer:
     factor = theta / layer.threshold
     return replace(
         layer,
-        edges=tuple(edge.scaled(factor) for edge in layer.edges),
+        connections=tuple(replace(c, map=c.map.scaled(factor, where=c.source)) for c in layer.connections),
         threshold=np.full(layer.size, theta),
         bias=layer.bias * factor,
         u_start=layer.u_start * factor,
         v_start=layer.v_start * factor,
-        unit=layer.unit / factor,
+        state_scale=layer.state_scale / factor,
     )

@@ -1,12 +1,12 @@
-"""Calibration: layer after layer, what the weights are multiplied with, and what rounding did to the sums.
+"""Calibration samples: input second moments of every connection, and the bias correction of every layer.
 
-Two networks run on the samples: the real one, and the one whose layers are rounded so far. A layer's rounding answers
-what the rounded layers before it really send: every edge collects E[x xᵀ] over samples, steps and, for a convolution,
-output positions; x is what one output sees (a row of inputs, or a patch). Then the mean of the rounded layer's sums,
-over samples, steps and the positions of a channel, is brought back to the real network's by its bias. Source: Nagel et
-al. 2019 (bias correction), here on spikes.
+Two networks run on the samples: the real one, and the one that is quantized so far. Each layer is quantized on the
+output of the quantized layers before it: every connection collects E[x xᵀ] over samples, time steps and, for a
+convolution, output positions; x is the input of one output (a row of source values, or a patch). The bias then moves
+the mean of the quantized layer's sums, over samples, time steps and the positions of a channel, to that of the real
+network. Source: Nagel et al. 2019 (bias correction), here on spikes.
 
-Layers of a loop see what the real network sends, and keep their biases.
+Layers of a loop are calibrated on the output of the real network, and keep their biases.
 """
 
 from __future__ import annotations
@@ -19,81 +19,83 @@ from numpy.typing import NDArray
 
 from neuroprivacy.kernels import conv_patches
 from neuroprivacy.kernels.formats import Float64, Int64
-from neuroprivacy.lowering.draft import Draft, DraftEdge, DraftLayer
 from neuroprivacy.lowering.float_run import FloatRun, advance_neurons, delayed_source, layer_input, start_layer
+from neuroprivacy.lowering.ir.quantized import QuantizedLayer
+from neuroprivacy.lowering.ir.real import RealConnection, RealLayer, RealNetwork, execution_order
 
 #: Above so many columns only the diagonal is kept.
 MAX_COLUMNS = 4608
-#: Rows (samples x steps x positions) that one edge looks at.
+#: Rows (samples x time steps x positions) that one connection collects.
 _MAX_ROWS = 60_000
-_CHUNK = 16
+#: Samples of one batch.
+_BATCH = 16
 
 Bits = NDArray[np.uint8]
 
 
 class Calibration:
-    """The samples, and what both networks send for them."""
+    """The samples, and the spikes of both networks for them."""
 
-    def __init__(self, draft: Draft, inputs: Mapping[str, Int64]) -> None:
+    def __init__(self, network: RealNetwork, inputs: Mapping[str, Int64]) -> None:
         """Before the first layer.
 
         Args:
-            draft: the real network, its passes done.
-            inputs: port name -> (samples, steps, values): calibration samples, as they are sent.
+            network: the real network.
+            inputs: port name -> (samples, time steps, values): calibration samples, as they are sent.
         """
         self.inputs = inputs
         self.samples, self.steps = next(iter(inputs.values())).shape[:2]
-        self.loops = {layer.name for members, loop in draft.groups() if loop for layer in members}
-        self._sizes = {layer.name: layer.size for layer in draft.layers}
-        # Layer -> spikes as bits, (samples, steps, bytes).
+        self.loops = {layer.name for members, loop in execution_order(network.layers) if loop for layer in members}
+        self._sizes = {layer.name: layer.size for layer in network.layers}
+        # Layer -> spikes as bits, (samples, time steps, bytes).
         self._real: dict[str, Bits] = {}
-        self._rounded: dict[str, Bits] = {}
+        self._quantized: dict[str, Bits] = {}
         self._means: dict[str, Float64] = {}
 
-    def begin(self, members: Sequence[DraftLayer]) -> None:
+    def begin(self, members: Sequence[RealLayer]) -> None:
         """Run the next layer of the real network, or the layers of a loop."""
         self._means.update(self._run(self._real, members))
 
-    def moments(self, layer: DraftLayer) -> tuple[Float64, ...]:
-        """For each edge of a layer (groups, columns, columns), or (groups, columns) for the diagonal alone."""
+    def second_moments(self, layer: RealLayer) -> tuple[Float64, ...]:
+        """For each connection (groups, columns, columns), or (groups, columns) for the diagonal alone."""
         totals: list[Float64] = []
-        counts = [0] * len(layer.edges)
-        sent = self._real if layer.name in self.loops else self._rounded
-        for part, spikes in self._chunks(sent, {edge.source for edge in layer.edges}):
-            for i, edge in enumerate(layer.edges):
-                seen = delayed_source(edge, part, spikes, 0, self.steps)
-                rows = _rows(edge, seen.reshape(-1, seen.shape[2]), share=self.samples / _CHUNK)
+        counts = [0] * len(layer.connections)
+        sent = self._real if layer.name in self.loops else self._quantized
+        for part, spikes in self._batches(sent, {c.source for c in layer.connections}):
+            for i, connection in enumerate(layer.connections):
+                values = delayed_source(connection, part, spikes, 0, self.steps)
+                rows = _rows(connection, values.reshape(-1, values.shape[2]), batches=self.samples / _BATCH)
                 if len(totals) == i:
-                    totals.append(_moment(rows))
+                    totals.append(_second_moment(rows))
                 else:
-                    totals[i] += _moment(rows)
+                    totals[i] += _second_moment(rows)
                 counts[i] += rows.shape[1]
         return tuple(total / max(count, 1) for total, count in zip(totals, counts, strict=True))
 
-    def mean_error(self, rounded: DraftLayer, channels: int) -> Float64:
-        """By how much a rounded layer's sums fall short of the real ones, mean of each channel, (neurons,).
+    def mean_error(self, dequantized: RealLayer, channels: int) -> Float64:
+        """Mean sum of the real layer minus that of the quantized one, by channel, (neurons,).
 
         Args:
-            rounded: the layer, its weights the rounded ones in real units.
+            dequantized: the quantized layer with the real weights of its integers.
             channels: of it.
         """
-        total = np.zeros(rounded.size)
-        for part, spikes in self._chunks(self._rounded, {edge.source for edge in rounded.edges}):
-            total += layer_input(rounded, part, spikes, 0, self.steps).sum((0, 1))
-        short = self._means[rounded.name] - total / (self.samples * self.steps)
-        return np.repeat(short.reshape(channels, -1).mean(1), rounded.size // channels)
+        total = np.zeros(dequantized.size)
+        for part, spikes in self._batches(self._quantized, {c.source for c in dequantized.connections}):
+            total += layer_input(dequantized, part, spikes, 0, self.steps).sum((0, 1))
+        error = self._means[dequantized.name] - total / (self.samples * self.steps)
+        return np.repeat(error.reshape(channels, -1).mean(1), dequantized.size // channels)
 
-    def take(self, members: Sequence[DraftLayer]) -> None:
-        """Run the same layers of the rounded network, weights and biases in real units."""
-        self._run(self._rounded, members)
+    def take(self, members: Sequence[RealLayer]) -> None:
+        """Run the same layers of the quantized network, dequantized."""
+        self._run(self._quantized, members)
 
-    def _run(self, kept: dict[str, Bits], members: Sequence[DraftLayer]) -> dict[str, Float64]:
-        """Run layers on what is kept and keep what they send; the mean of each neuron's sums, outside loops."""
+    def _run(self, stored: dict[str, Bits], members: Sequence[RealLayer]) -> dict[str, Float64]:
+        """Run layers on the stored spikes and store theirs; the mean of each neuron's sums, outside loops."""
         own = {layer.name for layer in members}
         loop = bool(own & self.loops)
         sent: dict[str, list[Bits]] = {name: [] for name in own}
         totals = {layer.name: np.zeros(layer.size) for layer in members if not loop}
-        for part, spikes in self._chunks(kept, {edge.source for layer in members for edge in layer.edges} - own):
+        for part, spikes in self._batches(stored, {c.source for layer in members for c in layer.connections} - own):
             run = FloatRun(spikes=spikes)
             for layer in members:
                 start_layer(run, layer, len(next(iter(part.values()))), self.steps)
@@ -106,42 +108,42 @@ class Calibration:
                         totals[layer.name] += current.sum((0, 1))
             for name in own:
                 sent[name].append(np.packbits(run.spikes[name], axis=2))
-        kept.update({name: np.concatenate(bits) for name, bits in sent.items()})
+        stored.update({name: np.concatenate(bits) for name, bits in sent.items()})
         return {name: total / (self.samples * self.steps) for name, total in totals.items()}
 
-    def _chunks(
-        self, kept: Mapping[str, Bits], sources: set[str]
+    def _batches(
+        self, stored: Mapping[str, Bits], sources: set[str]
     ) -> Iterator[tuple[dict[str, Int64], dict[str, NDArray[np.uint8]]]]:
-        """Inputs, and spikes of the sources that are layers, of a few samples after another."""
-        for first in range(0, self.samples, _CHUNK):
-            here = slice(first, first + _CHUNK)
+        """Inputs, and spikes of the sources that are layers, batch by batch."""
+        for first in range(0, self.samples, _BATCH):
+            here = slice(first, first + _BATCH)
             part = {name: array[here] for name, array in self.inputs.items()}
             layers = sources - set(part)
-            yield part, {name: np.unpackbits(kept[name][here], axis=2, count=self._sizes[name]) for name in layers}
+            yield part, {name: np.unpackbits(stored[name][here], axis=2, count=self._sizes[name]) for name in layers}
 
 
-def as_split(given: Mapping[str, Int64], draft: Draft) -> dict[str, Int64]:
+def as_split(given: Mapping[str, Int64], network: RealNetwork) -> dict[str, Int64]:
     """The samples, as an on and an off channel where a port was split into them."""
-    sizes = {port.name: port.size for port in draft.inputs}
+    sizes = {port.name: port.size for port in network.inputs}
     return {
         name: x if x.shape[2] == sizes[name] else np.concatenate([x.clip(0, None), (-x).clip(0, None)], axis=2)
         for name, x in given.items()
     }
 
 
-def in_real_units(layer: DraftLayer) -> DraftLayer:
-    """A rounded layer with the real weights that its integers stand for."""
-    edges = []
-    for edge in layer.edges:
-        assert edge.whole is not None, "the layer is rounded"
-        unit = layer.lsb.reshape(-1, *[1] * (edge.weight.ndim - 1)) if layer.lsb.size > 1 else layer.lsb
-        if unit.size not in (1, len(edge.weight)):  # a matrix beside a convolution: neurons of a channel share its unit
-            unit = np.repeat(layer.lsb, len(edge.weight) // layer.lsb.size).reshape(-1, 1)
-        edges.append(replace(edge, weight=edge.whole * unit))
-    return replace(layer, edges=tuple(edges))
+def dequantized(layer: QuantizedLayer) -> QuantizedLayer:
+    """The layer with the real weights that its integers stand for."""
+    connections = []
+    for c in layer.connections:
+        scale = layer.weight_scale
+        if scale.size not in (1, len(c.q_weight)):  # a matrix beside a convolution: one scale for a channel's neurons
+            scale = np.repeat(scale, len(c.q_weight) // scale.size)
+        weight = c.q_weight * (scale.reshape(-1, *[1] * (c.q_weight.ndim - 1)) if scale.size > 1 else scale)
+        connections.append(replace(c, map=replace(c.map, weight=weight)))
+    return replace(layer, connections=tuple(connections))
 
 
-def _moment(rows: Float64) -> Float64:
+def _second_moment(rows: Float64) -> Float64:
     """Sum of x xᵀ of (groups, rows, columns), or its diagonal."""
     if rows.shape[2] > MAX_COLUMNS:
         squares: Float64 = (rows**2).sum(1)
@@ -150,15 +152,15 @@ def _moment(rows: Float64) -> Float64:
     return products
 
 
-def _rows(edge: DraftEdge, x: Float64, *, share: float) -> Float64:
-    """What each output sees: (groups, rows, columns); at most this chunk's share of _MAX_ROWS rows."""
-    limit = max(64, int(_MAX_ROWS / max(share, 1)))
-    if edge.conv is None:
+def _rows(connection: RealConnection, x: Float64, *, batches: float) -> Float64:
+    """The inputs of each output: (groups, rows, columns); one batch's part of _MAX_ROWS rows."""
+    limit = max(64, int(_MAX_ROWS / max(batches, 1)))
+    conv, weight = connection.map.conv, connection.map.weight
+    if conv is None:
         return _thinned(x, limit)[np.newaxis]
-    conv = edge.conv
     pooled = conv.pooled(x.reshape(-1, *conv.in_shape))
-    kernel = (edge.weight.shape[2], edge.weight.shape[3])
-    # Fewer images rather than fewer positions of each: neighbours see nearly the same.
+    kernel = (weight.shape[2], weight.shape[3])
+    # Fewer images rather than fewer positions of each: the patches of neighbours are nearly equal.
     patches = conv_patches(
         _thinned(pooled, max(8, limit // (pooled.shape[2] * pooled.shape[3]))),
         kernel=kernel, stride=conv.stride, padding=conv.padding, dilation=conv.dilation,

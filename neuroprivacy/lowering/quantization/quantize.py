@@ -1,9 +1,9 @@
-"""Real weights become integers: a unit per layer, population of channels, or output channel, and the rounded weights.
+"""The quantized IR: a weight scale per layer, population of channels, or output channel, and integer weights.
 
-A spiking layer is invariant under a common scale of weights, bias and threshold, so the unit folds into the integer
-threshold and rounding the weights is the only loss: W = round(w/s). How the unit is chosen stands in `round_weights`,
-which rows share one in `kernels.grouping`; weights that already lie on a grid (quantization-aware training) are taken
-as they are.
+A spiking layer is invariant under a common scale of weights, bias and threshold. The weight scale s therefore folds
+into the integer threshold, and rounding the weights, W = round(w/s), is the only loss. `round_weights` chooses s and
+rounds, `kernels.channel_groups` decides which channels share a scale. Weights that already lie on a quantization step
+(quantization-aware training) are taken as they are.
 """
 
 from __future__ import annotations
@@ -13,253 +13,253 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from neuroprivacy.core.errors import DoesNotFit, Issue
-from neuroprivacy.kernels.channel_groups import SAME_UNIT, alike, group_by_unit, group_max
-from neuroprivacy.kernels.formats import Float64, Int64, WeightBits
-from neuroprivacy.lowering.draft import Draft, DraftEdge, DraftLayer
+from neuroprivacy.kernels.channel_groups import alike, group_by_unit, group_max
+from neuroprivacy.kernels.formats import Float64, Int64
+from neuroprivacy.kernels.ranges import SPIKES, Ranges
+from neuroprivacy.kernels.rounding import SAME
+from neuroprivacy.lowering.ir.quantized import QuantizedConnection, QuantizedLayer, QuantizedNetwork
+from neuroprivacy.lowering.ir.real import execution_order
+from neuroprivacy.lowering.ir.scheduled import ScheduledConnection, ScheduledLayer, ScheduledNetwork
+from neuroprivacy.lowering.options import LoweringContext
 from neuroprivacy.lowering.passes.split_populations import channels_of, decay_classes
-from neuroprivacy.lowering.quantization.calibrate import Calibration, in_real_units
+from neuroprivacy.lowering.quantization.calibrate import Calibration, as_split, dequantized
 from neuroprivacy.lowering.quantization.round_weights import (
     COMMON_OF_GRADED,
     COMMON_OF_SPIKES,
     Grid,
-    Rounding,
-    best_unit,
+    best_scale,
     round_weights,
     weight_grid,
 )
-from neuroprivacy.lowering.quantization.scale_limits import SPIKES, Reach, smallest_scale, widths_hold
-from neuroprivacy.targets.spec import TargetSpec
+from neuroprivacy.lowering.quantization.scale_limits import smallest_scale, widths_hold
 
-#: How far a weight may lie from its grid, in units of it, to count as lying on it.
-ON_GRID = 1e-2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Quantization:
-    """How weights are rounded.
-
-    Attributes:
-        bits: width of the weights, at most the target's; fewer are coarser on the same chip.
-        rounding: `nearest` or `compensated`.
-        per_channel: a scale for each output channel, where the target has a threshold per neuron.
-        populations: most populations that a layer may become, where the target has one threshold for each.
-        calibration: samples that choose unit, rounding and bias; None for none.
-        steps: computed steps, for proving that a silent readout cannot reach the threshold.
-    """
-
-    bits: WeightBits
-    steps: int
-    rounding: Rounding = "compensated"
-    per_channel: bool = True
-    populations: int = 1
-    calibration: Calibration | None = None
+#: Largest distance of a weight from an integer, in quantization steps, at which it counts as lying on the step.
+ON_STEP = 1e-2
 
 
-def quantize(draft: Draft, target: TargetSpec, how: Quantization) -> tuple[Draft, dict[str, Int64]]:
-    """The draft with whole weights, and for each layer that is to be split the group of each output channel.
+def quantize(network: ScheduledNetwork, context: LoweringContext) -> QuantizedNetwork:
+    """The network with integer weights, and the group of each output channel of every layer to split.
 
     Raises:
         DoesNotFit: no scale satisfies the target.
     """
-    reach = {port.name: (port.low, port.high) for port in draft.inputs}
-    done: dict[str, DraftLayer] = {}
-    remarks, groups = list(draft.remarks), {}
-    for members, _ in draft.groups():
-        if how.calibration is not None:
-            how.calibration.begin(members)
+    options = context.options
+    samples = as_split(options.calibration, network) if options.calibration else None
+    calibration = Calibration(network, samples) if samples is not None else None
+    # Twice the latency: layers start to compute before their input arrives, and go on after it.
+    steps = context.time_steps + 2 * max(network.output_latencies)
+    done: dict[str, QuantizedLayer] = {}
+    found: list[Issue] = []
+    groups: dict[str, Int64] = {}
+    for members, _ in execution_order(network.layers):
+        if calibration is not None:
+            calibration.begin(members)
         for layer in members:
-            if not any(edge.weight.any() for edge in layer.edges):
+            if not any(c.map.weight.any() for c in layer.connections):
                 raise DoesNotFit.of([Issue(where=layer.name, what="all weights are zero", hint="remove the layer")])
-            group = _classes(draft, layer, target, how)
-            seen = how.calibration.moments(layer) if how.calibration is not None else ()
-            at = _Context(how=how, target=target, grid=weight_grid(how.bits), reach=reach, moments=seen)
-            done[layer.name], group, said = _quantized(layer, at, group)
-            remarks += said
+            group = _decay_groups(network, layer, context)
+            at = _Context(
+                context=context, steps=steps, grid=weight_grid(context.weight_bits), ranges=network.input_ranges,
+                calibration=calibration,
+                second_moments=calibration.second_moments(layer) if calibration is not None else (),
+            )  # fmt: skip
+            done[layer.name], group, issues = _quantized(layer, at, group)
+            found += issues
             if group.max(initial=0) > 0:
                 groups[layer.name] = group
-        if how.calibration is not None:
-            how.calibration.take([in_real_units(done[layer.name]) for layer in members])
-    layers = tuple(done[layer.name] for layer in draft.layers)
-    return replace(draft, layers=layers, remarks=tuple(remarks)), groups
+        if calibration is not None:
+            calibration.take([dequantized(done[layer.name]) for layer in members])
+    layers = tuple(done[layer.name] for layer in network.layers)
+    return QuantizedNetwork.quantized(network, layers=layers, channel_groups=groups).diagnosed(found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Context:
-    """What the rounding of a layer depends on beside it: `moments` of its edges' sources, if they are known."""
+    """The context of one layer.
 
-    how: Quantization
-    target: TargetSpec
+    Attributes:
+        context: of the pass.
+        steps: computed time steps that widths are proved for.
+        grid: legal integer weights.
+        ranges: of the ports.
+        calibration: the samples; None without samples.
+        second_moments: of the input of each connection; empty without samples.
+    """
+
+    context: LoweringContext
+    steps: int
     grid: Grid
-    reach: Reach
-    moments: tuple[Float64, ...]
+    ranges: Ranges
+    calibration: Calibration | None
+    second_moments: tuple[Float64, ...]
 
 
-def _classes(draft: Draft, layer: DraftLayer, target: TargetSpec, how: Quantization) -> Int64:
-    """Group of each channel by which a layer can be split, by its decays alone; (1,) where it cannot be split."""
-    whole = np.zeros(1, np.int64)
-    channels = channels_of(draft, layer, target) if how.populations > 1 else 1
+def _decay_groups(network: ScheduledNetwork, layer: ScheduledLayer, context: LoweringContext) -> Int64:
+    """Group of each output channel by its decays; (1,) for a layer that is not split."""
+    one = np.zeros(1, np.int64)
+    most = context.options.populations
+    channels = channels_of(network, layer, context.target) if most > 1 else 1
     if channels == 1:
-        return whole
+        return one
     classes = decay_classes(layer, channels)
-    return whole if classes is None or classes.max() >= how.populations else classes
+    return one if classes is None or classes.max() >= most else classes
 
 
-def _quantized(layer: DraftLayer, at: _Context, group: Int64) -> tuple[DraftLayer, Int64, list[Issue]]:
-    """A layer with unit and whole weights, the group of each of its channels, and remarks."""
-    how, target, reach = at.how, at.target, at.reach
-    by_row = how.per_channel and target.threshold_per == "neuron"
+def _quantized(layer: ScheduledLayer, at: _Context, group: Int64) -> tuple[QuantizedLayer, Int64, list[Issue]]:
+    """A layer with integer weights, the group of each of its channels, and diagnostics."""
+    target, options = at.context.target, at.context.options
+    by_row = options.per_channel and target.threshold_per == "neuron"
     rows = _channels(layer) if by_row else group.size
-    least = smallest_scale(layer, target, how.steps, reach, rows=rows)
-    stated = _stated_grid(layer, at.grid, rows, floor=least)
+    least = smallest_scale(layer, target, at.steps, at.ranges, rows=rows)
+    stated = _stated_scale(layer, at.grid, rows, floor=least)
     if stated is not None and not by_row and stated.size > 1:
-        of_unit = alike(stated)
-        if group.max() > 0 or of_unit.max() >= how.populations:
+        by_scale = alike(stated)
+        if group.max() > 0 or by_scale.max() >= options.populations:
             stated = None
         else:
-            stated, group = group_max(stated, of_unit), of_unit
+            stated, group = group_max(stated, by_scale), by_scale
     if stated is not None:
-        return _with_integers(layer, stated, at, on_grid=True), group, []
-    remarks = []
-    if any(edge.grid is not None for edge in layer.edges):
-        what = f"its weights lie on a grid that {target.name} cannot take over; they are rounded again"
-        remarks.append(Issue(where=layer.name, what=what, hint="see: neuroprivacy trace", fatal=False))
-    unit, group = _unit(layer, at, least, group, by_row=by_row)
-    done = _with_integers(layer, unit, at)
+        return _with_integers(layer, stated, at, on_step=True), group, []
+    found = []
+    if any(c.map.weight_scale is not None for c in layer.connections):
+        what = f"its weights lie on quantization steps that {target.name} does not have; they are rounded again"
+        found.append(Issue(where=layer.name, what=what, hint="see: neuroprivacy trace", fatal=False))
+    scale, group = _weight_scale(layer, at, least, group, by_row=by_row)
+    done = _with_integers(layer, scale, at)
     if not by_row:
-        # The units that fit the integers best: they only move threshold, bias and states.
-        floor = group_max(least, group) if unit.size > 1 else least.max()
-        done = replace(done, lsb=np.maximum(_refit(done, at, group), floor))
-    while any(_whole(edge).any() for edge in done.edges) and not widths_hold(done, target, how.steps, reach):
-        # Rounding up many weights can break what their real values keep.
-        done = _with_integers(layer, done.lsb * 1.02, at)
-    if not any(_whole(edge).any() for edge in done.edges):
+        # The scales that fit the integers best: they only change threshold, bias and states.
+        floor = group_max(least, group) if scale.size > 1 else least.max()
+        done = replace(done, weight_scale=np.maximum(_refit(done, at, group), floor))
+    while any(c.q_weight.any() for c in done.connections) and not widths_hold(done, target, at.steps, at.ranges):
+        # Integer weights that were rounded up can exceed a width that the real ones fit.
+        done = _with_integers(layer, done.weight_scale * 1.02, at)
+    if not any(c.q_weight.any() for c in done.connections):
         what = f"every weight rounds to zero at the scale that {target.name}'s widths need"
         raise DoesNotFit.of([Issue(where=layer.name, what=what, hint="choose a target with wider thresholds")])
-    return _corrected(done, at), group, remarks
+    return _corrected(done, at), group, found
 
 
-def _corrected(done: DraftLayer, at: _Context) -> DraftLayer:
-    """The rounded layer, its bias moved by the mean error of its sums on the samples, if there are any."""
-    calibration = at.how.calibration
+def _corrected(done: QuantizedLayer, at: _Context) -> QuantizedLayer:
+    """The quantized layer, its bias corrected by the mean error of its sums on the samples, if there are any."""
+    calibration = at.calibration
     if calibration is None or done.name in calibration.loops:
         return done
-    channels = _channels(done)
-    bias = done.bias + calibration.mean_error(in_real_units(done), channels if done.size % channels == 0 else 1)
-    room = done.lsb.min() * (((1 << (at.target.bias_mantissa_bits - 1)) - 1) << at.target.bias_exponent_max)
-    room /= 1 << at.target.activation_shift
+    target, channels = at.context.target, _channels(done)
+    bias = done.bias + calibration.mean_error(dequantized(done), channels if done.size % channels == 0 else 1)
+    room = done.weight_scale.min() * (((1 << (target.bias_mantissa_bits - 1)) - 1) << target.bias_exponent_max)
+    room /= 1 << target.activation_shift
     moved = replace(done, bias=np.where(np.abs(bias) <= room, bias, done.bias))
-    return moved if widths_hold(moved, at.target, at.how.steps, at.reach) else done
+    return moved if widths_hold(moved, target, at.steps, at.ranges) else done
 
 
-def _unit(layer: DraftLayer, at: _Context, least: Float64, group: Int64, *, by_row: bool) -> tuple[Float64, Int64]:
-    """The unit of the weights, (1,) or (output channels,), and the group of each channel.
+def _weight_scale(
+    layer: ScheduledLayer, at: _Context, least: Float64, group: Int64, *, by_row: bool
+) -> tuple[Float64, Int64]:
+    """The weight scale, (1,) or (output channels,), and the group of each channel.
 
-    Channels that could be split and do not differ enough in the unit that they ask for stay together.
+    Channels that could be split stay together if their own scales differ too little.
     """
     rows, grid = least.size, at.grid
-    tables = [_table(edge, rows) for edge in layer.edges]
-    moments = [_usable(at, layer, i, rows) for i in range(len(layer.edges))]
+    tables = [_table(c, c.map.weight, rows) for c in layer.connections]
+    moments = [_usable_moments(at, layer, i, rows) for i in range(len(layer.connections))]
     if by_row or rows == 1:
-        return np.maximum(best_unit(tables, moments, grid, by_row=rows > 1), least), group
-    wanted = np.maximum(best_unit(tables, moments, grid, by_row=True), least)
+        return np.maximum(best_scale(tables, moments, grid, by_row=rows > 1), least), group
+    wanted = np.maximum(best_scale(tables, moments, grid, by_row=True), least)
     if group.max() == 0:
         size = float(np.sqrt(np.mean(np.concatenate([table.ravel() for table in tables]) ** 2)))
-        group = group_by_unit(wanted, size, most=at.how.populations)
+        group = group_by_unit(wanted, size, most=at.context.options.populations)
     if group.max() == 0:
-        tables = [_table(edge, 1) for edge in layer.edges]
-        moments = [_usable(at, layer, i, 1) for i in range(len(layer.edges))]
-        return np.maximum(best_unit(tables, moments, grid, by_row=False), least.max()), group
+        tables = [_table(c, c.map.weight, 1) for c in layer.connections]
+        moments = [_usable_moments(at, layer, i, 1) for i in range(len(layer.connections))]
+        return np.maximum(best_scale(tables, moments, grid, by_row=False), least.max()), group
     return group_max(wanted, group), group
 
 
-def _channels(layer: DraftLayer) -> int:
+def _channels(layer: ScheduledLayer) -> int:
     """Rows that share a scale: output channels where a convolution leads into the layer, else neurons."""
-    convolutions = {len(edge.weight) for edge in layer.edges if edge.conv is not None}
+    convolutions = {len(c.map.weight) for c in layer.connections if c.map.conv is not None}
     return convolutions.pop() if len(convolutions) == 1 else layer.size if not convolutions else 1
 
 
-def _table(edge: DraftEdge, rows: int) -> Float64:
-    """An edge's weights as (groups, rows, columns); where rows share a scale, all edges have as many rows in all."""
-    if edge.conv is not None:
-        return edge.weight.reshape(edge.conv.groups, len(edge.weight) // edge.conv.groups, -1)
-    if 1 < rows < len(edge.weight):  # a matrix beside a convolution: the neurons of a channel are one row
-        return edge.weight.reshape(1, rows, -1)
-    return edge.weight[np.newaxis]
+def _table(connection: ScheduledConnection, weight: Float64, rows: int) -> Float64:
+    """Weights as (groups, rows, columns); where rows share a scale, all connections have as many rows in all."""
+    conv = connection.map.conv
+    if conv is not None:
+        return weight.reshape(conv.groups, len(weight) // conv.groups, -1)
+    if 1 < rows < len(weight):  # a matrix beside a convolution: the neurons of a channel are one row
+        return weight.reshape(1, rows, -1)
+    return weight[np.newaxis]
 
 
-def _usable(at: _Context, layer: DraftLayer, i: int, rows: int) -> Float64 | None:
-    """The moments of an edge, if there are any that fit its table."""
-    if not at.moments:
+def _usable_moments(at: _Context, layer: ScheduledLayer, i: int, rows: int) -> Float64 | None:
+    """The input second moments of a connection, if there are any and they fit its table."""
+    if not at.second_moments:
         return None
-    columns = _table(layer.edges[i], rows).shape[2]
-    return at.moments[i] if at.moments[i].shape[-1] == columns else None
+    connection, moments = layer.connections[i], at.second_moments[i]
+    return moments if moments.shape[-1] == _table(connection, connection.map.weight, rows).shape[2] else None
 
 
-def _stated_grid(layer: DraftLayer, grid: Grid, rows: int, *, floor: Float64) -> Float64 | None:
-    """The units on which all weights of the layer lie, if they do, fit the grid, and are no smaller than `floor`."""
-    units = [edge.grid for edge in layer.edges]
-    if any(unit is None for unit in units):
+def _stated_scale(layer: ScheduledLayer, grid: Grid, rows: int, *, floor: Float64) -> Float64 | None:
+    """The quantization steps of the layer's weights, if all lie on them, fit the grid, and are at least `floor`."""
+    scales = [c.map.weight_scale for c in layer.connections]
+    if any(scale is None for scale in scales):
         return None
-    found = np.concatenate([np.unique(unit) for unit in units if unit is not None])
-    if np.ptp(found) > SAME_UNIT * found.max():
-        if rows == 1 or len(layer.edges) != 1 or units[0] is None or units[0].size != rows:
+    found = np.concatenate([np.unique(scale) for scale in scales if scale is not None])
+    if np.ptp(found) > SAME * found.max():
+        if rows == 1 or len(layer.connections) != 1 or scales[0] is None or scales[0].size != rows:
             return None
-        found = units[0]
+        found = scales[0]
     else:
         found = found[:1]
-    for edge in layer.edges:
-        unit = found if found.size == 1 else found.reshape(-1, *[1] * (edge.weight.ndim - 1))
-        scaled = edge.weight / unit
-        if np.abs(scaled - grid.rounded(scaled)).max() > ON_GRID:
+    for connection in layer.connections:
+        weight = connection.map.weight
+        scaled = weight / (found if found.size == 1 else found.reshape(-1, *[1] * (weight.ndim - 1)))
+        if np.abs(scaled - grid.rounded(scaled)).max() > ON_STEP:
             return None
     least = floor if found.size == floor.size else floor.max()
     return found if bool((found >= least * (1 - 1e-9)).all()) else None
 
 
-def _with_integers(layer: DraftLayer, unit: Float64, at: _Context, *, on_grid: bool = False) -> DraftLayer:
-    """The layer with rounded weights."""
-    edges = []
-    for i, edge in enumerate(layer.edges):
-        table = _table(edge, unit.size)
-        scale = unit.reshape(table.shape[0], -1, 1) if unit.size > 1 else unit
-        moments = None if on_grid else _usable(at, layer, i, unit.size)
-        common = 0.0 if on_grid else _common(edge, at.reach)
-        whole = round_weights(table, scale, at.grid, moments, at.how.rounding, common=common)
-        edges.append(replace(edge, whole=whole.reshape(edge.weight.shape)))
-    return replace(layer, edges=tuple(edges), lsb=unit)
+def _with_integers(
+    layer: ScheduledLayer, weight_scale: Float64, at: _Context, *, on_step: bool = False
+) -> QuantizedLayer:
+    """The layer with integer weights."""
+    connections = []
+    for i, connection in enumerate(layer.connections):
+        weight = connection.map.weight
+        table = _table(connection, weight, weight_scale.size)
+        scale = weight_scale.reshape(table.shape[0], -1, 1) if weight_scale.size > 1 else weight_scale
+        moments = None if on_step else _usable_moments(at, layer, i, weight_scale.size)
+        common = 0.0 if on_step else _common(connection, at.ranges)
+        found = round_weights(table, scale, at.grid, moments, at.context.options.rounding, common=common)
+        connections.append(QuantizedConnection.quantized(connection, q_weight=found.reshape(weight.shape)))
+    return QuantizedLayer.quantized(layer, connections=tuple(connections), weight_scale=weight_scale)
 
 
-def _common(edge: DraftEdge, reach: Reach) -> float:
-    """How much of the second moments of an edge's sources is common to all, where there is no calibration."""
-    low, high = reach.get(edge.source, SPIKES)
+def _common(connection: ScheduledConnection, ranges: Ranges) -> float:
+    """c of H = I + c·11ᵀ, the input second moments without samples."""
+    low, high = ranges.get(connection.source, SPIKES)
     return 0.0 if low < 0 else COMMON_OF_GRADED if high > 1 else COMMON_OF_SPIKES
 
 
-def _whole(edge: DraftEdge) -> Int64:
-    """The rounded weights of an edge that has them."""
-    assert edge.whole is not None
-    return edge.whole
-
-
-def _refit(layer: DraftLayer, at: _Context, group: Int64) -> Float64:
-    """The units s with the least error of w - s·W for the integers W that were found: one for each group of rows."""
-    unit, rows = layer.lsb, layer.lsb.size
+def _refit(layer: QuantizedLayer, at: _Context, group: Int64) -> Float64:
+    """The scales s with the least error of w - s·W for the found integers W: one for each group of rows."""
+    scale, rows = layer.weight_scale, layer.weight_scale.size
     above, below = np.zeros(rows), np.zeros(rows)
-    for i, edge in enumerate(layer.edges):
-        real = _table(edge, rows)
-        whole = _table(replace(edge, weight=_whole(edge).astype(np.float64)), rows)
-        moments = _usable(at, layer, i, rows)
+    for i, connection in enumerate(layer.connections):
+        real = _table(connection, connection.map.weight, rows)
+        integer = _table(connection, connection.q_weight.astype(np.float64), rows)
+        moments = _usable_moments(at, layer, i, rows)
         if moments is None:
-            weighted = whole + (_common(edge, at.reach) if at.how.rounding == "compensated" else 0.0) * whole.sum(
-                -1, keepdims=True
-            )
+            common = _common(connection, at.ranges) if at.context.options.rounding == "compensated" else 0.0
+            weighted = integer + common * integer.sum(-1, keepdims=True)
         else:
-            weighted = whole * moments[:, None, :] if moments.ndim == 2 else whole @ moments
+            weighted = integer * moments[:, None, :] if moments.ndim == 2 else integer @ moments
         above += (real * weighted).sum(-1).reshape(rows, -1).sum(1)
-        below += (whole * weighted).sum(-1).reshape(rows, -1).sum(1)
+        below += (integer * weighted).sum(-1).reshape(rows, -1).sum(1)
     if rows > 1:
         above = np.asarray(np.bincount(group, weights=above)[group], np.float64)
         below = np.asarray(np.bincount(group, weights=below)[group], np.float64)
-    # Far from the grid's own unit the fit would say more about dead sources than about the weights.
-    fitted = np.divide(above, below * unit, out=np.ones(rows), where=(below > 0) & (above > 0))
-    return np.asarray(unit * np.clip(fitted, 0.8, 1.25), np.float64)
+    # A fit far from the scale of the search follows inactive sources rather than the weights.
+    fitted = np.divide(above, below * scale, out=np.ones(rows), where=(below > 0) & (above > 0))
+    return np.asarray(scale * np.clip(fitted, 0.8, 1.25), np.float64)

@@ -1,53 +1,45 @@
-"""From the graph to the draft: every neuron node with the linear maps that lead into it.
+"""From continuous time to time steps: every neuron node with its incoming linear maps becomes a layer.
 
 A path from a source to a neuron holds linear nodes only and becomes one map (`linear_path`). Edges that meet in one
-node add, as NIR says. Biases of linear nodes are followed through the graph by themselves, so that a node that several
-sources feed adds its bias once.
+node add, as NIR says. Biases of linear nodes are propagated separately: a node with several sources adds its bias once.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import nir
 import numpy as np
 
 from neuroprivacy.core.errors import Issue, UnsupportedNode
-from neuroprivacy.graph import GraphInfo
+from neuroprivacy.graph.fault import Fault
+from neuroprivacy.graph.shapes import node_output_shape
 from neuroprivacy.kernels.formats import Float64
-from neuroprivacy.lowering.discretize import NEURONS, SILENT, Rule, StepNeuron, discretize
-from neuroprivacy.lowering.draft import Draft, DraftEdge, DraftLayer, Shape
+from neuroprivacy.lowering.discretize import NEURONS, SILENT, StepNeuron, discretize
+from neuroprivacy.lowering.ir.continuous import ContinuousNetwork
+from neuroprivacy.lowering.ir.real import RealConnection, RealLayer, RealNetwork
 from neuroprivacy.lowering.linear_path import Path, paths
-from neuroprivacy.lowering.node_maps import LINEAR, WEIGHTED, apply_node, read_as
-from neuroprivacy.lowering.passes.flatten_graph import flatten_graph
+from neuroprivacy.lowering.node_maps import LINEAR, WEIGHTED, Shape, apply_node, read_as
+from neuroprivacy.lowering.options import FrontEndContext
 from neuroprivacy.program import Port
 from neuroprivacy.program.encoder import Encoder
 
 Node = Any
-#: Relative distance of a delay from a whole number of steps that is worth a remark.
+#: Relative distance of a delay from a whole number of steps that gives a diagnostic.
 _WHOLE = 1e-3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
-    """How time becomes steps: the step in seconds, the rule of discretization, the largest event count of an input."""
-
-    dt_s: float
-    rule: Rule = "euler"
-    input_max: int = 1
-
-
-def collect(graph: nir.NIRGraph, *, info: GraphInfo, timing: Timing) -> Draft:
-    """The draft of a graph.
+def discretize_graph(network: ContinuousNetwork, context: FrontEndContext) -> RealNetwork:
+    """The real-valued IR of a graph in time steps.
 
     Raises:
         UnsupportedNode: a node, or an arrangement of nodes, has no integer form; named, with the remedy.
     """
-    graph = flatten_graph(graph)
-    walker = _Walker(graph, info, timing)
+    graph = network.graph
+    walker = _Walker(network)
     layers = [walker.layer(name) for name in graph.nodes if isinstance(graph.nodes[name], NEURONS)]
     outputs: list[str] = []
     for name, node in graph.nodes.items():
@@ -67,23 +59,25 @@ def collect(graph: nir.NIRGraph, *, info: GraphInfo, timing: Timing) -> Draft:
     needed = _needed(by_name, outputs)
     if idle := sorted(by_name.keys() - {layer.name for layer in needed}):
         what = "leads to no output and is left out"
-        walker.remarks += [Issue(where=name, what=what, fatal=False) for name in idle]
+        walker.diagnostics += [Issue(where=name, what=what, fatal=False) for name in idle]
     ports = tuple(walker.port(n) for n, node in graph.nodes.items() if isinstance(node, nir.Input))
-    return Draft(
+    return RealNetwork(
         inputs=ports,
         layers=_in_order(needed, {port.name for port in ports}),
         outputs=tuple(outputs),
         readout="spike_count" if by_name[outputs[0]].fires else "membrane",
-        remarks=tuple(walker.remarks),
+        dt_s=network.dt_s,
+        diagnostics=(*network.diagnostics, *walker.diagnostics),
     )
 
 
 class _Walker:
-    """The graph with its edges by target, and what is known of time and input."""
+    """A graph with its edges by target, its neurons in time steps and its shapes."""
 
-    def __init__(self, graph: nir.NIRGraph, info: GraphInfo, timing: Timing) -> None:
-        self.graph, self.info, self.timing = graph, info, timing
-        self.remarks: list[Issue] = []
+    def __init__(self, network: ContinuousNetwork) -> None:
+        graph = network.graph
+        self.network, self.graph, self.info = network, graph, network.info
+        self.diagnostics: list[Issue] = []
         self.sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
         self.neurons: dict[str, StepNeuron] = {}
         self.shapes: dict[str, Shape] = {}
@@ -99,19 +93,18 @@ class _Walker:
                 self.neurons[name] = self._discretized(name)
 
     def _discretized(self, name: str) -> StepNeuron:
-        node, timing = self.graph.nodes[name], self.timing
-        reset = self.info.reset or "hard"
-        return discretize(name, node, dt_s=timing.dt_s, reset=reset, rule=timing.rule)
+        node, reset = self.graph.nodes[name], self.info.reset or "hard"
+        return discretize(name, node, dt_s=self.network.dt_s, reset=reset, rule=self.network.rule)
 
     def port(self, name: str) -> Port:
         """The input port of an Input node."""
         shape = self.shape(name)
         if self.info.coding is None:
-            return Port(name=name, shape=shape, high=self.timing.input_max)
+            return Port(name=name, shape=shape, high=self.network.input_max)
         return Encoder(coding=self.info.coding, steps=1).port(shape, name=name)
 
-    def layer(self, name: str) -> DraftLayer:
-        """A neuron node with everything that leads into it."""
+    def layer(self, name: str) -> RealLayer:
+        """A neuron node with its incoming connections."""
         neuron = self.neurons[name]
         shape = self.shape(name)
         size = math.prod(shape)
@@ -119,13 +112,13 @@ class _Walker:
             f: np.broadcast_to(getattr(neuron, f), size)
             for f in ("alpha", "beta", "gain", "bias", "threshold", "start")
         }
-        edges, bias = self._incoming(self.sources[name], size, full["gain"])
-        # A constant input through the synapse ends as a constant current; what it lacks at first starts as -that.
+        connections, bias = self._incoming(self.sources[name], size, full["gain"])
+        # A constant synaptic input settles at a constant current; its transient is an initial current of -that.
         current = bias / (1 - full["alpha"])
-        return DraftLayer(
+        return RealLayer(
             name=name,
             shape=shape,
-            edges=edges,
+            connections=connections,
             bias=current + full["bias"],
             threshold=full["threshold"] if neuron.fires else np.ones(size),
             alpha=full["alpha"],
@@ -136,7 +129,7 @@ class _Walker:
             fires=neuron.fires,
         )
 
-    def readout(self, name: str) -> DraftLayer:
+    def readout(self, name: str) -> RealLayer:
         """A linear node at the end: neurons that only integrate, with the leak that the graph or all its neurons have.
 
         Raises:
@@ -151,45 +144,45 @@ class _Walker:
         beta = float(betas[0]) if self.info.readout_beta is None else self.info.readout_beta
         shape = self.shape(name)
         one = np.ones(math.prod(shape))
-        edges, bias = self._incoming([name], one.size, one)
-        return DraftLayer(
-            name=name, shape=shape, edges=edges, bias=bias, threshold=one, alpha=0 * one, beta=beta * one,
+        connections, bias = self._incoming([name], one.size, one)
+        return RealLayer(
+            name=name, shape=shape, connections=connections, bias=bias, threshold=one, alpha=0 * one, beta=beta * one,
             u_start=0 * one, v_start=0 * one, reset=self.info.reset or "hard", fires=False,
         )  # fmt: skip
 
     def behind_flatten(self, name: str) -> str:
-        """The node whose values an output reads: Flatten only renames them."""
+        """The node whose values an output reads: Flatten only reshapes them."""
         while isinstance(self.graph.nodes[name], nir.Flatten) and len(self.sources[name]) == 1:
             (name,) = self.sources[name]
         return name
 
-    def _incoming(self, ends: Sequence[str], size: int, gain: Float64) -> tuple[tuple[DraftEdge, ...], Float64]:
+    def _incoming(self, ends: Sequence[str], size: int, gain: Float64) -> tuple[tuple[RealConnection, ...], Float64]:
         """All paths that end in `ends`, scaled by the neuron's input gain, and the sum of their biases."""
-        edges: list[DraftEdge] = []
+        connections: list[RealConnection] = []
         bias = np.zeros(size)
         for end in ends:
             for source, path in self._paths(end):
                 if path.size != size:
                     raise UnsupportedNode(f"{end}: gives {path.size} values to {size} neurons")
-                unit = self.port(source).scale if isinstance(self.graph.nodes[source], nir.Input) else 1.0
-                edge = path.edge(source, gain=gain * unit)
-                edges.append(replace(edge, wait=self._steps(end, path.delay_s)))
+                scale = self.port(source).scale if isinstance(self.graph.nodes[source], nir.Input) else 1.0
+                steps = self._steps(end, path.delay_s)
+                connections.append(path.connection(source, gain=gain * scale, model_delay=steps))
             bias = bias + self.bias(end).reshape(-1) * gain
-        if not edges:
+        if not connections:
             raise UnsupportedNode(f"{', '.join(ends) or 'a neuron'}: nothing feeds it")
-        return tuple(edges), bias
+        return tuple(connections), bias
 
     def _steps(self, name: str, delay_s: float) -> int:
-        """A delay in steps; rounded ones are remarked on."""
-        exact = delay_s / self.timing.dt_s
+        """A delay in steps; a rounded one gives a diagnostic."""
+        exact = delay_s / self.network.dt_s
         steps = round(exact)
         if abs(exact - steps) > _WHOLE * max(exact, 1):
             what = f"a delay of {delay_s:g} s is {exact:.3g} steps and becomes {steps}"
-            self.remarks.append(Issue(where=name, what=what, hint="choose a --dt that divides it", fatal=False))
+            self.diagnostics.append(Issue(where=name, what=what, hint="choose a --dt that divides it", fatal=False))
         return steps
 
     def shape(self, name: str) -> Shape:
-        """Shape of what a node gives; neurons that hold single values take the shape of what feeds them."""
+        """Output shape of a node; neurons that hold single values have the shape of their source."""
         if name not in self.shapes:
             self.shapes[name] = (0,)  # a loop that leads back here without a shape finds this
             shape = self._shape(name)
@@ -215,16 +208,17 @@ class _Walker:
         return shape
 
     def _after(self, name: str, shape: Shape) -> Shape:
-        """Shape of what a linear node gives for a source of that shape."""
+        """Shape of the output of a linear node for an input of that shape."""
         node = self.graph.nodes[name]
         if isinstance(node, nir.Flatten):
             return (math.prod(shape),)
-        if isinstance(node, nir.Delay):
-            return shape
-        return apply_node(name, node, np.zeros((1, *read_as(name, node, shape))), affine=False).shape[1:]
+        try:
+            return node_output_shape(name, node, read_as(name, node, shape))
+        except Fault as fault:
+            raise UnsupportedNode(f"{fault.reason}; {fault.hint}" if fault.hint else fault.reason) from fault
 
     def bias(self, name: str, *, seen: tuple[str, ...] = ()) -> Float64:
-        """The constant part of what a node gives, of its shape."""
+        """The constant part of a node's output, of its shape."""
         node = self.graph.nodes[name]
         if not isinstance(node, LINEAR):
             return np.zeros(self.shape(name))
@@ -270,30 +264,34 @@ def _must_be_finite(name: str, node: Node) -> None:
             raise UnsupportedNode(f"{name}: {field.name} holds a value that is not finite; train or export it again")
 
 
-def _needed(layers: dict[str, DraftLayer], outputs: Sequence[str]) -> list[DraftLayer]:
+def _needed(layers: dict[str, RealLayer], outputs: Sequence[str]) -> list[RealLayer]:
     """Layers that lead to an output, in the graph's order."""
     needed = set(outputs)
     while True:
-        more = {edge.source for name in needed for edge in layers[name].edges if edge.source in layers} - needed
+        more = {c.source for name in needed for c in layers[name].connections if c.source in layers} - needed
         if not more:
             return [layer for name, layer in layers.items() if name in needed]
         needed |= more
 
 
-def _in_order(layers: list[DraftLayer], ready: set[str]) -> tuple[DraftLayer, ...]:
+def _in_order(layers: list[RealLayer], ready: set[str]) -> tuple[RealLayer, ...]:
     """Sources first; where a loop leaves no such layer, the one nearest to the inputs goes next.
 
-    An edge from a later layer, or from the layer itself, reads the step before: it waits one step more.
+    A connection from a later layer, or from the layer itself, reads the time step before: its model delay is 1.
     """
-    ordered: list[DraftLayer] = []
+    ordered: list[RealLayer] = []
     waiting = list(layers)
     seen = set(ready)
     while waiting:
-        free = [n for n in waiting if all(e.source in seen or e.source == n.name or e.wait for e in n.edges)]
-        touched = [n for n in waiting if any(e.source in seen for e in n.edges)]
+        free = [
+            n for n in waiting if all(c.source in seen or c.source == n.name or c.model_delay for c in n.connections)
+        ]
+        touched = [n for n in waiting if any(c.source in seen for c in n.connections)]
         chosen = (free or touched or waiting)[0]
-        edges = tuple(e if e.source in seen or e.wait else replace(e, wait=1) for e in chosen.edges)
-        ordered.append(replace(chosen, edges=edges))
+        connections = tuple(
+            c if c.source in seen or c.model_delay else replace(c, model_delay=1) for c in chosen.connections
+        )
+        ordered.append(replace(chosen, connections=connections))
         seen.add(chosen.name)
         waiting.remove(chosen)
     return tuple(ordered)
