@@ -43,7 +43,7 @@ def to_nir(net: nn.Module, *, input_shape: Sequence[int] | None = None, dt_s: fl
         return snntorch_to_nir(net, input_shape=tuple(input_shape), dt_s=dt_s)
     if input_shape is not None and tuple(input_shape) != tuple(net.input_shape):
         raise ConfigurationError(f"input shape: the network's is {tuple(net.input_shape)}; leave it out")
-    nodes, outputs = _without_dropout(net)
+    nodes, outputs = _without_reshaping(net)
     writer = GraphWriter(nodes)
 
     def make(node: Node, shape: Shape) -> nir.NIRNode:
@@ -64,12 +64,13 @@ def to_nir(net: nn.Module, *, input_shape: Sequence[int] | None = None, dt_s: fl
     ))  # fmt: skip
 
 
-def _without_dropout(net: SpikingNetwork) -> tuple[list[Node], list[str]]:
-    """The nodes and outputs of a network, dropout passed over."""
-    passed = {node.name: node.sources[0] for node in net.nodes if isinstance(net.module_of(node.name), nn.Dropout)}
+def _without_reshaping(net: SpikingNetwork) -> tuple[list[Node], list[str]]:
+    """The nodes and outputs of a network; dropout, and values read in another shape, are passed over."""
+    left_out = nn.Dropout | nn.Unflatten
+    passed = {node.name: node.sources[0] for node in net.nodes if isinstance(net.module_of(node.name), left_out)}
 
     def source(name: str) -> str:
-        """What a node reads in place of dropout."""
+        """What a node reads in place of what is passed over."""
         return source(passed[name]) if name in passed else name
 
     nodes = [

@@ -17,8 +17,9 @@ from torch import nn
 from neuroprivacy.core.errors import UnsupportedNode
 from neuroprivacy.export.neurons import neuron_node
 from neuroprivacy.graph.metadata import WEIGHT_SCALE
+from neuroprivacy.kernels.linear import as_pair
 from neuroprivacy.networks import SpikingNeuron
-from neuroprivacy.networks.layers import Delay, Scale, SumPool2d, pair
+from neuroprivacy.networks.layers import Delay, Scale, SumPool2d
 from neuroprivacy.networks.quantized import QuantizedScale, computed_weight, weight_unit
 
 
@@ -59,10 +60,10 @@ def node_of(name: str, module: nn.Module, shape: tuple[int, ...], dt_s: float) -
         factor = np.broadcast_to(array(scale_factor(module)), shape).astype(np.float32)
         return nir.Scale(scale=factor, metadata={} if scale is None else {WEIGHT_SCALE: array(scale).reshape(-1)})
     if isinstance(module, Delay):
-        delay = np.broadcast_to(module.time_steps.cpu().numpy() * dt_s, shape).astype(np.float64)
+        delay = np.broadcast_to(module.time_steps.numpy() * dt_s, shape).astype(np.float64)
         return nir.Delay(delay=delay)
     if isinstance(module, nn.AvgPool2d | SumPool2d):
-        kernel, stride, padding = (np.array(pair(v)) for v in (module.kernel_size, module.stride, module.padding))
+        kernel, stride, padding = (np.array(as_pair(v)) for v in (module.kernel_size, module.stride, module.padding))
         kind = nir.AvgPool2d if isinstance(module, nn.AvgPool2d) else nir.SumPool2d
         return kind(kernel_size=kernel, stride=stride, padding=padding)
     if isinstance(module, nn.Flatten):

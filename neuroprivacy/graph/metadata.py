@@ -94,7 +94,12 @@ def weight_scale(node: Any) -> NDArray[np.float64] | None:
     if found is None:
         return None
     scale = np.asarray(found, np.float64).reshape(-1)
-    if not scale.size or not np.isfinite(scale).all() or scale.min() <= 0 or scale.size not in (1, len(node.weight)):
+    if (
+        not scale.size
+        or not np.isfinite(scale).all()
+        or scale.min() <= 0
+        or scale.size not in (1, len(getattr(node, "weight", ())))
+    ):
         raise UnsupportedNode("graph: metadata weight_scale is not one positive number, or one per output channel")
     return scale
 

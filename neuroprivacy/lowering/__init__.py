@@ -2,13 +2,22 @@
 
 from neuroprivacy.lowering.ir import Lowered
 from neuroprivacy.lowering.options import LowerOptions
-from neuroprivacy.lowering.pipeline import PASSES, Pass, lower, quantized_network, real_network, scheduled_network
+from neuroprivacy.lowering.pipeline import (
+    PASSES,
+    Pass,
+    continuous_network,
+    lower,
+    quantized_network,
+    real_network,
+    scheduled_network,
+)
 
 __all__ = [
     "PASSES",
     "LowerOptions",
     "Lowered",
     "Pass",
+    "continuous_network",
     "lower",
     "quantized_network",
     "real_network",

@@ -34,10 +34,12 @@ class Unweighted:
     Attributes:
         scale: factor of each value, (values,).
         pool: geometry of its sum pool; None without a pool.
+        weight_scale: quantization step of the factor, (1,), if the graph states one.
     """
 
     scale: Float64
     pool: ConvGeometry | None = None
+    weight_scale: Float64 | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -150,7 +152,9 @@ def _scaled(name: str, node: Any, path: Path) -> Path:
     factor = np.broadcast_to(np.asarray(node.scale, np.float64), path.shape).reshape(-1)
     linear = path.linear
     if isinstance(linear, Unweighted):
-        return replace(path, linear=replace(linear, scale=linear.scale * factor))
+        stated = weight_scale(node)
+        step = stated * linear.scale[:1] if stated is not None and not np.ptp(linear.scale) else None
+        return replace(path, linear=replace(linear, scale=linear.scale * factor, weight_scale=step))
     if linear.conv is not None:
         by_channel = _by_channel(factor, path.shape, channels=len(linear.weight))
         if by_channel is None:
@@ -191,9 +195,10 @@ def as_real_map(path: Path) -> RealMap:
     if len(path.shape) == 3 and by_channel is not None:
         channels, height, width = path.shape
         conv = linear.pool or ConvGeometry(in_shape=(channels, height, width))
-        return RealMap(weight=by_channel.reshape(-1, 1, 1, 1), conv=replace(conv, groups=channels))
+        weight = by_channel.reshape(-1, 1, 1, 1)
+        return RealMap(weight=weight, conv=replace(conv, groups=channels), weight_scale=linear.weight_scale)
     conv = ConvGeometry(in_shape=(path.size, 1, 1), groups=path.size)
-    return RealMap(weight=linear.scale.reshape(-1, 1, 1, 1), conv=conv)
+    return RealMap(weight=linear.scale.reshape(-1, 1, 1, 1), conv=conv, weight_scale=linear.weight_scale)
 
 
 def as_matrix(path: Path, where: str) -> RealMap:

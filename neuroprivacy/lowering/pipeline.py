@@ -12,7 +12,7 @@ from typing import Any
 import nir
 
 from neuroprivacy.core.errors import OutOfRange, raise_fatal
-from neuroprivacy.lowering.ir import Lowered, QuantizedNetwork, RealNetwork, ScheduledNetwork
+from neuroprivacy.lowering.ir import ContinuousNetwork, Lowered, QuantizedNetwork, RealNetwork, ScheduledNetwork
 from neuroprivacy.lowering.options import FrontEndContext, LoweringContext, LowerOptions
 from neuroprivacy.lowering.passes.assemble_program import assemble_program
 from neuroprivacy.lowering.passes.audit_ranges import audit_ranges
@@ -121,6 +121,16 @@ def lower(
     if context.options.strict:
         raise_fatal(OutOfRange, (replace(issue, fatal=True) for issue in lowered.diagnostics))
     return lowered
+
+
+def continuous_network(graph: nir.NIRGraph, *, options: LowerOptions) -> ContinuousNetwork:
+    """The graph without nested graphs, with its time step.
+
+    Raises:
+        UnsupportedNode, ConfigurationError: see `real_network`.
+    """
+    found: ContinuousNetwork = _run(graph, FrontEndContext.of(graph, options), "choose_time_step")
+    return found
 
 
 def real_network(graph: nir.NIRGraph, *, options: LowerOptions) -> RealNetwork:

@@ -31,6 +31,7 @@ _FIELDS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.AvgPool2d: ("kernel_size", "stride", "padding"),
     SumPool2d: ("kernel_size", "stride", "padding"),
     nn.Flatten: (),
+    nn.Unflatten: ("dim", "unflattened_size"),
     nn.Dropout: ("p",),
 }
 _WITH_BIAS = (nn.Linear, nn.Conv1d, nn.Conv2d)

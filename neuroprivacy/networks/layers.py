@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from neuroprivacy.core.errors import UnsupportedNode
+from neuroprivacy.kernels.linear import as_pair
 from neuroprivacy.networks.layer_graph import Shape
 from neuroprivacy.networks.quantized import computed_weight, state_unit, weight_unit
 
@@ -62,7 +63,7 @@ class Scale(nn.Module):
 
     def __init__(self, factor: float | Tensor) -> None:
         super().__init__()
-        self.register_buffer("factor", torch.as_tensor(factor, dtype=torch.get_default_dtype()).clone())
+        self.register_buffer("factor", factor.clone() if isinstance(factor, Tensor) else torch.tensor(float(factor)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
@@ -73,16 +74,14 @@ class Delay(nn.Module):
     """Values that arrive some time steps later; the network reads `time_steps`, the module itself changes nothing.
 
     Attributes:
-        time_steps: int64, a scalar or of the shape of the values; 0 or more. It is part of the network's structure, not
-            of its state.
+        time_steps: float64, a scalar or of the shape of the values; 0 or more. The delays of a path add up and are
+            rounded once. It is part of the network's structure, not of its state.
     """
 
-    time_steps: Tensor
-
-    def __init__(self, time_steps: int | Tensor) -> None:
+    def __init__(self, time_steps: float | Tensor) -> None:
         super().__init__()
-        given = torch.as_tensor(time_steps, dtype=torch.int64, device="cpu").clone()
-        self.register_buffer("time_steps", given, persistent=False)
+        given = torch.as_tensor(time_steps, dtype=torch.float64, device="cpu").clone()
+        self.time_steps = given
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
@@ -123,11 +122,6 @@ def remedy(name: str) -> str:
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, or its type where it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def pair(value: Any) -> tuple[int, int]:
-    """Rows and columns of a size that torch takes as one number or as two."""
-    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
 
 
 @torch.no_grad()
@@ -172,7 +166,7 @@ def supported(where: str, module: nn.Module, shape: Shape) -> nn.Module:
     if isinstance(module, nn.AdaptiveAvgPool2d):
         return _even_pool(where, module, shape)
     if isinstance(module, nn.AvgPool2d):
-        padded = pair(module.padding) != (0, 0)
+        padded = as_pair(module.padding) != (0, 0)
         if module.ceil_mode or module.divisor_override is not None or (padded and not module.count_include_pad):
             raise UnsupportedNode(
                 f"{where}: ceil_mode, divisor_override and count_include_pad=False have no form; use the defaults"

@@ -66,13 +66,22 @@ class IntegerForm:
         unit = unit.to(current.dtype)
         return integer_scan((current - constant) / unit, integers, derivative=neuron.surrogate.derivative, unit=unit)
 
+    def rounded_bias(self, current: Tensor) -> Tensor:
+        """A readout's current (T, batch, ...) with its bias as the chip adds it; the gradient is that of the
+        current.
+        """
+        if self.bias is None:
+            return current
+        scale = self.unit.to(current.device) / (1 << self.target.activation_shift)
+        return current + (self.integer_bias() * scale - self.bias.detach()).to(current.dtype)
+
     def _decays(self, neuron: SpikingNeuron) -> tuple[float, float]:
         """Membrane and current decay factors, which have to be one for all neurons."""
         beta, alpha = neuron.beta, neuron.alpha
         one = not any(isinstance(value, Tensor) for value in (beta, alpha, neuron.gain, neuron.v_bias, neuron.v_init))
         if not one or neuron.gain != 1 or neuron.v_bias != 0 or neuron.v_init != 0 or not neuron.fires:
             raise ConfigurationError(
-                "state target: neurons with constants of their own, an input gain, a bias or an initial membrane are "
+                "state target: neurons with constants of their own, a gain, a bias or an initial membrane are "
                 "not trained in integers; quantize the weights alone (state_target=None)"
             )
         if alpha != 0 and (self.bias is not None or not self.target.current_bits):
@@ -153,7 +162,8 @@ class SpikingNeuron(nn.Module):
         learn_threshold: bool = False,
     ) -> None:
         super().__init__()
-        value = torch.as_tensor(threshold, dtype=torch.get_default_dtype()).clone()
+        value = threshold if isinstance(threshold, Tensor) else torch.tensor(float(threshold))
+        value = value.clone()
         if learn_threshold:
             self.threshold = nn.Parameter(value)
         else:

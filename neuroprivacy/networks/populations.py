@@ -118,17 +118,17 @@ def _population(name: str, by_name: Mapping[str, Node], layers: Mapping[str, nn.
     members: dict[str, None] = {}
     connections: dict[Connection, None] = {}
 
-    def visit(at: str, delay: int) -> None:
+    def visit(at: str, delay: float) -> None:
         """Everything that leads to a node, back to inputs and neurons."""
         node = by_name[at]
         if node.kind in ("input", "neuron"):
-            connections.setdefault((at, delay))
+            connections.setdefault((at, round(delay)))
             return
         module = layers.get(at)
-        delays = sorted(set(module.time_steps.flatten().tolist())) if isinstance(module, Delay) else [0]
+        delays = sorted(set(module.time_steps.flatten().tolist())) if isinstance(module, Delay) else [0.0]
         for source in node.sources:
             for more in delays:
-                visit(source, delay + int(more))
+                visit(source, delay + more)
         members.setdefault(at)
 
     visit(current, 0)

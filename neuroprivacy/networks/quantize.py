@@ -22,6 +22,7 @@ from neuroprivacy.networks.layers import WEIGHTED, Scale, plain_copy
 from neuroprivacy.networks.populations import Population
 from neuroprivacy.networks.quantized import SCALE, QuantizedScale, input_scale, pool_factor, quantized_layer, state_unit
 from neuroprivacy.networks.spiking import SpikingNetwork
+from neuroprivacy.targets.spec import load_target
 
 _WITH_WEIGHTS = (*WEIGHTED, Scale, QuantizedScale)
 
@@ -212,3 +213,21 @@ def _fit_together(made: Mapping[str, Any], owner: Any) -> None:
         if error < least:
             best, least = parameter.clone(), error
     parameter.copy_(best)
+
+
+@torch.no_grad()
+def clamp_biases(net: SpikingNetwork) -> None:
+    """Clamp the biases of a network that is trained in integers to what the target's bias registers hold, in place."""
+    if net.spec.state_target is None:
+        return
+    target = load_target(net.spec.state_target)
+    largest = ((1 << (target.bias_mantissa_bits - 1)) - 1) << target.bias_exponent_max
+    for population in net.plan.populations:
+        modules = [net.module_of(name) for name in population.members]
+        biased = [m for m in modules if isinstance(m, WEIGHTED) and m.bias is not None]
+        scale = net.current_scale(population.current)
+        for module in biased:
+            # A little less, for single precision.
+            limit = scale.reshape(-1) * (1 - 1e-5) * largest / (1 << target.activation_shift) / len(biased)
+            assert module.bias is not None
+            module.bias.clamp_(-limit.to(module.bias), limit.to(module.bias))

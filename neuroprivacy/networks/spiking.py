@@ -27,7 +27,7 @@ from neuroprivacy.program.encoder import DIRECT_HIGH
 from neuroprivacy.targets.spec import load_target
 
 #: Reads an input or a population, delayed by so many time steps of the model.
-Read = Callable[[str, int], Tensor]
+Read = Callable[[str, float], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -119,7 +119,7 @@ class SpikingNetwork(nn.Module):
         values = self._inputs(x, chip)
         given = next(iter(values.values()))
         again = torch.is_grad_enabled() and self._recomputes(given)
-        memo: dict[tuple[str, int], Tensor] = {}
+        memo: dict[tuple[str, float], Tensor] = {}
         kept: dict[str, Tensor] = {}
         for members, loop in self.plan.groups:
             if loop:
@@ -145,7 +145,7 @@ class SpikingNetwork(nn.Module):
 
     def _straight(
         self, population: Population, values: Mapping[str, Tensor], chip: bool, again: bool,
-        memo: dict[tuple[str, int], Tensor],
+        memo: dict[tuple[str, float], Tensor],
     ) -> Tensor:  # fmt: skip
         """A population outside loops over all time steps, (T, batch, ...); currents where it has no neurons."""
         sources = population.sources
@@ -161,22 +161,22 @@ class SpikingNetwork(nn.Module):
         )
 
     def _population(
-        self, population: Population, values: Mapping[str, Tensor], chip: bool, memo: dict[tuple[str, int], Tensor]
+        self, population: Population, values: Mapping[str, Tensor], chip: bool, memo: dict[tuple[str, float], Tensor]
     ) -> Tensor:
         current = self._value(population.current, 0, self._reader(population, values, chip), memo)
-        if not population.neurons:
-            return current
         integers = self._integer_form(population)
+        if not population.neurons:
+            return current if integers is None else integers.rounded_bias(current)
         result: Tensor = self._neuron(population)(self._over_time(current), integers=integers)
         return result
 
     def _reader(self, population: Population, values: Mapping[str, Tensor], chip: bool) -> Read:
         """What a population reads of whole runs, on a chip later by the difference of latencies."""
 
-        def read(source: str, delay: int) -> Tensor:
+        def read(source: str, delay: float) -> Tensor:
             """An input or the spikes of a population, delayed."""
             late = latency_of(self.plan, population.name) - latency_of(self.plan, source) if chip else 0
-            return self._delayed(values[source], delay + late)
+            return self._delayed(values[source], round(delay) + late)
 
         return read
 
@@ -209,20 +209,19 @@ class SpikingNetwork(nn.Module):
     ) -> Read:  # fmt: skip
         """What a population of a loop reads in time step t."""
 
-        def read(source: str, delay: int) -> Tensor:
+        def read(source: str, delay: float) -> Tensor:
             """(1, batch, ...); zeros before the first time step."""
-            if source in population.reads_late and delay == 0:
-                delay = 1
+            steps = round(delay) or int(source in population.reads_late)
             if chip:
-                delay += latency_of(self.plan, population.name) - latency_of(self.plan, source)
-            at = t - delay
+                steps += latency_of(self.plan, population.name) - latency_of(self.plan, source)
+            at = t - steps
             if at < 0:
                 return like.new_zeros(1, batch, *self._by_name[source].shape)
             return (outside[source][at] if source in outside else outputs[source][at]).unsqueeze(0)
 
         return read
 
-    def _value(self, name: str, delay: int, read: Read, memo: dict[tuple[str, int], Tensor]) -> Tensor:
+    def _value(self, name: str, delay: float, read: Read, memo: dict[tuple[str, float], Tensor]) -> Tensor:
         """What a node gives, (T or 1, batch, *shape), `delay` time steps late; biases are not delayed."""
         node = self._by_name[name]
         if node.kind in ("input", "neuron"):
@@ -241,15 +240,18 @@ class SpikingNetwork(nn.Module):
             memo[name, delay] = value
         return value
 
-    def _delay(self, module: Delay, source: str, delay: int, read: Read, memo: dict[tuple[str, int], Tensor]) -> Tensor:
+    def _delay(
+        self, module: Delay, source: str, delay: float, read: Read, memo: dict[tuple[str, float], Tensor]
+    ) -> Tensor:
         """A delay in front of a node: the delays of a path add up and act on what it reads."""
         values = sorted(set(module.time_steps.flatten().tolist()))
-        parts = [self._value(source, delay + int(more), read, memo) for more in values]
+        parts = [self._value(source, delay + more, read, memo) for more in values]
         if len(parts) == 1:
             return parts[0]
+        masks = [(module.time_steps == more).to(parts[0].device) for more in values]
         return sum(
-            (torch.where(module.time_steps == more, part, 0) for more, part in zip(values, parts, strict=True)),
-            start=torch.zeros(()),
+            (torch.where(mask, part, 0) for mask, part in zip(masks[1:], parts[1:], strict=True)),
+            start=torch.where(masks[0], parts[0], 0),
         )
 
     @staticmethod

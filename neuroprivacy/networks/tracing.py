@@ -30,8 +30,8 @@ _SIZES = {"size", "dim", "numel"}
 _ADDS = {"add", "iadd"}
 _FLATTENS = {"flatten", "view", "reshape"}
 _ZEROS: tuple[Any, ...] = (torch.zeros, torch.zeros_like)
-#: Names that a container of modules keeps for itself.
-_TAKEN = frozenset(dir(nn.ModuleDict()))
+#: Names that a container of modules keeps for itself; no layer can have one.
+RESERVED = frozenset(dir(nn.ModuleDict()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ class _Walker:
     def _node(self, wanted: str, kind: Kind, sources: tuple[str, ...], shape: Shape) -> str:
         stem = name = wanted.replace(".", "_")
         count = 1
-        while name in self.nodes or name in _TAKEN or (name in ("input", "output") and kind != "input"):
+        while name in self.nodes or name in RESERVED or (name in ("input", "output") and kind != "input"):
             count += 1
             name = f"{stem}_{count}"
         self.nodes[name] = Node(name=name, kind=kind, sources=sources, shape=shape)

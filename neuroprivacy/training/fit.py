@@ -71,6 +71,7 @@ def fit(
     loss: Loss,
     settings: FitSettings,
     augment: Augment | None = None,
+    project: Callable[[], None] | None = None,
     state_folder: Path | None = None,
     resume: bool = False,
     identity: str = "",
@@ -85,6 +86,7 @@ def fit(
         loss: of (input batch, target batch); it calls the network itself.
         settings: how.
         augment: applied to each input batch.
+        project: called after each step of the optimizer, to bring parameters back to where they may be.
         state_folder: where the state after each epoch is kept; None for nowhere.
         resume: continue from that state, if there is one.
         identity: of everything else that the run depends on (data, network); a state of another one is refused.
@@ -125,6 +127,8 @@ def fit(
             if settings.clip_norm:
                 nn.utils.clip_grad_norm_(net.parameters(), settings.clip_norm)
             optimizer.step()
+            if project is not None:
+                project()
             mean += value.item() * len(index) / len(inputs)
             progress(epoch * batches + step + 1, total, f"epoch {epoch + 1}/{settings.epochs}, loss {value.item():.3f}")
         _check_finite(net)

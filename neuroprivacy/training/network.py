@@ -12,6 +12,7 @@ from neuroprivacy.core.progress import Progress, silent
 from neuroprivacy.core.storage import digest
 from neuroprivacy.data import Dataset
 from neuroprivacy.networks import ModelSpec, SpikingNetwork, SpikingSpec, build_ann, build_snn, spiking_input
+from neuroprivacy.networks.quantize import clamp_biases
 from neuroprivacy.training.fit import FitSettings, fit
 
 #: Augmentation by data set: largest random shift in pixels, and whether images are mirrored. Others get none.
@@ -74,6 +75,7 @@ def train(
         loss=loss,
         settings=settings,
         augment=augment if limit else None,
+        project=(lambda: clamp_biases(net)) if isinstance(net, SpikingNetwork) and net.spec.state_target else None,
         state_folder=state_folder,
         resume=resume,
         identity=digest(repr((_identity(model), spiking, dataset.digest())).encode()),
