@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -29,8 +28,7 @@ class FixedPointBackend:
         for layer in program.layers:
             for edge in layer.edges:
                 where, weight = f"{layer.name} from {edge.source}", _largest_weight(edge.map)
-                window = math.prod(edge.map.pool) if isinstance(edge.map, ConvMap) else 1
-                value = largest.get(edge.source, 1) * window
+                value = largest.get(edge.source, 1) * edge.map.window
                 weights += padded_size(edge.map)
                 if weight > LARGEST:
                     found.append(Issue(where=where, what="weight", value=weight, limit=LARGEST))

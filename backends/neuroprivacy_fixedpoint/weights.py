@@ -32,7 +32,7 @@ class Weights:
         self, row: NDArray[np.int64], edge: Edge, source: Layout, target: Layout, *, wide: bool, tiled: bool
     ) -> None:
         """Pack an edge and fill in its row."""
-        window = 1 if isinstance(edge.map, DenseMap) else edge.map.pool[0] * edge.map.pool[1]
+        window = edge.map.window
         if isinstance(edge.map, DenseMap):
             packed = _pack_dense(edge.map, source, target, TILE if tiled else ROW_STEP)
             if tiled:

@@ -26,7 +26,7 @@ class Divergence:
         step: of the input, from 0; the chip computes it `latency` time steps later.
         layer: its name.
         neuron: its index, in C order.
-        quantity: what differs first: "spikes", "u" or "v".
+        quantity: the first that differs: "spikes", "u" or "v".
         values: of both runs.
         causes: in the order of `cause.CAUSES`.
         spikes: the neuron's spikes of both runs, each (steps,).
@@ -90,7 +90,7 @@ class DivergenceReport:
         return self.first is None
 
     def sentence(self) -> str:
-        """What was found, in one sentence."""
+        """The result in one sentence."""
         one, other = self.between
         where = f"{self.samples} samples of {self.steps} steps on {self.target}"
         if self.first is None:

@@ -1,6 +1,6 @@
 """Linear maps in numpy, and the geometry of convolutions and pools. Integers stay integers.
 
-Convolution here is what PyTorch calls convolution (cross-correlation: the kernel is not flipped).
+Convolution is PyTorch's (cross-correlation: the kernel is not flipped).
 """
 
 from __future__ import annotations

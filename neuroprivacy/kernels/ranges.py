@@ -5,7 +5,7 @@
     membrane   v(t) = β·v(t-1) + u(t) + bias
 
 Lowering chooses weight scales with the real-valued bounds and audits Programs with the integer ones; the simulators
-choose their integer widths by them. Everything here is a bound: no input exceeds it, and it need not be reached.
+choose their integer widths by them. All results are bounds: no input exceeds them, and none need reach them.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
     CubaLIF, -LI   τs dI/dt = -I + w_in S         i = α i + (1 - α) w_in S,  then v as above with the new i
     Threshold      z = x > θ                      v = x
 
-with β = 1 - dt/τ and α = 1 - dt/τs (forward Euler, what NIR's frameworks step with), or β = exp(-dt/τ), α = exp(-dt/τs)
+with β = 1 - dt/τ and α = 1 - dt/τs (forward Euler, the rule of NIR's frameworks), or β = exp(-dt/τ), α = exp(-dt/τs)
 (`exponential`: exact for input that is constant within a step; Rockpool's rule). The synaptic current enters v in the
 same step, as on a chip and in snnTorch's Synaptic.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from neuroprivacy.kernels.neuron import DECAY_ONE
 from neuroprivacy.kernels.ranges import SPIKES, Bounds, Ranges, state_bounds, sum_bounds
-from neuroprivacy.program import ConvMap, Layer
+from neuroprivacy.program import Layer
 from neuroprivacy.targets.spec import TargetSpec
 
 
@@ -12,8 +12,7 @@ def activation_bounds(layer: Layer, ranges: Ranges) -> Bounds:
     """Lowest and highest synaptic sum of one time step; `ranges` of the ports, other sources send spikes."""
     low = high = 0
     for edge in layer.edges:
-        window = edge.map.pool[0] * edge.map.pool[1] if isinstance(edge.map, ConvMap) else 1
-        least, most = sum_bounds(edge.map.weight, ranges.get(edge.source, SPIKES), window=window)
+        least, most = sum_bounds(edge.map.weight, ranges.get(edge.source, SPIKES), window=edge.map.window)
         low += int(least.min())
         high += int(most.max())
     return low, high

@@ -75,7 +75,7 @@ class LowerOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FrontEndContext:
-    """The options and the graph's metadata: what passes read that know no target.
+    """The options and the graph's metadata: the context of passes that depend on no target.
 
     Attributes:
         options: as given.

@@ -64,8 +64,8 @@ def _compensates(context: FrontEndContext) -> bool:
     return context.ideal_schedule
 
 
-#: The whole of lowering. A pass that changes its stage needs the one that made it; the types say that already, and
-#: `requires` names what else has to be done before.
+#: All passes of lowering in their order. `requires` names the passes that have to stand before one; a test checks it,
+#: and that each pass takes the IR type that the one before gives.
 PASSES: tuple[Pass, ...] = (
     Pass("flatten_graph", flatten_graph),
     Pass("choose_time_step", choose_time_step, requires=("flatten_graph",)),
@@ -134,7 +134,7 @@ def continuous_network(graph: nir.NIRGraph, *, options: LowerOptions) -> Continu
 
 
 def real_network(graph: nir.NIRGraph, *, options: LowerOptions) -> RealNetwork:
-    """The real-valued IR of a graph in time steps, which knows no target.
+    """The real-valued IR of a graph in time steps; it depends on no target.
 
     Raises:
         UnsupportedNode: a node, or an arrangement of nodes, cannot be lowered.

@@ -129,21 +129,7 @@ def _grid(linear: LinearMap) -> _Grid | None:
     """The axes of a convolution; None for a dense map."""
     if isinstance(linear, DenseMap):
         return None
-    rows, columns = (_axis(linear, axis) for axis in (0, 1))
-    return _Grid(map=linear, rows=rows, columns=columns)
-
-
-def _axis(linear: ConvMap, axis: int) -> Int64:
-    """(outputs, inputs) of one axis: number of kernel positions and pooling windows that connect them."""
-    outputs, pooled = linear.out_shape[axis + 1], linear.pooled_shape[axis + 1]
-    paths = np.zeros((outputs, linear.in_shape[axis + 1]), np.int64)
-    for output in range(outputs):
-        for position in range(int(linear.weight.shape[axis + 2])):
-            index = output * linear.stride[axis] + position * linear.dilation[axis] - linear.padding[axis]
-            if 0 <= index < pooled:
-                begin = index * linear.pool_stride[axis]
-                paths[output, begin : begin + linear.pool[axis]] += 1
-    return paths
+    return _Grid(map=linear, rows=linear.axis_paths(0), columns=linear.axis_paths(1))
 
 
 def _per_neuron(grid: _Grid, rows: Int64 | Bools, columns: Int64 | Bools) -> Int64:

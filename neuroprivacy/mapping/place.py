@@ -19,8 +19,8 @@ from neuroprivacy.targets.spec import Limits, TargetSpec
 _REMEDIES = {
     "neurons": "use a smaller layer",
     "memory_bits": "splitting does not help; use smaller kernels, or fewer inputs to a neuron",
-    "axons_in": "splitting does not help; make what feeds it smaller, or feed it by a convolution",
-    "axons_out": "make the layers that it feeds smaller, or feed fewer of them",
+    "axons_in": "splitting does not help; make its sources smaller, or connect it by a convolution",
+    "axons_out": "make its target layers smaller, or connect it to fewer",
 }
 _SECONDARY = "the limit is a secondary figure"
 

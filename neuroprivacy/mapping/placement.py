@@ -116,8 +116,8 @@ class Placement:
         layers: in the Program's order.
         cores: used ones, by index; none where the chip has no cores.
         uses: totals, and the fullest core for each of its limits.
-        issues: what does not fit (fatal where a limit is published or chosen) and diagnostics.
-        notes: what this estimate assumes.
+        issues: exceeded limits (fatal if published or chosen) and diagnostics.
+        notes: assumptions of the estimate.
     """
 
     target: str

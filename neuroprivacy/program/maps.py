@@ -48,6 +48,11 @@ class DenseMap:
         return int(self.weight.shape[1])
 
     @property
+    def window(self) -> int:
+        """Source values that a pool sums before a weight: 1, for there is no pool."""
+        return 1
+
+    @property
     def out_shape(self) -> Shape:
         """Shape of the output."""
         return (int(self.weight.shape[0]),)
@@ -132,55 +137,79 @@ class ConvMap:
             raise ConfigurationError(f"conv map: the pool {self.pool} is larger than its input {self.in_shape}")
         return channels, rows, columns
 
+    @property
+    def window(self) -> int:
+        """Source values that a pool sums before a weight."""
+        return self.pool[0] * self.pool[1]
+
+    def axis_paths(self, axis: int) -> Int64:
+        """Number of (kernel position, pooling window) pairs between each output and each input of an axis.
+
+        Args:
+            axis: 0 for rows, 1 for columns.
+
+        Returns:
+            (outputs, inputs).
+        """
+        return self._axis(axis).paths()
+
+    def _axis(self, axis: int) -> _Axis:
+        """The geometry of one axis."""
+        return _Axis(
+            size=self.in_shape[axis + 1],
+            pooled=self.pooled_shape[axis + 1],
+            pool=self.pool[axis],
+            pool_stride=self.pool_stride[axis],
+            kernel=int(self.weight.shape[axis + 2]),
+            stride=self.stride[axis],
+            padding=self.padding[axis],
+            dilation=self.dilation[axis],
+            outputs=self.out_shape[axis + 1],
+        )
+
     def fan_out(self) -> Int64:
         """Weights that one event of each source neuron touches, (channels * height * width,); borders as they are."""
-        counts = [
-            _axis_fan_out(
-                self.in_shape[axis + 1],
-                self.pooled_shape[axis + 1],
-                pool=self.pool[axis],
-                pool_stride=self.pool_stride[axis],
-                kernel=int(self.weight.shape[axis + 2]),
-                stride=self.stride[axis],
-                padding=self.padding[axis],
-                dilation=self.dilation[axis],
-                outputs=self.out_shape[axis + 1],
-            )
-            for axis in (0, 1)
-        ]
-        per_channel = np.outer(counts[0], counts[1]) * (self.weight.shape[0] // self.groups)
+        rows, columns = (_axis_fan_out(self._axis(axis)) for axis in (0, 1))
+        per_channel = np.outer(rows, columns) * (self.weight.shape[0] // self.groups)
         return np.broadcast_to(per_channel, self.in_shape).reshape(-1).copy()
 
     def bound(self) -> int:
         """An upper bound of |W·x| for |x| <= 1: the largest sum of |w| into one neuron, pools full."""
-        return int(sum_bounds(self.weight, (-1, 1), window=self.pool[0] * self.pool[1])[1].max())
+        return int(sum_bounds(self.weight, (-1, 1), window=self.window)[1].max())
 
 
 LinearMap = DenseMap | ConvMap
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Axis:
+    """One axis of a convolution behind a pool: sizes before and after the pool, options, and outputs."""
+
+    size: int
+    pooled: int
+    pool: int
+    pool_stride: int
+    kernel: int
+    stride: int
+    padding: int
+    dilation: int
+    outputs: int
+
+    def paths(self) -> Int64:
+        """See `ConvMap.axis_paths`."""
+        paths = np.zeros((self.outputs, self.size), np.int64)
+        for output in range(self.outputs):
+            for position in range(self.kernel):
+                index = output * self.stride + position * self.dilation - self.padding
+                if 0 <= index < self.pooled:
+                    begin = index * self.pool_stride
+                    paths[output, begin : begin + self.pool] += 1
+        return paths
+
+
 @lru_cache(maxsize=4096)
-def _axis_fan_out(
-    size: int,
-    pooled: int,
-    *,
-    pool: int,
-    pool_stride: int,
-    kernel: int,
-    stride: int,
-    padding: int,
-    dilation: int,
-    outputs: int,
-) -> Int64:
-    """Number of (output, kernel position) pairs that each index of one axis feeds, through its pooling windows."""
-    after_pool = np.zeros(pooled, np.int64)
-    for output in range(outputs):
-        for position in range(kernel):
-            index = output * stride + position * dilation - padding
-            if 0 <= index < pooled:
-                after_pool[index] += 1
-    counts = np.zeros(size, np.int64)
-    for window in range(pooled):
-        counts[window * pool_stride : window * pool_stride + pool] += after_pool[window]
+def _axis_fan_out(axis: _Axis) -> Int64:
+    """Paths from each input of an axis, (inputs,)."""
+    counts = np.asarray(axis.paths().sum(axis=0), np.int64)
     counts.setflags(write=False)  # cached and shared
     return counts

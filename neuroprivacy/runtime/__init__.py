@@ -1,1 +1,1 @@
-"""What runs a Program: the backend protocol and registry, the reference, event counts, comparison, simulation."""
+"""The runtime of Programs: the backend protocol and registry, the reference, event counts, comparison, simulation."""

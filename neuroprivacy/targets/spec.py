@@ -97,7 +97,7 @@ class Energy:
         synaptic_op_j: one weight fetched and added.
         neuron_update_j: one neuron, one step, whether it spikes or not.
         spike_j: one spike sent.
-        note: what the figures leave out.
+        note: costs that the figures leave out.
     """
 
     synaptic_op_j: float | None = None
@@ -291,7 +291,7 @@ def load_target(name: str | Path) -> TargetSpec:
 
 
 def _flatten(table: dict[str, Any], faults: list[str], within: str = "") -> dict[str, Any]:
-    """Split `field = { value, standing, source }` into the field and its source; what lacks one goes to `faults`."""
+    """Split `field = { value, standing, source }` into the field and its source; fields without one go to `faults`."""
     values: dict[str, Any] = {}
     sources: dict[str, Any] = {}
     for key, entry in table.items():

@@ -48,7 +48,7 @@ def test_the_first_divergence_and_its_page(network: Path, spikes: Path, tmp_path
     assert found["sentence"] in page.replace("&#39;", "'")
     assert "<svg" in page
     text = cli("trace", network, "--input", spikes, "--weight-bits", "ternary", "--out", out)
-    assert text.out.startswith("float and reference part at input step")
+    assert text.out.startswith("float and reference diverge at input step")
 
 
 def test_backends_agree(network: Path, spikes: Path, tmp_path: Path, cli) -> None:
@@ -63,7 +63,7 @@ def test_backends_agree(network: Path, spikes: Path, tmp_path: Path, cli) -> Non
     ("words", "message"),
     [
         (["--between", "float"], "trace: --between names 1 sides; give two"),
-        (["--between", "float,chip"], "trace: 'chip' is no side"),
+        (["--between", "float,chip"], "trace: 'chip' is no run"),
         (["--between", "float,torch"], "trace: torch needs one of our checkpoints"),
         (["--weight-bits", "9"], "weight bits: 9 is not in 2 ... 8"),
         (["--weight-bits", "many"], "'many' is neither a number of bits nor 'ternary'"),

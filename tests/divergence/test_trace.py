@@ -130,7 +130,7 @@ def test_a_wrong_delay_is_delay() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_backends_agree_and_sides_are_symmetric(seed: int) -> None:
+def test_backends_agree_and_runs_are_symmetric(seed: int) -> None:
     drawn = random_graph(seed, target=("loihi2", "loihi2-soft", "int8")[seed % 3], steps=20)
     assert trace(drawn.lowered, between=("reference", "fixedpoint"), inputs=drawn.spikes).identical
     forth = trace(drawn.lowered, between=("float", "fixedpoint"), inputs=drawn.spikes)
@@ -164,7 +164,7 @@ def test_a_changed_state_of_a_backend_is_found_before_its_spikes(monkeypatch: py
     assert at.causes == ("the synaptic sum, its delay, the current decay or a wrap differs",)
 
 
-def test_sides_that_do_not_exist() -> None:
+def test_runs_that_do_not_exist() -> None:
     lowered = lower(chain([[127.0]], fire(1, 100.0), inputs=1), target="loihi2")
     with pytest.raises(ConfigurationError, match="trace: float is compared with itself; name two different runs"):
         trace(lowered, between=("float", "float"), inputs=train(1))

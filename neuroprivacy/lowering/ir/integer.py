@@ -50,8 +50,8 @@ class Lowered:
     Attributes:
         program: the integers.
         diagnostics: of all passes; none is fatal.
-        real_network: the network whose real weights the integers stand for, with its schedule: what `trace` compares
-            them with.
+        real_network: the network that the integers stand for, with its real weights and its schedule; `trace`
+            compares both.
     """
 
     program: Program

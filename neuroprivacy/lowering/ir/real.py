@@ -28,8 +28,8 @@ class RealMap:
     """A linear map with real weights.
 
     Attributes:
-        weight: (outputs, inputs) if `conv` is None, else (out channels, in channels / groups, rows, columns): what a
-            source value of 1 adds to u in one time step.
+        weight: (outputs, inputs) if `conv` is None, else (out channels, in channels / groups, rows, columns): the
+            change of u in one time step by a source value of 1.
         conv: geometry of a convolution; None for a matrix.
         weight_scale: quantization step on which the weights already lie, (1,) or (out channels,); None if the graph
             states none.

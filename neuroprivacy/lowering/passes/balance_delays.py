@@ -1,4 +1,4 @@
-"""Latencies and delays: every connection costs what the target says; branches that meet get equal delays.
+"""Latencies and delays: every connection costs the target's time steps; branches that meet get equal delays.
 
 A layer of latency d computes input step k in time step k + d. A connection a -> b that the network itself delays by m
 steps is delayed by latency(b) - latency(a) + m on the target, at least by the target's cost:

@@ -3,7 +3,7 @@
 A bias acts from the first time step, a layer's first input arrives `latency` steps later. `compensate_bias_latency`
 starts the membrane where the idle steps lead it back to zero; a large negative bias would need a start above the
 threshold, and fires. Synaptic input is delayed instead: a population that fires in every time step and reaches the
-layer after `latency` steps adds to the membrane, from the layer's first input on, what the bias adds without latency.
+layer after `latency` steps adds the bias to the membrane from the layer's first input on, as without latency.
 Whole weight steps are sent, the rest (half a step at most) stays a bias. Exact for neurons without synaptic current;
 others are left as they are.
 """
@@ -17,6 +17,7 @@ import numpy as np
 from neuroprivacy.core.errors import Issue
 from neuroprivacy.kernels.formats import Float64, Int64
 from neuroprivacy.kernels.linear import ConvGeometry
+from neuroprivacy.kernels.rounding import integer_state
 from neuroprivacy.lowering.ir.quantized import QuantizedConnection, QuantizedLayer, QuantizedNetwork
 from neuroprivacy.lowering.ir.real import RealMap, fresh_name
 from neuroprivacy.lowering.options import LoweringContext
@@ -67,7 +68,7 @@ def _weight_steps(layer: QuantizedLayer, target: TargetSpec, idle: int) -> Int64
     if not 0 < idle <= target.edge_delay_max or not layer.fires or layer.alpha.any() or layer.weight_scale.size > 1:
         return np.zeros(layer.size, np.int64)
     _, _, exact = initial_state(integer_layer(layer, target), idle, target)
-    return np.where(exact, 0, np.rint(layer.bias / layer.weight_scale[0])).astype(np.int64)
+    return np.where(exact, 0, integer_state(layer.bias, scale=layer.weight_scale, shift=0))
 
 
 def _trained_bias(layer: QuantizedLayer, target: TargetSpec) -> Float64:

@@ -6,12 +6,12 @@ a network that passes here may still not map.
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
 from neuroprivacy.core.errors import DoesNotFit, Issue, raise_fatal
 from neuroprivacy.lowering.ir.integer import Lowered
 from neuroprivacy.lowering.options import LoweringContext
-from neuroprivacy.program import ConvMap, Layer, Program
+from neuroprivacy.program import Layer, Program
 
 
 def check_capacity(lowered: Lowered, context: LoweringContext) -> Lowered:
@@ -56,9 +56,4 @@ def exceeded_limits(program: Program) -> tuple[Issue, ...]:
 
 def fan_in(layer: Layer) -> int:
     """Most synapses that lead into one neuron; a pooling window counts every member."""
-    total = 0
-    for edge in layer.edges:
-        weight = edge.map.weight
-        per_neuron = int(np.prod(weight.shape[1:]))
-        total += per_neuron * (edge.map.pool[0] * edge.map.pool[1] if isinstance(edge.map, ConvMap) else 1)
-    return total
+    return sum(math.prod(edge.map.weight.shape[1:]) * edge.map.window for edge in layer.edges)
