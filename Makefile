@@ -27,14 +27,14 @@ hw-test: $(READY)
 	for core in m0 m3 m4 m7 m33 m55; do $(BIN)/python -m pytest hw_tests --target cortex-$$core --allow-missing || exit 1; done
 	$(BIN)/python -m pytest hw_tests --target loihi2-hw --allow-missing
 
-# Remakes docs/performance.md: speed against other simulators, each in an environment of its own, which is made on the
+# Remakes docs/results/performance.md: speed against other simulators, each in an environment of its own, which is made on the
 # first call (about one gigabyte each). Wants a quiet machine. Resumes; `BENCH=--quick` tries it, not into docs/.
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(BENCH)
 
-# Remakes docs/results.md; needs the data sets under NEUROPRIVACY_DATA. Takes about an hour on two cores, resumes.
+# Remakes docs/results/results.md; needs the data sets under NEUROPRIVACY_DATA. Takes about an hour on two cores, resumes.
 results: $(READY)
-	$(BIN)/python -m neuroprivacy.experiments.results --runs runs/results --out docs/results.md
+	$(BIN)/python -m neuroprivacy.experiments.results --runs runs/results --out docs/results/results.md
 
 # The environment, with everything that demo and test need; afterwards both run without a network.
 $(READY): pyproject.toml

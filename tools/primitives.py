@@ -1,4 +1,4 @@
-"""What every NIR primitive becomes on every target: measured, and kept as `docs/primitives.md`.
+"""What every NIR primitive becomes on every target: measured, and kept as `docs/reference/primitives.md`.
 
     python -m tools.primitives [--check]
 
@@ -276,7 +276,7 @@ def page() -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Write the page, or check that it is up to date."""
     parser = argparse.ArgumentParser(prog="python -m tools.primitives", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("docs/primitives.md"))
+    parser.add_argument("--out", type=Path, default=Path("docs/reference/primitives.md"))
     parser.add_argument("--check", action="store_true", help="only compare; exit code 1 if it differs")
     options = parser.parse_args(arguments)
     made = page()

@@ -1,6 +1,6 @@
 """What integers cost: trained spiking networks at several weight widths, with and without training on them.
 
-    python -m neuroprivacy.experiments.precision --runs runs/precision --out docs/precision.md
+    python -m neuroprivacy.experiments.precision --runs runs/precision --out docs/results/precision.md
 
 For every network: accuracy of the float network, and of its integers on the whole test set at several widths, rounded
 with or without calibration samples, or trained at that width. Runs are kept and taken up again; the page is made from
@@ -345,9 +345,9 @@ def _shares(each: dict[str, Any], of: str, sizes: Sequence[float]) -> Iterator[s
 
 def main() -> None:
     """Run and write."""
-    parser = argparse.ArgumentParser(description="Remake docs/precision.md.")
+    parser = argparse.ArgumentParser(description="Remake docs/results/precision.md.")
     parser.add_argument("--runs", type=Path, default=Path("runs/precision"))
-    parser.add_argument("--out", type=Path, default=Path("docs/precision.md"))
+    parser.add_argument("--out", type=Path, default=Path("docs/results/precision.md"))
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument("--resets", nargs="+", choices=list(TARGETS), default=list(TARGETS))

@@ -1,6 +1,6 @@
-"""Remake docs/results.md: the whole way on digits, MNIST and Fashion-MNIST, several seeds each.
+"""Remake docs/results/results.md: the whole way on digits, MNIST and Fashion-MNIST, several seeds each.
 
-    python -m neuroprivacy.experiments.results --runs runs/results --out docs/results.md
+    python -m neuroprivacy.experiments.results --runs runs/results --out docs/results/results.md
 
 Runs are kept and taken up again; the table is made from their report.json alone.
 """
@@ -143,9 +143,9 @@ def _weight_table(found: Sequence[tuple[str, int, dict[str, Any]]]) -> Iterator[
 
 def main() -> None:
     """Run and write."""
-    parser = argparse.ArgumentParser(description="Remake docs/results.md.")
+    parser = argparse.ArgumentParser(description="Remake docs/results/results.md.")
     parser.add_argument("--runs", type=Path, default=Path("runs/results"))
-    parser.add_argument("--out", type=Path, default=Path("docs/results.md"))
+    parser.add_argument("--out", type=Path, default=Path("docs/results/results.md"))
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--datasets", nargs="+", default=list(DATASETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])

@@ -1,4 +1,4 @@
-"""docs/primitives.md is what the code does, and says it of every primitive of NIR."""
+"""docs/reference/primitives.md is what the code does, and says it of every primitive of NIR."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from tools import primitives
 
-PAGE = Path(__file__).parents[2] / "docs" / "primitives.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "primitives.md"
 
 
 def test_the_page_is_up_to_date() -> None:
