@@ -38,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a few seconds for each item, to try it; not into docs/results/")
+    parser.add_argument(
+        "--quick", action="store_true", help="a few seconds for each item, to try it; not into docs/results/"
+    )
     parser.add_argument(
         "--only", action="append", metavar="NAME", help="W1, W2, scaling, memory, or the key of an item"
     )

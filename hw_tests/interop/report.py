@@ -1,4 +1,4 @@
-"""docs/results/interop.md from results/interop/*.json: `python hw_tests/interop/report.py [--results DIR] [--out FILE]`.
+"""docs/results/interop.md from results/interop/*.json: `python hw_tests/interop/report.py [--results D] [--out F]`.
 
 A peer without results is "not run". Numbers are never typed in: run `pytest hw_tests/interop --peer all` first.
 """

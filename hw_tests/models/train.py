@@ -1,6 +1,7 @@
 """Trains the networks of this folder: `python hw_tests/models/train.py digits|mnist`.
 
-mnist needs the data set (NEUROPRIVACY_DATA) and nine minutes on one core; it is the network of docs/results/precision.md.
+mnist needs the data set (NEUROPRIVACY_DATA) and nine minutes on one core; it is the network of
+docs/results/precision.md.
 """
 
 import sys

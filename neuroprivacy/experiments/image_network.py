@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroprivacy.conversion import convert
-from neuroprivacy.core.storage import read_json, write_json
+from neuroprivacy.core.stages import Stage
 from neuroprivacy.data import Dataset
 from neuroprivacy.experiments.presets import default_training
 from neuroprivacy.export.spiking_network import to_nir
@@ -23,6 +23,7 @@ from neuroprivacy.networks import Ann, ModelSpec, SpikingNet, load_checkpoint, m
 from neuroprivacy.runtime.backend import Artifact
 from neuroprivacy.runtime.simulation import simulate
 from neuroprivacy.training import FitSettings, logits, train
+from neuroprivacy.training.fit import discard_state
 from neuroprivacy.training.quantized_start import quantized_start
 
 
@@ -164,12 +165,18 @@ class ImageNetwork:
         return made
 
     def _station(self, place: Path, key: str, make: Callable[[], SpikingNet]) -> SpikingNet:
-        """The network of a folder, made if it is not there or was made otherwise."""
-        if (place / "made.json").exists() and read_json(place / "made.json").get("key") == key:
-            found = load_checkpoint(place).spiking
+        """The network of a folder, made if it is not there or has another key."""
+
+        def saved(folder: Path) -> SpikingNet:
+            """Make and save it."""
+            net = make()
+            save_checkpoint(net, folder)
+            return net
+
+        def loaded(folder: Path) -> SpikingNet:
+            """Read it."""
+            found = load_checkpoint(folder).spiking
             assert isinstance(found, SpikingNet)
             return found
-        net = make()
-        save_checkpoint(net, place)
-        write_json(place / "made.json", {"key": key})
-        return net
+
+        return Stage(folder=place, key=key).load_or_make(load=loaded, make=saved, discard=discard_state)

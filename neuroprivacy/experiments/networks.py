@@ -12,7 +12,7 @@ import numpy as np
 
 from neuroprivacy.conversion import convert
 from neuroprivacy.core.progress import Progress
-from neuroprivacy.core.storage import digest, read_json, write_json
+from neuroprivacy.core.stages import Stage, stage_key
 from neuroprivacy.data import Dataset
 from neuroprivacy.encryption.class_encryption import encrypt
 from neuroprivacy.experiments.settings import DeploymentSettings
@@ -52,16 +52,8 @@ def make_networks(
     def station(name: str, inputs: Any, load: Callable[[Path], Any], make: Callable[[Path], Any]) -> Any:
         """Load a complete station made with the same settings, or make it."""
         begun = time.perf_counter()
-        place, key = folder / name, digest(repr(inputs).encode())
-        if resume and (place / "made.json").exists() and read_json(place / "made.json").get("key") == key:
-            result = load(place)
-        else:
-            if not (place / "making.json").exists() or read_json(place / "making.json").get("key") != key:
-                discard_state(place)  # of a run with other settings
-            write_json(place / "making.json", {"key": key})
-            result = make(place)
-            write_json(place / "made.json", {"key": key})
-            discard_state(place)
+        stage = Stage(folder=folder / name, key=stage_key(inputs))
+        result = stage.load_or_make(load=load, make=make, resume=resume, discard=discard_state)
         seconds[name] = round(time.perf_counter() - begun, 2)
         return result
 

@@ -8,15 +8,15 @@ Runs are kept and taken up again; the table is made from their report.json alone
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from neuroprivacy.core.errors import NeuroPrivacyError
+from neuroprivacy.core.stages import Stage, stage_key
 from neuroprivacy.core.storage import write_text
 from neuroprivacy.data import Dataset, load_dataset
 from neuroprivacy.experiments.deployment import run_deployment
@@ -64,23 +64,16 @@ def collect(
             folder = runs / f"{name}-{seed}"
             data = load_dataset(name, data_root=data_root)
             settings = default_deployment(data, seed=seed)
-            if not _is_current(folder, settings, data):
-                run_deployment(
-                    data, settings=settings, folder=folder, resume=True,
-                    command=f"python -m neuroprivacy.experiments.results --datasets {name} --seeds {seed}",
-                )  # fmt: skip
-            yield name, seed, load_report(folder)
+            command = f"python -m neuroprivacy.experiments.results --datasets {name} --seeds {seed}"
+            stage = Stage(folder=folder, key=stage_key((settings, data.digest())))
+            make = partial(_run, data, settings, command)
+            yield name, seed, stage.load_or_make(load=load_report, make=make)
 
 
-def _is_current(folder: Path, settings: DeploymentSettings, data: Dataset) -> bool:
-    """Whether a run's report was made with these settings on this data, and every backend agreed."""
-    if not (folder / "report.json").exists():
-        return False
-    report = load_report(folder)
-    made = report["provenance"]
-    agreed = all(backend["identical"] for backend in report["backends"].values())
-    same = json.dumps(made["settings"], sort_keys=True) == json.dumps(asdict(settings), sort_keys=True)
-    return agreed and same and made["data_digest"] == data.digest()
+def _run(data: Dataset, settings: DeploymentSettings, command: str, folder: Path) -> dict[str, Any]:
+    """One run; the stages that are finished are taken up. A backend that differs leaves it unfinished."""
+    run_deployment(data, settings=settings, folder=folder, resume=True, command=command)
+    return load_report(folder)
 
 
 def page(found: Sequence[tuple[str, int, dict[str, Any]]], *, command: str) -> str:

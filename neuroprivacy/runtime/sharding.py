@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from neuroprivacy.core.errors import BadFile, ConfigurationError
 from neuroprivacy.core.parallel import Engine, run_tasks
 from neuroprivacy.core.progress import Progress, silent
-from neuroprivacy.core.storage import digest, read_arrays, read_json, write_arrays, write_json
+from neuroprivacy.core.stages import Stage, stage_key
+from neuroprivacy.core.storage import digest, read_arrays, write_arrays
 from neuroprivacy.program import Program
 from neuroprivacy.runtime.backend import Artifact
 from neuroprivacy.runtime.counts import Counts, LayerCounts, Observed, join_counts
@@ -108,14 +109,14 @@ def _path(folder: Path, first: int) -> Path:
 
 def _kept(folder: Path, identity: dict[str, Any], starts: range, resume: bool) -> set[int]:
     """First samples of the shards that are there; a new run begins with none."""
-    described = folder / "shards.json"
-    if resume and described.exists():
-        if read_json(described) != identity:
-            raise BadFile(described, "belongs to another run", hint="use the same options, or another --out")
-        return {first for first in starts if _path(folder, first).exists()}
-    for path in folder.glob("shard-*.npz"):
-        path.unlink()
-    write_json(described, identity)
+    stage = Stage(folder=folder, key=stage_key(identity))
+    if resume:
+        stage.refuse_other_key()
+        if stage.is_begun:
+            return {first for first in starts if _path(folder, first).exists()}
+    for path in (*folder.glob("shard-*.npz"), folder / "shards.json"):  # the latter: of version 0.1
+        path.unlink(missing_ok=True)
+    stage.begin()
     return set()
 
 

@@ -41,13 +41,13 @@ def run(digits: Dataset, settings: DeploymentSettings, tmp_path_factory: pytest.
 
 
 def stamps(folder: Path) -> dict[str, int]:
-    return {name: (folder / name / "made.json").stat().st_mtime_ns for name in STATIONS}
+    return {name: (folder / name / "stage.json").stat().st_mtime_ns for name in STATIONS}
 
 
 def test_every_station_and_the_report_are_kept(run: tuple[Path, dict]) -> None:
     folder, data = run
     for name in STATIONS:
-        assert (folder / name / "made.json").exists()
+        assert (folder / name / "stage.json").exists()
         assert not (folder / name / "training.pt").exists()
     assert (folder / "network.nir").exists()
     assert (folder / "report.html").exists()
