@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 EXIT_OK = 0
 EXIT_CHECK_FAILED = 1
@@ -41,6 +41,9 @@ class Issue:
         hint: what to do.
         fatal: whether the network cannot be used; False marks a remark that a report shows.
     """
+
+    #: A report's reader, which checks types with pydantic, refuses other fields.
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     where: str
     what: str

@@ -49,14 +49,10 @@ class Work:
         """Synaptic operations per MAC of the ANN, to be held against the break-even; None without MACs."""
         return self.operations / self.macs if self.macs else None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, the derived ones included."""
-        return {
-            **asdict(self),
-            "spikes_per_neuron": self.spikes_per_neuron,
-            "rate": self.rate,
-            "spikes_per_synapse": self.spikes_per_synapse,
-        }
+    def values(self) -> dict[str, Any]:
+        """Fields of `WorkRecord`, the derived ones included."""
+        derived = ("spikes_per_neuron", "rate", "spikes_per_synapse")
+        return {**asdict(self), **{name: getattr(self, name) for name in derived}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +61,6 @@ class LayerWork:
 
     name: str
     work: Work
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {"name": self.name, **self.work.to_dict()}
 
 
 def total_work(layers: tuple[LayerWork, ...], *, steps: int) -> Work:

@@ -60,7 +60,8 @@ def run_deployment(
         progress=progress,
         expected=stations.prediction,
     )
-    data = summarize(dataset, settings=settings, stations=stations, deployed=deployed, command=command)
+    report = summarize(dataset, settings=settings, stations=stations, deployed=deployed, command=command)
+    data = report.to_dict()
     data["timing"]["seconds"]["total"] = round(time.perf_counter() - started, 2)
     write_report(folder, data)
     _must_agree(deployed)

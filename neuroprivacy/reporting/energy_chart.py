@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from neuroprivacy.energy.record import ModelRecord
 from neuroprivacy.reporting.charts import ANN, INK, RULE, SNN, UPDATES, drawing, to_svg
-from neuroprivacy.reporting.energy_schema import EnergyModel
 from neuroprivacy.reporting.formats import joule
 
 
-def energy_chart(models: Sequence[EnergyModel]) -> Markup | None:
+def energy_chart(models: Sequence[ModelRecord]) -> Markup | None:
     """Two bars per model: the ANN's at 1, the SNN's synapses and neuron updates; None without an ANN.
 
     Absolute energies of the models differ by their constants and not by the network; so each model has the

@@ -34,7 +34,7 @@ def render_report(data: Mapping[str, Any]) -> str:
         membrane_limit=membrane_limit(report),
         highest_rate=max((layer.rate or 0 for layer in report.layers), default=0),
         weight_change=_in_layer_order(report),
-        further=report.model_extra or {},
+        further=report.further,
     )  # fmt: skip
 
 

@@ -57,6 +57,7 @@ def test_every_station_and_the_report_are_kept(run: tuple[Path, dict]) -> None:
     assert data["command"] == "test"
     assert data["provenance"]["settings"]["steps"] == 6
     assert data["stations"][0]["accuracy"] > 0.5
+    assert data["target"]["membrane_limit"] == 2**23 - 1
     assert load_report(folder) == data or load_report(folder)["stations"] == data["stations"]
 
 

@@ -82,7 +82,7 @@ def whole() -> dict[str, Any]:
         },
         "timing": {"seconds": {"train": 11.83}},
         "privacy": {"membership": {"auc": 0.5871}},
-        "sweep": {"point": 29},
+        "further": {"sweep": {"point": 29}},
     }
 
 

@@ -189,10 +189,47 @@ def test_a_ratio_below_one_is_said_as_plainly(data: dict[str, Any]) -> None:
     [
         ({"stations": [{"name": "ann", "accuracy": 97.2}]}, r"stations\.0\.accuracy"),
         ({"layers": 3, "issues": [{}]}, "layers.*issues"),
+        ({"target": {"name": "loihi2", "membrane_max": 8388607}}, r"target\.membrane_max: Unexpected"),
+        ({"sweep": {"point": 1}}, r"sweep: Unexpected"),
+        ({"issues": [{"where": "a", "what": "b", "severity": 1}]}, r"issues\.0\.severity: Unexpected"),
         ({"timing": {"train": float("nan")}}, "holds what JSON cannot"),
         ({"provenance": {"path": object()}}, "holds what JSON cannot"),
     ],
 )
-def test_what_is_no_report_is_refused(fault: dict[str, Any], text: str) -> None:
+def test_unknown_or_impossible_fields_are_refused(fault: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigurationError, match=text):
         render_report(fault)
+
+
+def test_every_part_refuses_unknown_fields(data: dict[str, Any]) -> None:
+    """What is written and what is read are the same classes: nothing is ignored at any depth."""
+    open_parts = (
+        "provenance",
+        "timing",
+        "encoder",
+        "program",
+        "privacy",
+        "further",
+        "spec",
+        "versions",
+        "weight_change",
+    )
+
+    def parts(value: Any) -> Iterator[dict[str, Any]]:
+        if isinstance(value, dict):
+            if value is not data["backends"]:
+                yield value
+            for name, inner in value.items():
+                yield from parts(inner) if name not in open_parts else ()
+        elif isinstance(value, list):
+            for inner in value:
+                yield from parts(inner)
+
+    found = list(parts(data))
+    assert len(found) > 20
+    for part in found:
+        part["unheard_of"] = 1
+        with pytest.raises(ConfigurationError, match="unheard_of: Unexpected"):
+            render_report(data)
+        del part["unheard_of"]
+    render_report(data)
