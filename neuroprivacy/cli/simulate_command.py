@@ -50,12 +50,13 @@ def command(
     for folder, artifact, result, written in zip(folders, artifacts, results, result_paths(out, folders), strict=True):
         if written is not None:
             save_result(written, result)
+        accuracy = None if result.labels is None else result.accuracy()
         printed.append({
-            "samples": len(result.prediction), "accuracy": result.accuracy, "backend": artifact.backend,
+            "samples": len(result.readout), "accuracy": accuracy, "backend": artifact.backend,
             "counts": result.counts.totals(), "out": str(written) if written else None,
         })  # fmt: skip
-        right = f", accuracy {percent(result.accuracy)}" if result.accuracy is not None else ""
+        right = f", accuracy {percent(accuracy)}" if accuracy is not None else ""
         name = f"{folder}: " if len(folders) > 1 else ""
-        lines.append(f"{name}{len(result.prediction)} samples on {artifact.backend}{right}")
+        lines.append(f"{name}{len(result.readout)} samples on {artifact.backend}{right}")
     several = {"runs": [{"folder": str(f), **each} for f, each in zip(folders, printed, strict=True)]}
     show(printed[0] if len(folders) == 1 else several, as_json=as_json, text="\n".join(lines))

@@ -21,7 +21,8 @@ from neuroprivacy.networks import SpikingNet
 from neuroprivacy.runtime.backend import Record, RunResult, build, check_inputs, load_backend
 from neuroprivacy.runtime.compare import compare
 from neuroprivacy.runtime.reference import run_reference
-from neuroprivacy.runtime.simulation import Simulation, encode_samples, simulate
+from neuroprivacy.runtime.results import Simulation
+from neuroprivacy.runtime.simulation import encode_samples, simulate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

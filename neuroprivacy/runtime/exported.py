@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,11 @@ from neuroprivacy.core.parallel import Engine
 from neuroprivacy.core.progress import Progress, silent
 from neuroprivacy.core.storage import read_json, write_arrays
 from neuroprivacy.data import Dataset, load_spikes
-from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import load_program
 from neuroprivacy.runtime.backend import Artifact
-from neuroprivacy.runtime.counts import Counts, join_counts
+from neuroprivacy.runtime.results import Simulation, join_results
 from neuroprivacy.runtime.sharding import simulate_sharded
-from neuroprivacy.runtime.simulation import Simulation, run_chunks, simulate
+from neuroprivacy.runtime.simulation import run_batches, simulate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,29 +29,6 @@ class Shards:
     engine: Engine
     workers: int = 2
     resume: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Outcome:
-    """Result of running an exported network.
-
-    Attributes:
-        readout: int64 (samples, outputs); likewise `prediction` (samples,).
-        spikes: uint8 (samples, T, outputs), if they were kept.
-        labels: int64 (samples,), if known.
-        counts: of the run.
-    """
-
-    readout: Int64
-    prediction: Int64
-    spikes: NDArray[np.uint8] | None
-    labels: Int64 | None
-    counts: Counts
-
-    @property
-    def accuracy(self) -> float | None:
-        """Fraction of right predictions, if labels are known."""
-        return None if self.labels is None else float((self.prediction == self.labels).mean())
 
 
 def open_artifact(folder: Path) -> Artifact:
@@ -74,10 +50,10 @@ def open_artifact(folder: Path) -> Artifact:
 
 def run_dataset(
     artifact: Artifact, data: Dataset, *, samples: int | None = None, progress: Progress = silent
-) -> Outcome:
+) -> Simulation:
     """Encode and run the test split."""
     done = simulate(artifact, samples=data.test_images[:samples], progress=progress)
-    return _outcome(done, data.test_labels[:samples])
+    return replace(done, labels=data.test_labels[:samples])
 
 
 def run_datasets(
@@ -87,7 +63,7 @@ def run_datasets(
     samples: int | None = None,
     shards: Shards | None = None,
     progress: Progress = silent,
-) -> list[Outcome]:
+) -> list[Simulation]:
     """Encode and run the test split for each: here one after another, or in shards."""
     if shards is None:
         return [run_dataset(artifact, data, samples=samples, progress=progress) for artifact in artifacts]
@@ -95,7 +71,7 @@ def run_datasets(
         artifacts, samples=data.test_images[:samples], folders=[each.folder / "shards" for each in artifacts],
         engine=shards.engine, workers=shards.workers, resume=shards.resume, progress=progress,
     )  # fmt: skip
-    return [_outcome(each, data.test_labels[:samples]) for each in done]
+    return [replace(each, labels=data.test_labels[:samples]) for each in done]
 
 
 def result_paths(out: Path | None, folders: Sequence[Path]) -> list[Path | None]:
@@ -105,11 +81,9 @@ def result_paths(out: Path | None, folders: Sequence[Path]) -> list[Path | None]
     return [out / f"{number}-{folder.resolve().name}.npz" for number, folder in enumerate(folders, 1)]
 
 
-def _outcome(done: Simulation, labels: Int64) -> Outcome:
-    return Outcome(readout=done.readout, prediction=done.prediction, spikes=None, labels=labels, counts=done.counts)
-
-
-def run_spikes(artifact: Artifact, source: Path, *, samples: int | None = None, progress: Progress = silent) -> Outcome:
+def run_spikes(
+    artifact: Artifact, source: Path, *, samples: int | None = None, progress: Progress = silent
+) -> Simulation:
     """Run a file of spikes.
 
     Raises:
@@ -118,24 +92,21 @@ def run_spikes(artifact: Artifact, source: Path, *, samples: int | None = None, 
     """
     spikes, labels = load_spikes(source)
     spikes = spikes[:samples]
-    results = list(run_chunks(artifact, lambda here: spikes[here], samples=len(spikes), progress=progress))
-    readout, first = np.concatenate([result.readout for result in results]), artifact.program.outputs[0]
-    return Outcome(
-        readout=readout,
-        prediction=readout.argmax(axis=1),
-        spikes=np.concatenate([result.spikes[first] for result in results]),
+    results = list(run_batches(artifact, lambda here: spikes[here], samples=len(spikes), progress=progress))
+    first = artifact.program.outputs[0]
+    return join_results(
+        results, spikes=np.concatenate([result.spikes[first] for result in results]),
         labels=None if labels is None else labels[:samples].astype(np.int64),
-        counts=join_counts([result.counts for result in results]),
-    )
+    )  # fmt: skip
 
 
-def save_result(path: Path, outcome: Outcome) -> None:
+def save_result(path: Path, result: Simulation) -> None:
     """Write `spikes` (if kept), `readout`, `prediction`, `labels` (if known) and `counts` (JSON text as bytes)."""
-    arrays: dict[str, NDArray[np.generic]] = {"readout": outcome.readout, "prediction": outcome.prediction}
-    if outcome.spikes is not None:
-        arrays["spikes"] = outcome.spikes
-    if outcome.labels is not None:
-        arrays["labels"] = outcome.labels
-    text = json.dumps(outcome.counts.totals(), sort_keys=True).encode()
+    arrays: dict[str, NDArray[np.generic]] = {"readout": result.readout, "prediction": result.prediction}
+    if result.spikes is not None:
+        arrays["spikes"] = result.spikes
+    if result.labels is not None:
+        arrays["labels"] = result.labels
+    text = json.dumps(result.counts.totals(), sort_keys=True).encode()
     arrays["counts"] = np.frombuffer(text, np.uint8)
     write_arrays(path, arrays)

@@ -18,8 +18,9 @@ from neuroprivacy.core.stages import Stage, stage_key
 from neuroprivacy.core.storage import digest, read_arrays, write_arrays
 from neuroprivacy.program import Program
 from neuroprivacy.runtime.backend import Artifact
-from neuroprivacy.runtime.counts import Counts, LayerCounts, Observed, join_counts
-from neuroprivacy.runtime.simulation import Simulation, simulate
+from neuroprivacy.runtime.counts import Counts, LayerCounts, Observed
+from neuroprivacy.runtime.results import Simulation, join_results
+from neuroprivacy.runtime.simulation import simulate
 
 #: Samples of one shard.
 SHARD = 500
@@ -90,12 +91,7 @@ def simulate_sharded(
 
 def _joined(folder: Path, starts: range, program: Program) -> Simulation:
     """The shards of a folder as one."""
-    parts = [_from_arrays(_path(folder, first), program) for first in starts]
-    readout = np.concatenate([part.readout for part in parts])
-    return Simulation(
-        readout=readout, prediction=readout.argmax(axis=1), counts=join_counts([part.counts for part in parts]),
-        versions=parts[-1].versions,
-    )  # fmt: skip
+    return join_results([_from_arrays(_path(folder, first), program) for first in starts])
 
 
 def _compute(shard: _Shard) -> Simulation:
@@ -123,7 +119,7 @@ def _kept(folder: Path, identity: dict[str, Any], starts: range, resume: bool) -
 def _to_arrays(result: Simulation, program: Program) -> dict[str, NDArray[Any]]:
     """A shard's result as arrays, layers and ports by number."""
     arrays: dict[str, NDArray[Any]] = {"readout": result.readout, "steps": np.array([result.counts.steps])}
-    arrays["versions"] = np.frombuffer(json.dumps(result.versions, sort_keys=True).encode(), np.uint8)
+    arrays["versions"] = np.frombuffer(json.dumps(dict(result.versions), sort_keys=True).encode(), np.uint8)
     for i, port in enumerate(program.inputs):
         arrays[f"input{i}"] = result.counts.inputs[port.name]
     for i, layer in enumerate(program.layers):
@@ -152,9 +148,8 @@ def _from_arrays(path: Path, program: Program) -> Simulation:
                 observed=None if seen is None else Observed(**dict(zip(_OBSERVED, seen, strict=True))),
             )  # fmt: skip
         inputs = {port.name: arrays[f"input{i}"] for i, port in enumerate(program.inputs)}
-        readout = arrays["readout"]
         return Simulation(
-            readout=readout, prediction=readout.argmax(axis=1),
+            readout=arrays["readout"],
             counts=Counts(steps=int(arrays["steps"][0]), inputs=inputs, layers=layers),
             versions=json.loads(arrays["versions"].tobytes()),
         )  # fmt: skip

@@ -11,8 +11,9 @@ from neuroprivacy.core.parallel import run_tasks
 from neuroprivacy.program import Program
 from neuroprivacy.runtime import sharding
 from neuroprivacy.runtime.backend import Artifact, build
+from neuroprivacy.runtime.results import Simulation
 from neuroprivacy.runtime.sharding import simulate_sharded
-from neuroprivacy.runtime.simulation import Simulation, simulate
+from neuroprivacy.runtime.simulation import simulate
 from neuroprivacy.testing.case import edge, layer, network
 
 

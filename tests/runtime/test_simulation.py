@@ -1,4 +1,4 @@
-"""A data set in chunks is the data set at once."""
+"""A data set in batches is the data set at once."""
 
 import numpy as np
 import pytest
@@ -28,12 +28,12 @@ def artifact(made: Program, tmp_path) -> Artifact:
     return Artifact(backend="reference", folder=tmp_path, program=made)
 
 
-@pytest.mark.parametrize("chunk", [1, 4, 23, 100])
-def test_chunks_do_not_matter(chunk: int, tmp_path) -> None:
+@pytest.mark.parametrize("batch", [1, 4, 23, 100])
+def test_batches_do_not_matter(batch: int, tmp_path) -> None:
     made = program()
     seen: list[tuple[int, int]] = []
     found = simulate(
-        artifact(made, tmp_path), samples=SAMPLES, chunk=chunk, progress=lambda a, b, _: seen.append((a, b))
+        artifact(made, tmp_path), samples=SAMPLES, batch=batch, progress=lambda a, b, _: seen.append((a, b))
     )
     whole = run_reference(made, check_inputs(made, encode_samples(made, SAMPLES)), record=Record())
     np.testing.assert_array_equal(found.readout, whole.readout)
@@ -86,6 +86,6 @@ def test_refusals(tmp_path) -> None:
     events = network([layer("a", [edge("input", [[1]])], threshold=1)])
     with pytest.raises(ConfigurationError, match="this program has no encoder; give spikes with --input"):
         encode_samples(events, SAMPLES)
-    for samples, chunk in ((SAMPLES[:0], 5), (SAMPLES, 0)):
-        with pytest.raises(ConfigurationError, match="samples in chunks of"):
-            simulate(artifact(program(), tmp_path), samples=samples, chunk=chunk)
+    for samples, batch in ((SAMPLES[:0], 5), (SAMPLES, 0)):
+        with pytest.raises(ConfigurationError, match="samples in batches of"):
+            simulate(artifact(program(), tmp_path), samples=samples, batch=batch)
