@@ -27,10 +27,10 @@ from neuroprivacy.testing.hand_made import hand_made_cases
 #: What is compiled anew for a mutant, in the order in which the parts need each other: file -> module.
 SOURCES = {
     "kernels/formats.py": "neuroprivacy.kernels.formats",
-    "kernels/dynamics.py": "neuroprivacy.kernels.neuron",
+    "kernels/neuron.py": "neuroprivacy.kernels.neuron",
     "kernels/linear.py": "neuroprivacy.kernels.linear",
     "kernels/__init__.py": "neuroprivacy.kernels",
-    "reference.py": "neuroprivacy.runtime.reference",
+    "runtime/reference.py": "neuroprivacy.runtime.reference",
 }
 _ALL = Record(spikes=True, final=True, states=True)
 Runner = Callable[..., RunResult]
@@ -171,7 +171,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("saturates_one_too_low", "np.clip(value, lowest, highest)\n", "np.clip(value, lowest - 1, highest)\n"),
     ),
     *_many(
-        "kernels/dynamics.py",
+        "kernels/neuron.py",
         ("floors_the_decay", _TOWARD_ZERO, "product >> DECAY_BITS"),
         ("floors_the_decay_of_u", _U_DECAY,
          "((u * (DECAY_ONE - np.asarray(du, np.int64) - rule.du_offset)) >> DECAY_BITS) + incoming"),
@@ -226,7 +226,7 @@ MUTANTS: tuple[Mutant, ...] = (
          "def sum_pool(x: NDArray[Number], *, kernel: Pair, stride: Pair) -> NDArray[Number]:\n    kernel = stride\n"),
     ),
     *_many(
-        "reference.py",
+        "runtime/reference.py",
         ("no_pool", "pooled = sum_pool(image, kernel=linear.pool, stride=linear.pool_stride)",
          "pooled = image[:, :, : linear.pooled_shape[1], : linear.pooled_shape[2]]"),
         ("one_step_more_delay", "self.past[edge.source][edge.delay]",

@@ -565,6 +565,6 @@ def test_refusals_of_the_conversion() -> None:
     for name in ("max", "percentile", "matched"):
         with pytest.raises(ConfigurationError, match="2: is never positive on the calibration samples; give others"):
             convert(net, calibration=images, readout="spike_count", method=ThresholdMethod(name=name))
-    model = npv.nets.model_spec("mlp", input_shape=(1, 8, 8), classes=3)
+    model = npv.model_spec("mlp", input_shape=(1, 8, 8), classes=3)
     with pytest.raises(ConfigurationError, match="ann: is none of our families; leave spec out"):
         convert(Residual(), spec=model, calibration=images)

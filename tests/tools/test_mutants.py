@@ -22,15 +22,15 @@ def test_there_are_enough_and_they_differ() -> None:
     assert len({(mutant.file, mutant.old, mutant.new) for mutant in MUTANTS}) == len(MUTANTS)
     assert {mutant.file for mutant in MUTANTS} == {
         "kernels/formats.py",
-        "kernels/dynamics.py",
+        "kernels/neuron.py",
         "kernels/linear.py",
-        "reference.py",
+        "runtime/reference.py",
     }
 
 
 def test_the_unchanged_source_survives() -> None:
     """Compiling anew changes nothing by itself, in any of the files."""
-    for file in ("kernels/formats.py", "kernels/dynamics.py", "kernels/linear.py", "reference.py"):
+    for file in ("kernels/formats.py", "kernels/neuron.py", "kernels/linear.py", "runtime/reference.py"):
         text = source_text(file)
         assert kill(Mutant(name="none", file=file, old=text, new=text)) is None
 
@@ -47,5 +47,5 @@ def test_a_mutant_leaves_nothing_behind() -> None:
 
 
 def test_text_that_is_not_there_once_is_an_error() -> None:
-    with pytest.raises(ValueError, match=r"mutant typo: its text occurs 0 times in reference\.py"):
-        mutated_reference(Mutant(name="typo", file="reference.py", old="no such text", new=""))
+    with pytest.raises(ValueError, match=r"mutant typo: its text occurs 0 times in runtime/reference\.py"):
+        mutated_reference(Mutant(name="typo", file="runtime/reference.py", old="no such text", new=""))
