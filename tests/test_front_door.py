@@ -13,6 +13,7 @@ import neuroprivacy
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["", "neuroprivacy.training.fit", "neuroprivacy.lowering"])
 def test_functions_are_not_hidden_by_subpackages(first: str) -> None:
     code = f"""
@@ -45,6 +46,7 @@ def test_type_checkers_see_the_table() -> None:
     assert seen == neuroprivacy._PUBLIC
 
 
+@pytest.mark.slow
 def test_types_are_flat_for_mypy(tmp_path: Path) -> None:
     api = pytest.importorskip("mypy.api")
     script = tmp_path / "user.py"

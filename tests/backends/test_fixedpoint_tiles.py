@@ -55,6 +55,7 @@ LOIHI = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("guarded")
 @pytest.mark.parametrize("target", ["int8", "loihi2", "loihi2-soft"])
 @pytest.mark.parametrize("size", [1, TILE - 1, TILE, TILE + 1, 3 * TILE + 17])
@@ -163,6 +164,7 @@ CONVOLUTIONS: dict[str, tuple[int, tuple[int, int, int], tuple[int, int], dict[s
 }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("guarded")
 @pytest.mark.parametrize("meeting", [0, weights._MEETING, 10**6])
 @pytest.mark.parametrize("options", CONVOLUTIONS.values(), ids=list(CONVOLUTIONS))
@@ -194,6 +196,7 @@ def test_convolutions_in_tiles_and_scattered(
         assert used == ({True} if meeting == 0 else {False} if meeting > 5 else {True, False})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("guarded")
 @pytest.mark.parametrize("listed", [0, 3000])
 def test_convolutions_whose_lists_hold_few_positions(

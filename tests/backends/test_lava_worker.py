@@ -113,6 +113,7 @@ def test_uvs_own_errors_mean_that_something_is_missing(fake: Callable[[str], Wor
     assert e.value.exit_code == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["hang", "stubborn"])
 def test_a_hanging_worker_is_killed_with_all_that_it_started(
     kind: str,
@@ -189,6 +190,7 @@ def test_the_real_worker_ends_when_its_lifeline_closes() -> None:
     assert not group_alive(process.pid)
 
 
+@pytest.mark.slow
 def test_the_real_worker_ends_when_its_host_is_killed(tmp_path: Path) -> None:
     """The host gets no chance to clean up: SIGKILL."""
     host = tmp_path / "host.py"

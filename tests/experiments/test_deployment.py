@@ -44,6 +44,7 @@ def stamps(folder: Path) -> dict[str, int]:
     return {name: (folder / name / "stage.json").stat().st_mtime_ns for name in STATIONS}
 
 
+@pytest.mark.slow
 def test_every_station_and_the_report_are_kept(run: tuple[Path, dict]) -> None:
     folder, data = run
     for name in STATIONS:
@@ -61,6 +62,7 @@ def test_every_station_and_the_report_are_kept(run: tuple[Path, dict]) -> None:
     assert load_report(folder) == data or load_report(folder)["stations"] == data["stations"]
 
 
+@pytest.mark.slow
 def test_resume_takes_up_what_is_there(run: tuple[Path, dict], digits: Dataset, settings: DeploymentSettings) -> None:
     folder, data = run
     before = stamps(folder)
@@ -70,6 +72,7 @@ def test_resume_takes_up_what_is_there(run: tuple[Path, dict], digits: Dataset, 
     assert again["program"]["content_hash"] == data["program"]["content_hash"]
 
 
+@pytest.mark.slow
 def test_a_changed_setting_remakes_its_station_and_those_behind(
     run: tuple[Path, dict], digits: Dataset, settings: DeploymentSettings
 ) -> None:
@@ -80,6 +83,7 @@ def test_a_changed_setting_remakes_its_station_and_those_behind(
     assert {name for name in STATIONS if after[name] != before[name]} == {"converted", "encrypted"}
 
 
+@pytest.mark.slow
 def test_another_run_gives_the_same_program(
     run: tuple[Path, dict], digits: Dataset, settings: DeploymentSettings, tmp_path: Path
 ) -> None:
@@ -88,6 +92,7 @@ def test_another_run_gives_the_same_program(
     assert again["program"]["content_hash"] == data["program"]["content_hash"]
 
 
+@pytest.mark.slow
 def test_a_backend_that_differs_is_a_failure_with_a_report(
     digits: Dataset, settings: DeploymentSettings, run: tuple[Path, dict], monkeypatch: pytest.MonkeyPatch
 ) -> None:

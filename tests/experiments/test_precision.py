@@ -39,6 +39,7 @@ def little(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(precision.NETWORKS, "mnist-rows", Rows(hidden=16, batch_size=32, **small))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mnist", "mnist-rows"])
 def test_it_measures_keeps_and_writes(name: str, little: None, tmp_path: Path) -> None:
     ways = ("8 bits", "4 bits, calibrated", "4 bits, trained")

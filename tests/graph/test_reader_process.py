@@ -66,6 +66,7 @@ def test_a_helper_that_was_killed_is_started_again(path: Path) -> None:
     assert helper() != first
 
 
+@pytest.mark.slow
 def test_a_helper_that_stands_still_is_given_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load_nir(path)
     first = helper()
@@ -103,6 +104,7 @@ def test_a_terminals_ctrl_c_does_not_reach_the_helper(path: Path) -> None:
     assert helper() == first
 
 
+@pytest.mark.slow
 def test_a_forked_process_has_its_own_helper(path: Path) -> None:
     load_nir(path)
     first = helper()
@@ -121,6 +123,7 @@ def test_a_forked_process_has_its_own_helper(path: Path) -> None:
     assert helper() == first
 
 
+@pytest.mark.slow
 def test_threads_take_turns(path: Path) -> None:
     found: list[int] = []
     threads = [
@@ -133,6 +136,7 @@ def test_threads_take_turns(path: Path) -> None:
     assert found == [8] * 20
 
 
+@pytest.mark.slow
 def test_no_descriptor_is_left_open(path: Path) -> None:
     load_nir(path)
     path.with_suffix(".bad").write_bytes(path.read_bytes()[:900])
@@ -144,6 +148,7 @@ def test_no_descriptor_is_left_open(path: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["pass", "os.kill(os.getpid(), 9)"])
 def test_the_helper_ends_with_its_parent(end: str, path: Path) -> None:
     code = (
@@ -155,6 +160,7 @@ def test_the_helper_ends_with_its_parent(end: str, path: Path) -> None:
     assert gone(int(done.stdout))
 
 
+@pytest.mark.slow
 def test_the_helper_imports_nothing_of_ours_but_the_reader() -> None:
     code = reader_process._BOOTSTRAP.replace(
         "main(int(control))", "print(*[n for n in ('torch', 'nir', 'click', 'numba', 'scipy') if n in sys.modules])"
@@ -164,6 +170,7 @@ def test_the_helper_imports_nothing_of_ours_but_the_reader() -> None:
     assert done.stdout.strip() == ""
 
 
+@pytest.mark.slow
 def test_the_child_may_open_nothing_write_nothing_and_start_nothing() -> None:
     code = """
 import os, resource, sys
@@ -192,6 +199,7 @@ def test_what_ended_a_child_is_said() -> None:
     assert "signal 63" in said[63].reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT])
 def test_a_child_that_crashes_is_a_refusal(number: int, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker whose parser kills itself stands for HDF5 crashing on a file that nobody knows yet."""

@@ -71,6 +71,7 @@ def test_sum_pool_sums_windows(
     assert np.array_equal(sum_pool(x, kernel=kernel, stride=stride), windows.sum(axis=(4, 5)))
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 1000),
     pool=st.integers(1, 3),

@@ -119,6 +119,7 @@ def test_a_leak_too_slow_for_twelve_bits_is_remarked_on() -> None:
     assert any("the membrane decay of 0.0001 a step becomes 0/4096" in str(remark) for remark in lowered.remarks)
 
 
+@pytest.mark.slow
 def test_rounding_cannot_drive_a_graded_layer_past_its_current() -> None:
     torch.manual_seed(1)
     for seed in range(20):

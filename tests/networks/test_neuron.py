@@ -180,6 +180,7 @@ def test_other_types_and_surrogates_take_torchs_form() -> None:
     assert is_compiled(x.float(), Surrogate())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["privatesnn", "snntorch:atan"])
 @pytest.mark.parametrize("learn", [False, True])
 def test_torch_func_gives_the_gradients_of_each_sample(name: str, learn: bool) -> None:

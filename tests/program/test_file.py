@@ -33,6 +33,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", hand_made_cases(), ids=lambda case: case.name)
 def test_loading_what_was_saved_and_saving_it_again(case: Any, tmp_path: Path) -> None:
     save_program(case.program, tmp_path / "a")
@@ -42,6 +43,7 @@ def test_loading_what_was_saved_and_saving_it_again(case: Any, tmp_path: Path) -
     assert again.content_hash == case.program.content_hash
 
 
+@pytest.mark.slow
 @given(case=programs(max_layers=3, max_neurons=10, max_steps=2))
 @settings(max_examples=15)
 def test_any_random_program_survives(case: RandomCase, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -100,6 +102,7 @@ def bytes_to_damage(path: Path) -> list[int]:
     return [position for position in range(path.stat().st_size) if position not in left_out]
 
 
+@pytest.mark.slow
 def test_one_damaged_byte_of_the_arrays_is_always_a_bad_file(program: Program, tmp_path: Path) -> None:
     path = save_program(program, tmp_path) / "arrays.npz"
     saved = path.read_bytes()
@@ -111,6 +114,7 @@ def test_one_damaged_byte_of_the_arrays_is_always_a_bad_file(program: Program, t
             load_program(tmp_path)
 
 
+@pytest.mark.slow
 def test_one_damaged_byte_of_the_description_is_never_another_program(program: Program, tmp_path: Path) -> None:
     """Another letter case of an exponent or escape is the same value; all else is a bad file."""
     path = save_program(program, tmp_path) / "program.json"
@@ -163,6 +167,7 @@ def tampered(program: Program, folder: Path, change: Callable[[dict[str, Any]], 
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -198,6 +203,7 @@ def test_malformed_descriptions(
         load_program(tampered(program, tmp_path, change))
 
 
+@pytest.mark.slow
 def test_whatever_the_description_says_takes_no_memory(program: Program, tmp_path: Path) -> None:
     """Every number replaced by a huge one, every list by a huge shape, with the arrays' digest right."""
     good = json.loads((save_program(program, tmp_path) / "program.json").read_text())

@@ -101,6 +101,7 @@ def test_the_page_is_well_formed_and_loads_nothing(data: dict[str, Any]) -> None
     assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in charts)
 
 
+@pytest.mark.slow
 def test_everything_is_escaped(data: dict[str, Any]) -> None:
     evil = '<script>alert("x")</script>&$x^2$'
 
@@ -117,6 +118,7 @@ def test_everything_is_escaped(data: dict[str, Any]) -> None:
     parsed(page)
 
 
+@pytest.mark.slow
 def test_the_same_data_give_the_same_bytes(data: dict[str, Any]) -> None:
     first = render_report(data)
     with matplotlib.rc_context({"font.size": 30, "svg.hashsalt": "other", "axes.facecolor": "red"}):
@@ -124,6 +126,7 @@ def test_the_same_data_give_the_same_bytes(data: dict[str, Any]) -> None:
     assert not any(stamp in first for stamp in ("<dc:date>", "Matplotlib v"))
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_bytes() -> None:
     code = (
         "import hashlib; from neuroprivacy.reporting import render_report; "
@@ -142,6 +145,7 @@ def test_another_process_gives_the_same_bytes() -> None:
     assert len(found) == 1
 
 
+@pytest.mark.slow
 def test_every_section_may_be_missing(data: dict[str, Any]) -> None:
     parsed(render_report({}))
     for name in data:
@@ -166,6 +170,7 @@ def test_optional_fields_may_be_missing() -> None:
     assert "None" not in page.replace("None was found", "")
 
 
+@pytest.mark.slow
 def test_privacy_is_said_to_be_unmeasured_unless_it_is_there(data: dict[str, Any]) -> None:
     assert "Not measured in this report" not in render_report(data)
     del data["privacy"]
@@ -201,6 +206,7 @@ def test_unknown_or_impossible_fields_are_refused(fault: dict[str, Any], text: s
         render_report(fault)
 
 
+@pytest.mark.slow
 def test_every_part_refuses_unknown_fields(data: dict[str, Any]) -> None:
     """What is written and what is read are the same classes: nothing is ignored at any depth."""
     open_parts = (

@@ -43,6 +43,7 @@ def one_neuron_by_hand(program: Program, x: list[int]) -> tuple[list[int], list[
     return spikes, us, vs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["loihi2", "loihi2-soft", "int8"])
 @pytest.mark.parametrize("seed", range(25))
 def test_one_neuron_in_pythons_integers(target: str, seed: int) -> None:

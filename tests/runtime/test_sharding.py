@@ -48,6 +48,7 @@ def same(a: Simulation, b: Simulation) -> None:
     assert a.versions == b.versions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["local", "ray"])
 @pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_shards_give_what_one_run_gives(engine: parallel.Engine, artifact: Artifact, tmp_path: Path) -> None:

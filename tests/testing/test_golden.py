@@ -20,6 +20,7 @@ def runs() -> tuple[golden.GoldenRun, ...]:
     return golden.read_golden(FOLDER)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["reference", "fixedpoint"])
 def test_every_golden_run_is_met_exactly(name: str, tmp_path: Path) -> None:
     backend: Backend = load_backend(name)
@@ -87,6 +88,7 @@ def test_a_recording_of_another_program_is_refused(tmp_path: Path) -> None:
         golden.read_networks(copied)
 
 
+@pytest.mark.slow
 def test_recording_again_gives_the_same_bytes(tmp_path: Path) -> None:
     """The writer is deterministic: the reference's results, written twice."""
     reference = load_backend("reference")

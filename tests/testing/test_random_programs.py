@@ -15,6 +15,8 @@ from neuroprivacy.testing.conformance import hold_random
 from neuroprivacy.testing.random_programs import RATE_RANGE
 from neuroprivacy.testing.strategies import programs
 
+pytestmark = pytest.mark.slow
+
 TARGETS = ("loihi2", "loihi2-soft", "int8")
 NUMBER = 60
 

@@ -43,6 +43,7 @@ def readout(program: Program) -> np.ndarray:
     return run_reference(program, given).readout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [4, "ternary"])
 @pytest.mark.parametrize(("target", "coding", "beta"), [
     ("loihi2", "direct", 1.0), ("loihi2-soft", "poisson", 1.0), ("loihi2", "poisson", 0.9), ("int8", "direct", 1.0),
