@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         Work as Work,
         measure_energy as measure_energy,
     )
+    from neuroprivacy.experiments.target_check import check_target as check_target
     from neuroprivacy.export.spiking_network import to_nir as to_nir
     from neuroprivacy.graph import (
         GraphInfo as GraphInfo,
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
     from neuroprivacy.runtime.results import Simulation as Simulation
     from neuroprivacy.runtime.sharding import simulate_sharded as simulate_sharded
     from neuroprivacy.runtime.simulation import encode_samples as encode_samples, simulate as simulate
+    from neuroprivacy.synthesis.calibration import load_calibration as load_calibration
     from neuroprivacy.synthesis.class_impressions import (
         SynthesisSettings as SynthesisSettings,
         SyntheticSet as SyntheticSet,
@@ -156,12 +158,14 @@ _PUBLIC = {
     "backend_names": "neuroprivacy.runtime.backend",
     "build": "neuroprivacy.runtime.backend",
     "check_backend": "neuroprivacy.testing",
+    "check_target": "neuroprivacy.experiments.target_check",
     "compare": "neuroprivacy.runtime.compare",
     "convert": "neuroprivacy.conversion",
     "dataset_names": "neuroprivacy.data",
     "encode_samples": "neuroprivacy.runtime.simulation",
     "encrypt": "neuroprivacy.encryption.class_encryption",
     "load_backend": "neuroprivacy.runtime.backend",
+    "load_calibration": "neuroprivacy.synthesis.calibration",
     "load_checkpoint": "neuroprivacy.networks",
     "load_dataset": "neuroprivacy.data",
     "load_nir": "neuroprivacy.graph",

@@ -13,7 +13,7 @@ from neuroprivacy.cli.output import progress_bars, show, table
 @click.command("energy")
 @click.argument("folder", type=options.FOLDER)
 @click.option("--dataset", required=True, help="Whose test split is run, for its spikes.")
-@click.option("--samples", type=options.COUNT, help="Only the first so many.")
+@options.samples
 @options.data_root
 @options.as_json
 def command(folder: Path, dataset: str, samples: int | None, data_root: Path | None, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.kernels.neuron import Reset
 
 #: snnTorch's names, as users know them, and ours.
-RESETS: dict[str, Reset] = {"zero": "hard", "subtract": "soft"}
+RESETS: dict[str, Reset] = {"hard": "hard", "soft": "soft", "zero": "hard", "subtract": "soft"}
 
 
 def spiking_fields(beta: float, reset: Reset, coding: str, steps: int, surrogate: str) -> dict[str, Any]:
@@ -28,4 +28,5 @@ def refuse_spiking_options() -> None:
     context = click.get_current_context()
     for name in ("surrogate", "beta", "reset", "coding", "schedule", "steps"):
         if context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
-            raise ConfigurationError(f"train: --{name} needs --spiking; an ANN has no such thing")
+            option = "time-steps" if name == "steps" else name
+            raise ConfigurationError(f"train: --{option} needs --spiking; an ANN has no such option")

@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 from neuroprivacy.core.errors import BadFile
 from neuroprivacy.core.parallel import Engine
 from neuroprivacy.core.progress import Progress, silent
-from neuroprivacy.core.storage import read_json, write_arrays
+from neuroprivacy.core.storage import read_json, write_arrays, write_json
 from neuroprivacy.data import Dataset, load_spikes
-from neuroprivacy.program import load_program
-from neuroprivacy.runtime.backend import Artifact
+from neuroprivacy.kernels.formats import Int64
+from neuroprivacy.program import Program, load_program
+from neuroprivacy.runtime.backend import Artifact, build, check_inputs
 from neuroprivacy.runtime.results import Simulation, join_results
 from neuroprivacy.runtime.sharding import simulate_sharded
-from neuroprivacy.runtime.simulation import run_batches, simulate
+from neuroprivacy.runtime.simulation import encode_samples, run_batches, simulate
+
+_DESCRIPTION = "artifact.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,20 +34,37 @@ class Shards:
     resume: bool = False
 
 
+def is_exported(folder: Path) -> bool:
+    """Whether a folder was written by `write_artifact`."""
+    return (folder / _DESCRIPTION).exists()
+
+
+def write_artifact(program: Program, *, backend: str, folder: Path) -> Artifact:
+    """Build a Program into a folder that `open_artifact` opens.
+
+    Raises:
+        DoesNotFit: the backend refuses the Program; likewise the other errors of `build`.
+    """
+    (folder / _DESCRIPTION).unlink(missing_ok=True)
+    artifact = build(program, backend=backend, folder=folder)
+    write_json(folder / _DESCRIPTION, {"backend": backend, "content_hash": program.content_hash})
+    return artifact
+
+
 def open_artifact(folder: Path) -> Artifact:
-    """What `neuroprivacy export` wrote.
+    """What `write_artifact` (`neuroprivacy export`) wrote.
 
     Raises:
         BadFile: the folder holds no export, or its parts do not belong together.
     """
-    described = read_json(folder / "artifact.json")
+    described = read_json(folder / _DESCRIPTION)
     nested = folder / "program"
     # A folder may have been exported into before, for another backend: the hash says which program belongs.
     places = [p for p in (folder, nested) if (p / "program.json").exists()]
     matching = [p for p in places if read_json(p / "program.json").get("content_hash") == described.get("content_hash")]
     program = load_program((matching or places or [nested])[0])
     if described.get("content_hash") != program.content_hash or not isinstance(described.get("backend"), str):
-        raise BadFile(folder / "artifact.json", "does not belong to the program beside it", hint="export again")
+        raise BadFile(folder / _DESCRIPTION, "does not belong to the program beside it", hint="export again")
     return Artifact(backend=described["backend"], folder=folder, program=program)
 
 
@@ -56,15 +76,43 @@ def run_dataset(
     return replace(done, labels=data.test_labels[:samples])
 
 
-def run_datasets(
+def load_inputs(program: Program, given: Dataset | Path | None, *, samples: int | None = None) -> dict[str, Int64]:
+    """Input of a Program by port, int64 (samples, T, neurons of the port).
+
+    Args:
+        program: that is to run.
+        given: a data set, whose test split is encoded as the Program states, or an npz with `spikes`.
+        samples: the first so many.
+
+    Raises:
+        BadFile: the file holds no spikes.
+        ConfigurationError: the input does not fit the Program.
+    """
+    if isinstance(given, Dataset):
+        return check_inputs(program, encode_samples(program, given.test_images[:samples]))
+    return check_inputs(program, load_spikes(given or Path())[0][:samples].astype(np.int64))
+
+
+def run_exported(
     artifacts: Sequence[Artifact],
-    data: Dataset,
+    given: Dataset | Path | None,
     *,
     samples: int | None = None,
     shards: Shards | None = None,
     progress: Progress = silent,
 ) -> list[Simulation]:
-    """Encode and run the test split for each: here one after another, or in shards."""
+    """Run each of some networks on a data set's test split or on a file of spikes.
+
+    Args:
+        artifacts: built Programs.
+        given: a data set, encoded as each Program states, or an npz with `spikes`.
+        samples: the first so many.
+        shards: runs a data set in shards; None computes here, one network after another.
+        progress: called after each batch or shard.
+    """
+    if not isinstance(given, Dataset):
+        return [run_spikes(each, given or Path(), samples=samples, progress=progress) for each in artifacts]
+    data = given
     if shards is None:
         return [run_dataset(artifact, data, samples=samples, progress=progress) for artifact in artifacts]
     done = simulate_sharded(
