@@ -1,7 +1,7 @@
-"""Number formats and integer dynamics: the arithmetic of a chip, in numpy int64.
+"""Number formats, linear maps, neuron dynamics and rounding: the arithmetic of a chip, in numpy.
 
-Nothing here knows of targets, programs or torch. Whatever else computes with integers (the fast simulator, the
-training-side quantizers) is tested against these functions, exactly.
+Imports numpy and `core` alone: no targets, programs or torch. Other code that computes with integers (the fast
+simulator, the quantizers of training) is tested against these functions, exactly.
 """
 
 from neuroprivacy.kernels.formats import FixedPoint, quantize, saturate, wrap, wrap_once

@@ -9,11 +9,12 @@ from neuroprivacy.program import ConvMap, Port
 from neuroprivacy.runtime.backend import Record, load_backend
 from neuroprivacy.runtime.compare import compare
 from neuroprivacy.runtime.reference import run_reference
-from neuroprivacy.testing import golden, hand_made_cases
+from neuroprivacy.testing import hand_made_cases
 from neuroprivacy.testing.case import edge, layer, network
 from neuroprivacy.testing.conformance import hold_case
 from neuroprivacy_lava import LavaBackend
 from neuroprivacy_lava.worker_process import worker_script
+from tools import golden
 
 
 @pytest.mark.slow

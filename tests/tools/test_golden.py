@@ -10,7 +10,7 @@ import pytest
 from neuroprivacy.core.errors import BadFile
 from neuroprivacy.core.storage import read_arrays, write_arrays
 from neuroprivacy.runtime.backend import Backend, load_backend
-from neuroprivacy.testing import golden
+from tools import golden
 
 FOLDER = Path(__file__).parents[1] / "golden" / golden.VERSION
 
