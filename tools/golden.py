@@ -5,8 +5,8 @@
       networks/NAME/program/           random networks of several layers, as Programs
       networks/NAME/recorded.json + .npz   their input, all spikes, the last u and v, the readout
 
-Every `.json` states its producer and versions. None of the numbers is computed by neuroprivacy. Only this repository has
-the files; a backend of others is compared with the reference by `neuroprivacy.testing`.
+Every `.json` states its producer and versions. None of the numbers is computed by neuroprivacy. The files are not
+shipped: other people's backends are compared with the reference, by `neuroprivacy.testing`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Number formats, linear maps, neuron dynamics and rounding: the arithmetic of a chip, in numpy.
 
-Imports numpy and `core` alone: no targets, programs or torch. Other code that computes with integers (the fast
+Imports numpy alone: no targets, programs or torch. Other code that computes with integers (the fast
 simulator, the quantizers of training) is tested against these functions, exactly.
 """
 
