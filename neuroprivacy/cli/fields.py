@@ -1,4 +1,4 @@
-"""Names of the command line and what the library calls them."""
+"""Option names of the command line and the library's names for them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from click.core import ParameterSource
 from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.kernels.neuron import Reset
 
-#: snnTorch's names, as users know them, and ours.
+#: Reset rules by the library's names and by snnTorch's.
 RESETS: dict[str, Reset] = {"hard": "hard", "soft": "soft", "zero": "hard", "subtract": "soft"}
 
 
@@ -20,7 +20,7 @@ def spiking_fields(beta: float, reset: Reset, coding: str, steps: int, surrogate
 
 
 def refuse_spiking_options() -> None:
-    """Refuse options of spiking networks on a command that trains an ANN, where they would do nothing.
+    """Refuse options of spiking networks where an ANN is trained: they would have no effect.
 
     Raises:
         ConfigurationError: one of them was given.

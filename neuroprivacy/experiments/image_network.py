@@ -33,7 +33,7 @@ class Network:
 
     Attributes:
         dataset: its data.
-        family: of `nets.families`; likewise `width` and `hidden`.
+        family: of `neuroprivacy.networks.families`; likewise `width` and `hidden`.
         steps: time steps T.
         ann_epochs: of an ANN whose weights the spiking network starts from; 0 trains it from scratch.
         epochs: of the spiking network, likewise `quantized_epochs` of training at a width.
@@ -63,7 +63,7 @@ class ImageNetwork:
         reset: rule.
         target: the chip; training at a width computes its integer neurons.
         seed: of training.
-        folder: where its stations are kept.
+        folder: of its stages.
         keys: of everything that the float network depends on, and the ones that are trained on at a width.
         populations: most that a layer may become where it is trained on at a width.
         samples: training images that choose the integers which that begins with.
@@ -119,7 +119,7 @@ class ImageNetwork:
             )  # fmt: skip
             return self._fitted(net.spec.model, settings, place, start=start)
 
-        return self._station(place, self.keys[1], make)
+        return self._stage(place, self.keys[1], make)
 
     def trained(self) -> SpikingNet:
         """The float spiking network."""
@@ -139,7 +139,7 @@ class ImageNetwork:
             )  # fmt: skip
             return self._fitted(start.spec.model, settings, place, start=start)
 
-        return self._station(place, self.keys[0], from_ann if self.network.ann_epochs else from_scratch)
+        return self._stage(place, self.keys[0], from_ann if self.network.ann_epochs else from_scratch)
 
     def _ann(self) -> Ann:
         """The ANN that the spiking network starts from; both reset rules share it."""
@@ -164,7 +164,7 @@ class ImageNetwork:
         assert isinstance(made, SpikingNet)
         return made
 
-    def _station(self, place: Path, key: str, make: Callable[[], SpikingNet]) -> SpikingNet:
+    def _stage(self, place: Path, key: str, make: Callable[[], SpikingNet]) -> SpikingNet:
         """The network of a folder, made if it is not there or has another key."""
 
         def saved(folder: Path) -> SpikingNet:

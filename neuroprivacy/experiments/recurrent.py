@@ -1,4 +1,4 @@
-"""A recurrent network on rows of images: what integers cost in a loop; see `nets.row_net`."""
+"""A recurrent network on rows of images: the cost of integers in a loop; see `neuroprivacy.networks.row_net`."""
 
 from __future__ import annotations
 

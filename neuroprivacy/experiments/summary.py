@@ -9,7 +9,7 @@ from neuroprivacy.core.storage import plain
 from neuroprivacy.data import Dataset
 from neuroprivacy.energy import measure_energy
 from neuroprivacy.experiments.deployed import Deployed
-from neuroprivacy.experiments.networks import Stations
+from neuroprivacy.experiments.networks import StageResults
 from neuroprivacy.experiments.settings import DeploymentSettings
 from neuroprivacy.networks.families import count_parameters
 from neuroprivacy.reporting.schema import (
@@ -19,7 +19,7 @@ from neuroprivacy.reporting.schema import (
     Model,
     PredictionChange,
     Report,
-    Station,
+    StageRow,
     Target,
     WeightChange,
 )
@@ -34,22 +34,22 @@ _COMPARED = ("every spike", "final u", "final v", "readout", "counts")
 
 
 def summarize(
-    dataset: Dataset, *, settings: DeploymentSettings, stations: Stations, deployed: Deployed, command: str
+    dataset: Dataset, *, settings: DeploymentSettings, stages: StageResults, deployed: Deployed, command: str
 ) -> Report:
     """The report of a deployment run."""
     program = deployed.lowered.program
     samples = len(dataset.test_labels)
-    measured = {**stations.accuracy, "integer": deployed.simulation.accuracy(dataset.test_labels)}
+    measured = {**stages.accuracy, "integer": deployed.simulation.accuracy(dataset.test_labels)}
     energy = measure_energy(program, counts=deployed.simulation.counts, samples=samples)
     return Report(
         title=f"{dataset.name}: from an ANN to {program.target.name}",
         command=command,
         dataset=DatasetSection(name=dataset.name, test_samples=samples, classes=dataset.num_classes),
         model=Model(
-            family=settings.model.family, parameters=count_parameters(stations.ann), spec=settings.model.describe()
+            family=settings.model.family, parameters=count_parameters(stages.ann), spec=settings.model.describe()
         ),
-        stations=tuple(
-            Station(name=name, title=title, accuracy=measured[name], samples=samples, note="")
+        stages=tuple(
+            StageRow(name=name, title=title, accuracy=measured[name], samples=samples, note="")
             for name, title in _TITLES.items()
         ),
         prediction_changes=(
@@ -66,7 +66,7 @@ def summarize(
         },
         issues=deployed.lowered.remarks,
         weight_change={
-            name: WeightChange(**change) for name, change in stations.encryption_info.get("weights", {}).items()
+            name: WeightChange(**change) for name, change in stages.encryption_info.get("weights", {}).items()
         },
         encoder=dict(program.encoder),
         target=Target(
@@ -86,7 +86,7 @@ def summarize(
             data_digest=dataset.digest(),
             settings=plain(settings),
         ),
-        timing={"seconds": {**stations.seconds, **deployed.seconds}},
+        timing={"seconds": {**stages.seconds, **deployed.seconds}},
     )  # fmt: skip
 
 

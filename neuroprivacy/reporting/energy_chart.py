@@ -43,8 +43,8 @@ def energy_chart(models: Sequence[ModelRecord]) -> Markup | None:
         axes.set_xlabel("energy per inference, ANN of the same cost model = 1")
         axes.grid(axis="x", color=RULE, linewidth=0.7)
         axes.set_axisbelow(True)
-        told = "; ".join(
+        described = "; ".join(
             f"{m.name}: ANN {joule(m.ann_j)}, SNN {joule(m.snn_j)}, with neuron updates {joule(m.snn_with_updates_j)}"
             for m in shown
         )
-        return to_svg(figure, name="energy", description=f"Energy per inference. {told}.")
+        return to_svg(figure, name="energy", description=f"Energy per inference. {described}.")

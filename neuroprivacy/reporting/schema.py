@@ -48,8 +48,8 @@ class Model(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Station(Section):
-    """Accuracy at one place of the way: ann, converted, encrypted or integer."""
+class StageRow(Section):
+    """Accuracy at one pipeline stage: ann, converted, encrypted or integer."""
 
     name: str
     title: str | None = None
@@ -60,7 +60,7 @@ class Station(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionChange(Section):
-    """How many predictions differ between two stations."""
+    """How many predictions differ between two stages."""
 
     between: str
     changed: int
@@ -71,9 +71,9 @@ class PredictionChange(Section):
 class LayerRow(Section):
     """One layer of the deployed network; what a backend could not see is None.
 
-    `rate` is spikes per neuron and step; `threshold` (mantissa) and `max_activation` are in weight units,
-    `max_current` and `max_membrane` in membrane lsb; `wraps` and `saturations` are over all samples;
-    `weight_scale` is what one weight unit is worth in the float network, `weight_levels` how many differ.
+    `rate` is spikes per neuron and time step; `threshold` (mantissa) and `max_activation` are in integer steps of the
+    weights, `max_current` and `max_membrane` in those of the membrane; `wraps` and `saturations` are over all samples;
+    `weight_scale` is the real value of one integer step of a weight, `weight_levels` the number of distinct weights.
     """
 
     name: str
@@ -128,7 +128,7 @@ class Report(Section):
     command: str | None = None
     dataset: DatasetSection | None = None
     model: Model | None = None
-    stations: tuple[Station, ...] = ()
+    stages: tuple[StageRow, ...] = ()
     prediction_changes: tuple[PredictionChange, ...] = ()
     layers: tuple[LayerRow, ...] = ()
     energy: EnergyRecord | None = None

@@ -1,4 +1,4 @@
-"""The kit against a backend, by its name: hand-made cases, random Programs and graphs; exact, and told apart.
+"""Run the conformance kit on a backend: hand-made cases, random Programs and graphs, compared exactly.
 
 A case that a backend refuses by `check` is "refused", with its reason; one that the caller excludes is
 "excluded"; an exclusion that passes is a failure. Nothing that did not run counts as passed.
@@ -29,7 +29,7 @@ Status = Literal["passed", "failed", "refused", "excluded"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How one case ended; `detail` says why it did not pass."""
+    """Result of one case; `detail` is the reason why it did not pass."""
 
     case: str
     status: Status

@@ -39,7 +39,7 @@ class RandomGraph:
         graph: the network.
         spikes: port name -> int64 (samples, steps, size).
         options: with which it is lowered.
-        lowered: the Program, and what lowering said.
+        lowered: the Program with its diagnostics.
     """
 
     graph: nir.NIRGraph

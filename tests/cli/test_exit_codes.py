@@ -206,7 +206,7 @@ def test_ctrl_c_and_resume_end_with_the_same_weights(tmp_path: Path, cli) -> Non
     printed, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
     assert printed == ""
-    assert told.strip() == "interrupted; what was finished is kept, --resume goes on from there"
+    assert told.strip() == "interrupted; finished parts are stored, --resume continues from them"
     assert not (out / "weights.safetensors").exists()
 
     refused = cli(*train_words(out, "--resume", "--lr", "0.5")[3:])

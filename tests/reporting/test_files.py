@@ -29,7 +29,7 @@ def test_writing_twice_gives_the_same_files(tmp_path: Path, data: dict[str, Any]
 
 def test_nothing_is_written_of_what_is_no_report(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError):
-        write_report(tmp_path / "run", {"stations": [{}]})
+        write_report(tmp_path / "run", {"stages": [{}]})
     assert not (tmp_path / "run").exists()
 
 
@@ -39,7 +39,7 @@ def test_nothing_is_written_of_what_is_no_report(tmp_path: Path) -> None:
         (b"{", "is not valid JSON"),
         (b"\xff\xfe", "is not valid JSON"),
         (b"[1]", "holds a list"),
-        (b'{"stations": [{"name": "ann", "accuracy": 2}]}', r"is not a report .*stations\.0\.accuracy"),
+        (b'{"stages": [{"name": "ann", "accuracy": 2}]}', r"is not a report .*stages\.0\.accuracy"),
         (b'{"timing": {"train": NaN}}', "is not a report"),
         (b'{"energy": {"models": 3}}', r"energy\.total.*energy\.models"),
     ],

@@ -131,7 +131,7 @@ def test_another_process_gives_the_same_bytes() -> None:
     code = (
         "import hashlib; from neuroprivacy.reporting import render_report; "
         "print(hashlib.sha256(render_report("
-        "{'stations': [{'name': 'ann', 'accuracy': 0.5, 'samples': 9}]}).encode()).hexdigest())"
+        "{'stages': [{'name': 'ann', 'accuracy': 0.5, 'samples': 9}]}).encode()).hexdigest())"
     )
     found = {
         subprocess.run(
@@ -156,7 +156,7 @@ def test_every_section_may_be_missing(data: dict[str, Any]) -> None:
 def test_optional_fields_may_be_missing() -> None:
     page = render_report(
         {
-            "stations": [{"name": "integer", "accuracy": 1}],
+            "stages": [{"name": "integer", "accuracy": 1}],
             "layers": [{"name": "fc1"}],
             "backends": {"c99": {"samples": 1, "identical": True}},
             "issues": [],
@@ -192,7 +192,7 @@ def test_a_ratio_below_one_is_said_as_plainly(data: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("fault", "text"),
     [
-        ({"stations": [{"name": "ann", "accuracy": 97.2}]}, r"stations\.0\.accuracy"),
+        ({"stages": [{"name": "ann", "accuracy": 97.2}]}, r"stages\.0\.accuracy"),
         ({"layers": 3, "issues": [{}]}, "layers.*issues"),
         ({"target": {"name": "loihi2", "membrane_max": 8388607}}, r"target\.membrane_max: Unexpected"),
         ({"sweep": {"point": 1}}, r"sweep: Unexpected"),
