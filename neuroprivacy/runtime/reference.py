@@ -1,6 +1,6 @@
 """The definition: a Program computed step by step in numpy int64, slow and obvious.
 
-This file is SEMANTICS.md in code. Whatever else runs a Program must equal it in every integer.
+This file is docs/reference/SEMANTICS.md in code. Whatever else runs a Program must equal it in every integer.
 """
 
 from __future__ import annotations
