@@ -150,6 +150,7 @@ def test_the_worker_imports_nothing_of_ours() -> None:
     assert not {name for name in top_level(worker) if name.startswith("neuroprivacy")}
 
 
+@pytest.mark.slow
 def test_the_core_knows_no_backend() -> None:
     packages = {path.name for path in BACKENDS.iterdir() if path.is_dir()}
     faults = [str(path) for path in sources(CORE) if top_level(path) & packages]
@@ -218,6 +219,7 @@ def test_the_integer_side_loads_no_torch(module: str) -> None:
     assert run(code) == ""
 
 
+@pytest.mark.slow
 def test_naming_the_backends_imports_none() -> None:
     code = (
         "import sys; from neuroprivacy.runtime.backend import backend_names; names = backend_names(); "

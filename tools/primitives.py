@@ -1,10 +1,10 @@
-"""What every NIR primitive becomes on every target: measured, and kept as `docs/reference/primitives.md`.
+"""Support of every NIR primitive on every target, measured; writes `docs/reference/primitives.md`.
 
     python -m tools.primitives [--check]
 
-Each primitive stands in a small network whose weights lie on the target's grid, so that only its own rounding can show.
-"exact": spikes and states of 200 steps are those of the float network. "rounded": they are not always, and by how much
-the spikes differ. "refused": the words of the refusal.
+Each primitive is part of a small network whose weights are exact on the target, so that only the primitive is rounded.
+"exact": spikes and states of 200 steps are those of the float network. "rounded": some differ, with the share of
+differing spikes. "refused": the message.
 """
 
 from __future__ import annotations

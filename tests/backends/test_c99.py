@@ -84,6 +84,7 @@ def test_random_programs(target: str, tmp_path: Path) -> None:
         assert (outcome.status, outcome.detail) == ("passed", ""), seed
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7])
 def test_narrow_weights_are_computed_as_they_are(bits: int, tmp_path: Path) -> None:
@@ -136,6 +137,7 @@ def test_names_of_strangers_cannot_leave_their_comment(tmp_path: Path) -> None:
     assert "#put" not in header
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_the_folder_tests_itself(tmp_path: Path) -> None:
     case = random_case(8, target="loihi2", steps=8)

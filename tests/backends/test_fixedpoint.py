@@ -83,6 +83,7 @@ def test_long_runs_use_wide_integers_where_membranes_could_leave_32_bits(
     assert held(case.program, case.spikes, tmp_path) == []
 
 
+@pytest.mark.slow
 def test_constant_graded_input_is_summed_once_and_changes_are_seen(tmp_path: Path) -> None:
     """An image at every step, as direct coding sends it, and one that changes."""
     rng = np.random.default_rng(0)

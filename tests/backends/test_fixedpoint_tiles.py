@@ -78,6 +78,7 @@ def test_tiles_of_all_kinds_of_neurons(target: str, size: int, tmp_path: Path) -
             assert differences(program, {"input": given}, tmp_path, Record(states=True, final=True)) == [], (kind, rate)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("guarded")
 @pytest.mark.parametrize("steps", [1, STEPS - 1, STEPS, STEPS + 1, 2 * STEPS + 5])
 @pytest.mark.parametrize("parts", ["1", "3"])
@@ -226,6 +227,7 @@ def test_convolutions_whose_lists_hold_few_positions(
         assert differences(program, given, tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("put", [events._put_one_by_one, events._put_places], ids=["one by one", "of this machine"])
 def test_lists_of_ones(put: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever way the machine can, all counts of bits of 64, and sizes that end within 64."""

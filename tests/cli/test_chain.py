@@ -114,6 +114,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, cli) -> None:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
+@pytest.mark.slow
 def test_text_for_people(snn: Path, tmp_path: Path, cli) -> None:
     assert cli("export", snn, "--backend", "fixedpoint", "--out", tmp_path).code == 0
     ended = cli("simulate", tmp_path, "--dataset", "digits", "--samples", 10)

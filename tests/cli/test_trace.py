@@ -60,6 +60,7 @@ def test_backends_agree(network: Path, spikes: Path, tmp_path: Path, cli) -> Non
     assert "Never" in (tmp_path / "t" / "trace.html").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -215,6 +215,7 @@ def test_the_steps_compute_what_the_module_does(name: str, seed: int) -> None:
     assert all(torch.equal(value, net.state_dict()[key]) for key, value in before.items())
 
 
+@pytest.mark.slow
 def test_a_network_in_training_is_taken_as_it_is_in_use() -> None:
     net, images = network("residual")
     net.train()
@@ -276,6 +277,7 @@ def test_the_graph_fires_as_the_network(name: str, coding: str, reset: str, tmp_
     assert lowered.program.encoder["coding"] == coding
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beta", [0.9, 0.5])
 def test_a_leak_is_carried_over(beta: float) -> None:
     net, images = network("residual")
@@ -362,6 +364,7 @@ def test_conversion_is_seeded_and_leaves_the_network_alone() -> None:
     assert all(torch.equal(value, net.state_dict()[key]) for key, value in before.items())
 
 
+@pytest.mark.slow
 def test_a_converted_network_can_be_trained() -> None:
     net, images = network("residual")
     made = convert(net, calibration=images, steps=6, coding="direct").train()

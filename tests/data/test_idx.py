@@ -34,6 +34,7 @@ def test_what_is_written_is_read(values: np.ndarray, compressed: bool) -> None:
     assert not read.flags.writeable
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(payload=st.binary(max_size=64), compressed=st.booleans())
 def test_any_bytes_are_read_or_refused_with_a_bad_file(payload: bytes, compressed: bool) -> None:

@@ -342,6 +342,7 @@ class Stepwise(nn.Module):
         return self.lif3(self.fc3(spk1 + spk2)), (mem0, syn1, mem1, spk2, mem2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_a_module_of_its_own_is_traced(seed: int) -> None:
     net, x = driven(Stepwise(), seed), spikes_in(seed, (1, 4, 4))

@@ -47,6 +47,7 @@ def gone(pid: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_one_helper_reads_many_files(path: Path) -> None:
     load_nir(path)
     first = helper()
@@ -58,6 +59,7 @@ def test_one_helper_reads_many_files(path: Path) -> None:
     assert helper() == first
 
 
+@pytest.mark.slow
 def test_a_helper_that_was_killed_is_started_again(path: Path) -> None:
     load_nir(path)
     first = helper()
@@ -79,6 +81,7 @@ def test_a_helper_that_stands_still_is_given_up(path: Path, monkeypatch: pytest.
     assert len(load_nir(path).nodes) == 8
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_half_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer to the interrupted request must not become the answer to the next one."""
     load_nir(path)
@@ -214,6 +217,7 @@ def test_a_child_that_crashes_is_a_refusal(number: int, path: Path, monkeypatch:
             load_nir(path)
 
 
+@pytest.mark.slow
 def test_a_child_that_hangs_is_stopped(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where it has switched its own alarm off."""
     hang = "reader_worker.parse = lambda *_, **__: [reader_worker.signal.setitimer(0, 0), __import__('time').sleep(99)]"
@@ -237,6 +241,7 @@ def test_a_helper_that_cannot_start(path: Path, monkeypatch: pytest.MonkeyPatch)
         load_nir(path)
 
 
+@pytest.mark.slow
 def test_a_helper_that_dies_at_every_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = reader_process._BOOTSTRAP.replace(
         "main(int(control))", "from neuroprivacy.graph import reader_worker\n"

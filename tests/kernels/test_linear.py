@@ -16,6 +16,7 @@ def numbers(shape: tuple[int, ...], seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(-128, 128, shape)
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 1000),
     groups=st.integers(1, 3),

@@ -141,6 +141,7 @@ def test_a_learnt_threshold_gets_its_gradient_and_a_fixed_one_is_a_buffer() -> N
     assert list(fixed.state_dict()) == ["threshold"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detach", [True, False])
 @pytest.mark.parametrize("reset", ["hard", "soft"])
 @pytest.mark.parametrize("name", surrogate_names())

@@ -183,6 +183,7 @@ def test_gradients_reach_weights_and_scales() -> None:
         assert parameter.grad.abs().sum() > 0, name
 
 
+@pytest.mark.slow
 def test_checkpoints_keep_width_and_scales(tmp_path: Path) -> None:
     net = network(bits="ternary", target="loihi2")
     save_checkpoint(net, tmp_path)

@@ -63,6 +63,7 @@ def test_any_random_program_survives(case: RandomCase, tmp_path_factory: pytest.
             assert np.array_equal(one.map.weight, other.map.weight)
 
 
+@pytest.mark.slow
 def test_provenance_and_encoder_are_kept_and_hashed(program: Program, tmp_path: Path) -> None:
     told = replace(program, encoder={"name": "poisson", "seed": 3}, provenance={"commands": ["lower"]}, max_steps=99)
     again = load_program(save_program(told, tmp_path))

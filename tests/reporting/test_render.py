@@ -61,6 +61,7 @@ def numbers(value: Any, where: str = "") -> Iterator[tuple[str, float]]:
         yield where, value
 
 
+@pytest.mark.slow
 def test_every_number_and_text_of_the_data_appears(data: dict[str, Any]) -> None:
     page = unescape(render_report(data))
     missing = [
@@ -88,6 +89,7 @@ UNSHOWN = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_page_is_well_formed_and_loads_nothing(data: dict[str, Any]) -> None:
     page = render_report(data)
     seen = parsed(page).seen

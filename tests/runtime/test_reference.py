@@ -130,6 +130,7 @@ def test_the_input_is_left_alone() -> None:
     assert all(np.array_equal(before[port], array) for port, array in case.spikes.items())
 
 
+@pytest.mark.slow
 def test_the_reference_refuses_nothing(tmp_path: Path) -> None:
     case = random_case(3)
     backend = ReferenceBackend()

@@ -47,6 +47,7 @@ def test_the_command_refuses_numbers_that_mean_nothing(bad: list[str]) -> None:
         main(bad)
 
 
+@pytest.mark.slow
 def test_damage_is_reproducible_and_is_damage() -> None:
     files = good_files()
     for index in range(60):

@@ -74,12 +74,14 @@ def test_it_computes_what_calibrated_lowering_gives(bits: object, target: str, c
         assert len(wanted.draft.populations) >= 1
 
 
+@pytest.mark.slow
 def test_networks_without_biases_leave_the_corrections_out() -> None:
     net = float_net(reset="hard", coding="direct", bias=False)
     start = quantized_start(net, bits=4, target="loihi2", populations=2, samples=SAMPLES)
     assert not any(name.endswith("bias") for name, _ in start.named_parameters())
 
 
+@pytest.mark.slow
 def test_signed_input_is_refused_by_name() -> None:
     net = float_net(reset="hard", coding="poisson-signed")
     with pytest.raises(ConfigurationError, match="signed input"):

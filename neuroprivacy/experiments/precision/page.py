@@ -31,14 +31,14 @@ def page(found: Sequence[dict[str, Any]], *, command: str) -> str:
 _HEAD = (
     """# What integers cost
 
-Remake this page with `{command}`.
+Written by `{command}`.
 Accuracies are of the whole test set (10,000 images), in percent. "Float" is the trained spiking network in single
 precision; the other columns are the integers that the target computes, run by the fixedpoint backend, which equals the
 reference in every integer. In brackets: the change against float in points, and the share of predictions that differ
 from the float network's. "Calibrated": scale, rounding and biases chosen, layer after layer, on {samples} training
 images. "Trained": trained on for one or two epochs with weights rounded to that width, from the integers of
 "calibrated" on and in the target's integer neurons; the recurrent network from its own weights, in real states. A layer
-may become up to {populations} populations, each with a unit of its own, trained or not.
+may become up to {populations} populations, each with a weight scale of its own, trained or not.
 
 Machine class: {{machine}}. Versions: {{versions}}. Torch threads: 1. All networks: membrane readout; images: direct
 coding; rows: a pixel above one half is a spike.
@@ -50,26 +50,26 @@ coding; rows: a pixel above one half is a spike.
 
 
 _CAVEAT = """
-## What to know about these numbers
+## Limits of these numbers
 
 - "not run" is not run, for lack of time. A row of CIFAR-10 takes two hours on one core.
-- Why CIFAR-10 under hard reset stays above 2 %: its first layer alone (the table of noise). A neuron that sees the same
-  image at every step and forgets at every spike by how much it was above the threshold is as sensitive in step 6 as in
-  step 1, and there are 32,768 of them. Finer units would help, but Loihi's current of 24 bits leaves 17 above its shift
+- Why CIFAR-10 under hard reset stays above 2 %: its first layer alone (the table of noise). A neuron with constant
+  input whose hard reset discards the excess over the threshold is as sensitive in time step 6 as in time step 1, and
+  there are 32,768 of them. A finer scale would help, but Loihi's current of 24 bits leaves 17 above its shift
   of 6, and 255 levels times 27 weights already fill them (last column). Measured by hand on the first 3,000 test
   images, calibrated: all layers 3.1 %, the first alone 3.5 %, all but the first 1.7 %; with a sixteenth of the first
   layer's error 1.8 %. Tried without gain: up to 32 populations (3.1 to 3.3 %), and training on for 150 batches with
   noise of 1 and 3 % on the weights (noise of 0.1 % then changes 3.2 and 2.8 %, without it 3.2 %).
 - Where 0.1 % of noise on the weights changes about as many predictions as a bound allows, rounding to 8 bits cannot be
-  expected to keep it: the float network itself does not know these answers. Compensated rounding changes fewer
-  predictions than noise of the size that 8 bits leave, because it keeps the sums and not the weights.
-- What it is worth to train on from the calibrated integers with a unit for each population, on CIFAR-10 at 4 bits: from
-  each layer rounded by itself (39 % hard, 42 % soft of the first 2,000 test images before training) with one unit for a
+  expected to keep the bound: these predictions of the float network are not stable themselves. Error feedback changes
+  fewer predictions than noise of the size that 8 bits leave: it preserves the synaptic input and not the weights.
+- Gain of training from the calibrated integers with a scale for each population, on CIFAR-10 at 4 bits: from each
+  layer rounded by itself (39 % hard, 42 % soft of the first 2,000 test images before training) with one scale for a
   layer, three epochs gave 76.15 (hard) and 76.37 (soft); from the calibrated integers (76.0 %), two epochs give what
   the table shows. Fashion-MNIST lost 0.73 (hard) and 0.70 points (soft) in the former way, with one epoch.
-- What calibration layer after layer is worth, on an earlier network of CIFAR-10 (hard, first 2,000 test images, 128
-  calibration images, float 71.30): rounding each layer for what the real network sends 66.40, for what the rounded one
-  sends, with biases corrected, 70.25.
+- Gain of layer-wise calibration, on an earlier network of CIFAR-10 (hard, first 2,000 test images, 128
+  calibration images, float 71.30): rounding each layer on the activity of the float network 66.40, on that of the
+  rounded one, with biases corrected, 70.25.
 - A trained network may differ from its Program in a prediction where two outputs tie: the readout of training is summed
   in single precision. The recurrent network is trained with real states, which the chip rounds towards zero at every
   step.
@@ -78,7 +78,7 @@ _CAVEAT = """
 
 def _verdicts(found: Sequence[dict[str, Any]]) -> Iterator[str]:
     """What was asked for, and whether it was met."""
-    yield "## What was asked for"
+    yield "## Required accuracy"
     yield ""
     yield (
         "At 8 bits at most 0.3 points lost and 2 % of the predictions changed, at 4 bits at most 2 points, trained at "
@@ -123,24 +123,24 @@ def _table(found: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _notes(found: Sequence[dict[str, Any]]) -> Iterator[str]:
-    yield "## How sensitive the networks are themselves"
+    yield "## Sensitivity of the networks to noise"
     yield ""
     yield (
         "Predictions of the float network that change when Gaussian noise is added to its weights, nothing being "
-        "rounded, in percent. The noise is a share of the root mean square of each layer's weights; 8 bits with a unit "
-        "for every channel leave about 0.007. The last column says in how many output channels of the first layer the "
-        "chip's current, which has to hold the sums of graded pixels, asks for a coarser unit than 8 bits do."
+        "rounded, in percent. The noise is a share of the root mean square of each layer's weights; 8 bits with a "
+        "scale for every channel leave about 0.007. The last column says in how many output channels of the first "
+        "layer the chip's current, which has to hold the sums of graded pixels, requires a coarser scale than 8 bits."
     )
     yield ""
     sizes = [*(f"noise {size}" for size in NOISE), *(f"{size:g} in the first layer" for size in FIRST_NOISE)]
-    yield f"| network | reset | seed | {' | '.join(sizes)} | units bounded by the chip |"
+    yield f"| network | reset | seed | {' | '.join(sizes)} | scales bounded by the chip |"
     yield "|---|---|---|" + "---|" * (len(sizes) + 1)
     for each in found:
         shares = [*_shares(each, "sensitivity", NOISE), *_shares(each, "first_sensitivity", FIRST_NOISE)]
         limited = "{} of {}".format(*each["limited"]) if "limited" in each else ""
         yield f"| {each['name']} | {each['reset']} | {each['seed']} | {' | '.join(shares)} | {limited} |"
     yield ""
-    yield "## What is trained is what is deployed"
+    yield "## Trained network and its Program"
     yield ""
     yield (
         "Predictions of the trained torch network (float code, integer neurons) that differ from those of its Program, "
