@@ -11,14 +11,14 @@ from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class StrictRecord:
     """Base: a reader that checks types with pydantic refuses unknown fields."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkRecord(Record):
+class WorkRecord(StrictRecord):
     """Work of one inference, means over samples; see `Work`."""
 
     neurons: int
@@ -37,7 +37,7 @@ class WorkRecord(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairRecord(Record):
+class PairRecord(StrictRecord):
     """ANN and SNN, of one layer or the whole network, under one cost model; see `ModelEnergy`."""
 
     name: str
@@ -72,7 +72,7 @@ class LayerRecord(WorkRecord):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChipRecord(Record):
+class ChipRecord(StrictRecord):
     """The SNN under the chip's own figures; see `ChipCosts`."""
 
     name: str
@@ -88,7 +88,7 @@ class ChipRecord(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnergyRecord(Record):
+class EnergyRecord(StrictRecord):
     """Energy of one inference under every cost model at once; see `EnergyReport`."""
 
     samples: int
