@@ -7,13 +7,17 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test check hw-test bench results clean
+.PHONY: demo test quick check hw-test bench results clean
 
 demo: $(READY)
 	$(BIN)/neuroprivacy demo --out runs/demo
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# The tests without those marked `slow`: about a minute.
+quick: $(READY)
+	$(BIN)/python -m pytest -q -m "not slow"
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -27,14 +31,14 @@ hw-test: $(READY)
 	for core in m0 m3 m4 m7 m33 m55; do $(BIN)/python -m pytest hw_tests --target cortex-$$core --allow-missing || exit 1; done
 	$(BIN)/python -m pytest hw_tests --target loihi2-hw --allow-missing
 
-# Remakes docs/performance.md: speed against other simulators, each in an environment of its own, which is made on the
-# first call (about one gigabyte each). Wants a quiet machine. Resumes; `BENCH=--quick` tries it, not into docs/.
+# Writes docs/results/performance.md: speed against other simulators, each in an environment of its own, which is made
+# on the first call (about one gigabyte each). Needs a quiet machine. Resumes; `BENCH=--quick` tries it, not into docs/.
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(BENCH)
 
-# Remakes docs/results.md; needs the data sets under NEUROPRIVACY_DATA. Takes about an hour on two cores, resumes.
+# Writes docs/results/results.md; needs the data sets under NEUROPRIVACY_DATA. Takes about an hour on two cores, resumes.
 results: $(READY)
-	$(BIN)/python -m neuroprivacy.experiments.results --runs runs/results --out docs/results.md
+	$(BIN)/python -m neuroprivacy.experiments.results --runs runs/results --out docs/results/results.md
 
 # The environment, with everything that demo and test need; afterwards both run without a network.
 $(READY): pyproject.toml

@@ -15,7 +15,7 @@ from benchmarks.deep_memory import measure_memory
 from benchmarks.items import FULL, QUICK, Item, items
 from neuroprivacy.core.provenance import machine, versions
 
-_DOCS = Path("docs")
+_DOCS = Path("docs/results")
 _RUNS = Path("runs")
 _DEEP = "deep_memory.json"
 
@@ -38,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a few seconds for each item, to try it; not into docs/")
+    parser.add_argument(
+        "--quick", action="store_true", help="a few seconds for each item, to try it; not into docs/results/"
+    )
     parser.add_argument(
         "--only", action="append", metavar="NAME", help="W1, W2, scaling, memory, or the key of an item"
     )
@@ -47,7 +49,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="measure again what has been measured")
     parser.add_argument("--page-only", action="store_true", help="remake the page from performance.json")
     parser.add_argument("--runs", type=Path, help="folder of weights and results; runs/benchmarks")
-    parser.add_argument("--docs", type=Path, help="folder of the page; docs")
+    parser.add_argument("--docs", type=Path, help="folder of the page; docs/results")
     options = parser.parse_args(arguments)
     unknown = set((options.competitors or "ours").split(",")) - COMPETITORS.keys()
     if unknown:

@@ -1,4 +1,4 @@
-"""docs/performance.md out of performance.json. Nothing on the page is written by hand, so that it can be remade."""
+"""docs/results/performance.md out of performance.json. Nothing on the page is written by hand: it can be remade."""
 
 from __future__ import annotations
 

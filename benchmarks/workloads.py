@@ -4,7 +4,7 @@
 
 without bias, one step from input to output within a time step. Input spikes are independent (Bernoulli). An average
 pool of 2 comes before a layer that says so. Source of W1 and W2: `reference/performance.md` of the first measurements,
-restated in docs/performance.md.
+restated in docs/results/performance.md.
 """
 
 from __future__ import annotations

@@ -8,19 +8,17 @@ import tempfile
 from pathlib import Path
 
 import neuroprivacy as npv
-from neuroprivacy.networks import model_spec
-from neuroprivacy.synthesis.class_impressions import SynthesisSettings
-from neuroprivacy.training import FitSettings, accuracy
 
 
 def main(folder: Path) -> float:
     """Train, synthesize, convert, lower and run; returns the accuracy of the integers."""
     data = npv.load_dataset("digits")
-    spec = model_spec("convnet", input_shape=data.sample_shape, classes=data.num_classes)
-    ann = npv.train(spec, dataset=data, settings=FitSettings(epochs=8, batch_size=32, lr=2e-3, threads=1))
+    spec = npv.model_spec("convnet", input_shape=data.sample_shape, classes=data.num_classes)
+    ann = npv.train(spec, dataset=data, settings=npv.FitSettings(epochs=8, batch_size=32, lr=2e-3, threads=1))
 
     # From here on the training data is not needed: the images come from the network itself.
-    images = npv.synthesize(ann, input_shape=data.sample_shape, settings=SynthesisSettings(count=300, jitter=1)).images
+    settings = npv.SynthesisSettings(count=300, jitter=1)
+    images = npv.synthesize(ann, input_shape=data.sample_shape, settings=settings).images
     snn = npv.convert(ann, calibration=images, time_steps=16)
 
     graph = npv.to_nir(snn)
@@ -29,10 +27,10 @@ def main(folder: Path) -> float:
     for issue in lowered.diagnostics:
         print(f"diagnostic: {issue}")
     artifact = npv.build(lowered.program, backend="fixedpoint", folder=folder / "fixedpoint")
-    right = npv.simulate(artifact, samples=data.test_images).accuracy(data.test_labels)
+    right = npv.simulate(artifact, images=data.test_images).accuracy(data.test_labels)
 
-    print(f"ANN      {accuracy(ann, data.test_images, data.test_labels):.3f}")
-    print(f"SNN      {accuracy(snn, data.test_images, data.test_labels):.3f}")
+    print(f"ANN      {npv.accuracy(ann, data.test_images, data.test_labels):.3f}")
+    print(f"SNN      {npv.accuracy(snn, data.test_images, data.test_labels):.3f}")
     print(f"integers {right:.3f}")
     return right
 

@@ -11,8 +11,6 @@ import nir
 import numpy as np
 
 import neuroprivacy as npv
-from neuroprivacy.runtime.backend import Record
-from neuroprivacy.runtime.compare import compare
 
 
 def write_example(path: Path) -> Path:
@@ -47,12 +45,12 @@ def main(path: Path, folder: Path) -> int:
 
     rng = np.random.default_rng(1)
     spikes = {port.name: (rng.random((8, 50, *port.shape)) < 0.3).astype(np.int64) for port in program.inputs}
-    record = Record(spikes=True, final=True)
+    record = npv.Record(spikes=True, final=True)
     results = [
         npv.run(npv.build(program, backend=name, folder=folder / name), spikes=spikes, record=record)
         for name in ("reference", "fixedpoint")
     ]
-    differences = compare(*results)
+    differences = npv.compare(*results)
     print(f"{int(results[0].spikes[program.outputs[0]].sum())} output spikes, {len(differences)} differences")
     return len(differences)
 

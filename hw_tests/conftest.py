@@ -1,7 +1,7 @@
 """The conformance kit against a real runtime: `pytest hw_tests --target NAME`.
 
-There is no default target: what was tested must be said. What could not run is "not run", never passed.
-What came out is written to results/<target>/<tool>-<version>.json.
+There is no default target. Tests that cannot run are "not run", never passed. Results are written to
+results/<target>/<tool>-<version>.json.
 """
 
 from __future__ import annotations

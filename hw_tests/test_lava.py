@@ -8,9 +8,9 @@ import pytest
 
 from neuroprivacy.runtime.backend import Backend, Record
 from neuroprivacy.runtime.reference import run_reference
-from neuroprivacy.testing import golden
 from neuroprivacy_lava.interpreter import find_python, uv_program
 from neuroprivacy_lava.worker_process import environment, worker_script
+from tools import golden
 from tools.regenerate import run_live
 
 pytestmark = pytest.mark.only("lava")

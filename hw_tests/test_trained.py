@@ -57,7 +57,7 @@ def test_accuracy_is_the_simulators(name: str, tmp_path: Path, record_property: 
         pytest.skip(NO_DATA)
     program = trained_program(name)
     done = {
-        each: simulate(build(program, backend=each, folder=tmp_path / each), samples=data.test_images)
+        each: simulate(build(program, backend=each, folder=tmp_path / each), images=data.test_images)
         for each in ("fixedpoint", "c99")
     }
     assert np.array_equal(done["c99"].readout, done["fixedpoint"].readout)

@@ -89,6 +89,7 @@ def test_every_unit_has_its_place_in_the_order() -> None:
     assert not unknown, f"give {sorted(unknown)} a place in ORDER, as DESIGN.md draws it"
 
 
+@pytest.mark.slow
 def test_nothing_imports_what_comes_later() -> None:
     faults = [
         f"{path.relative_to(ROOT)} imports {name}"
@@ -99,6 +100,7 @@ def test_nothing_imports_what_comes_later() -> None:
     assert not faults, "\n".join(faults)
 
 
+@pytest.mark.slow
 def test_integers_do_not_know_of_floats() -> None:
     faults = [
         f"{path.relative_to(ROOT)} imports {name}"
@@ -115,6 +117,7 @@ def test_what_stands_alone(own: str) -> None:
     assert used - {None, own} <= ONLY[own]
 
 
+@pytest.mark.slow
 def test_torch_only_where_floats_are() -> None:
     faults = []
     for package, path in core_files():
@@ -124,16 +127,19 @@ def test_torch_only_where_floats_are() -> None:
     assert not [p for p in sources(BACKENDS) if top_level(p) & {"torch", "snntorch"}]
 
 
+@pytest.mark.slow
 def test_click_only_in_the_command_line() -> None:
     faults = [str(path.relative_to(ROOT)) for own, path in core_files() if "click" in top_level(path) and own != "cli"]
     assert not faults
 
 
+@pytest.mark.slow
 def test_hypothesis_only_in_the_strategies() -> None:
     users = [str(path.relative_to(CORE)) for _, path in core_files() if "hypothesis" in top_level(path)]
     assert users == ["testing/strategies.py"]
 
 
+@pytest.mark.slow
 def test_lava_only_in_the_worker() -> None:
     users = {path.relative_to(ROOT) for path in sources(ROOT / "neuroprivacy") if "lava" in top_level(path)}
     users |= {path.relative_to(ROOT) for path in sources(BACKENDS) if "lava" in top_level(path)}
@@ -145,6 +151,7 @@ def test_the_worker_imports_nothing_of_ours() -> None:
     assert not {name for name in top_level(worker) if name.startswith("neuroprivacy")}
 
 
+@pytest.mark.slow
 def test_the_core_knows_no_backend() -> None:
     packages = {path.name for path in BACKENDS.iterdir() if path.is_dir()}
     faults = [str(path) for path in sources(CORE) if top_level(path) & packages]
@@ -199,6 +206,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert run(code) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module",
     [
@@ -213,6 +221,7 @@ def test_the_integer_side_loads_no_torch(module: str) -> None:
     assert run(code) == ""
 
 
+@pytest.mark.slow
 def test_naming_the_backends_imports_none() -> None:
     code = (
         "import sys; from neuroprivacy.runtime.backend import backend_names; names = backend_names(); "

@@ -21,17 +21,19 @@ def test_every_example_is_run_here() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_digits_to_loihi2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert example("digits_to_loihi2")["main"](tmp_path) > 0.8
     assert "integers 0." in capsys.readouterr().out
     assert (tmp_path / "digits.nir").exists()
 
 
+@pytest.mark.slow
 def test_own_backend() -> None:
     tally = example("own_backend")["main"](random_programs=5)
     assert tally["passed"] > 10
     assert tally["refused"] > 0
-    assert "failed" not in tally
+    assert tally["failed"] == 0
 
 
 def test_nir_file_to_integers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,6 +45,7 @@ def test_nir_file_to_integers(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert not printed.splitlines()[-1].startswith("0 output spikes")
 
 
+@pytest.mark.slow
 def test_snntorch_to_chip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     theirs, ours = example("snntorch_to_chip")["main"](tmp_path)
     assert theirs > 0.85

@@ -23,6 +23,7 @@ def written(folder: Path) -> tuple[str, dict[str, object]]:
     return str(path.relative_to(folder)), json.loads(path.read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -36,6 +37,7 @@ def test_a_target_must_be_named(options: tuple[str, ...], message: str) -> None:
     assert message in done.stderr
 
 
+@pytest.mark.slow
 def test_results_are_written_with_versions(tmp_path: Path) -> None:
     done = hw_tests(
         "--target",
@@ -63,6 +65,7 @@ def test_results_are_written_with_versions(tmp_path: Path) -> None:
     assert outcomes["hw_tests/test_kit.py::test_random[3]"] == "passed"
 
 
+@pytest.mark.slow
 def test_what_is_no_chip_here_is_not_run(tmp_path: Path) -> None:
     done = hw_tests("--target", "loihi2-hw", "--random", "1", "--results", str(tmp_path), "--allow-missing")
     assert done.returncode == 0, done.stdout
@@ -71,6 +74,7 @@ def test_what_is_no_chip_here_is_not_run(tmp_path: Path) -> None:
     assert hw_tests("--target", "loihi2-hw", "--results", str(tmp_path)).returncode == 1
 
 
+@pytest.mark.slow
 def test_the_c_on_this_host(tmp_path: Path) -> None:
     done = hw_tests("--target", "c-host", "--random", "2", "--results", str(tmp_path), "-k", "random and not strict")
     if "NOT RUN" in done.stdout or "no C compiler" in done.stderr:
@@ -83,6 +87,7 @@ def test_the_c_on_this_host(tmp_path: Path) -> None:
     assert tally["passed"] == 2
 
 
+@pytest.mark.slow
 def test_a_missing_lava_fails_with_the_remedies(tmp_path: Path) -> None:
     done = hw_tests("--target", "lava", "--results", str(tmp_path), NEUROPRIVACY_LAVA_PYTHON="/no/python3.10")
     assert done.returncode == 1
@@ -91,6 +96,7 @@ def test_a_missing_lava_fails_with_the_remedies(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_missing_lava_may_be_allowed_and_is_not_run(tmp_path: Path) -> None:
     done = hw_tests(
         "--target", "lava", "--random", "1", "--results", str(tmp_path), "--allow-missing",

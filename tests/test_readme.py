@@ -49,6 +49,7 @@ def test_options_that_the_text_names_exist() -> None:
     assert named <= known
 
 
+@pytest.mark.slow
 def test_the_python_block_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,8 +1,8 @@
-"""Seeded faults of the reference, and whether the hand-made cases find them.
+"""Seeded faults of the reference; the hand-made cases must detect each.
 
 A mutant is the reference with one expression changed in its source. It is compiled into fresh modules, together with
-everything that depends on it; the real modules, and `sys.modules`, stay as they are. A kit that lets a mutant live
-does not pin the rule that the mutant breaks.
+everything that depends on it; the real modules, and `sys.modules`, stay as they are. A mutant
+that survives breaks a rule that no case tests.
 """
 
 # ruff: noqa: E501 - quoted source stays on one line.

@@ -1,10 +1,10 @@
-"""What every NIR primitive becomes on every target: measured, and kept as `docs/primitives.md`.
+"""Support of every NIR primitive on every target, measured; writes `docs/reference/primitives.md`.
 
     python -m tools.primitives [--check]
 
-Each primitive stands in a small network whose weights lie on the target's grid, so that only its own rounding can show.
-"exact": spikes and states of 200 steps are those of the float network. "rounded": they are not always, and by how much
-the spikes differ. "refused": the words of the refusal.
+Each primitive is part of a small network whose weights are exact on the target, so that only the primitive is rounded.
+"exact": spikes and states of 200 steps are those of the float network. "rounded": some differ, with the share of
+differing spikes. "refused": the message.
 """
 
 from __future__ import annotations
@@ -276,7 +276,7 @@ def page() -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Write the page, or check that it is up to date."""
     parser = argparse.ArgumentParser(prog="python -m tools.primitives", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("docs/primitives.md"))
+    parser.add_argument("--out", type=Path, default=Path("docs/reference/primitives.md"))
     parser.add_argument("--check", action="store_true", help="only compare; exit code 1 if it differs")
     options = parser.parse_args(arguments)
     made = page()

@@ -14,8 +14,8 @@ from neuroprivacy.core.errors import EXIT_CHECK_FAILED, EXIT_OK, ConfigurationEr
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Program
 from neuroprivacy.runtime.backend import Artifact, Backend, Record, RunResult, load_backend
-from neuroprivacy.testing import golden
 from neuroprivacy.testing.conformance import case_inputs
+from tools import golden
 
 DEFAULT_FOLDER = Path("tests/golden") / golden.VERSION
 

@@ -1,17 +1,21 @@
-"""ELF object files: the sizes of sections and symbols, and which names are missing.
-
-Source: Tool Interface Standard, Executable and Linking Format 1.2; System V ABI for its 64-bit form.
-"""
+"""ELF object files: the sizes of sections and symbols, and which names are missing; read with pyelftools."""
 
 from __future__ import annotations
 
-import struct
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuroprivacy.core.errors import BadFile
+from neuroprivacy.core.errors import BackendUnavailable, BadFile
 
-_SYMBOLS, _WRITE, _ALLOCATED, _CODE, _OBJECT = 2, 1, 2, 4, 1
+try:
+    from elftools.common.exceptions import ELFError
+    from elftools.construct.core import ConstructError
+    from elftools.elf.constants import SH_FLAGS
+    from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import Section, SymbolTableSection
+except ImportError as error:
+    raise BackendUnavailable("c99 memory: pyelftools is not installed; pip install 'neuroprivacy[memory]'") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,58 +40,42 @@ def read_object(path: Path) -> ObjectFile:
     """Read an ELF object file of 32 or 64 bits.
 
     Raises:
-        BadFile: it is none.
+        BadFile: it is none, or a damaged one.
     """
-    data = path.read_bytes()
-    if data[:4] != b"\x7fELF" or len(data) < 64 or data[4] not in (1, 2):
-        raise BadFile(path, "is no ELF object file")
-    order, wide = "<" if data[5] == 1 else ">", data[4] == 2
     try:
-        return _read(data, order, wide)
-    except (struct.error, IndexError, ValueError, OverflowError) as error:
-        raise BadFile(path, f"is a damaged object file ({error})") from error
+        return _read(ELFFile(io.BytesIO(path.read_bytes())))
+    except (ELFError, ConstructError, AttributeError, KeyError, IndexError, ValueError, OverflowError) as error:
+        raise BadFile(path, f"is no readable ELF object file ({type(error).__name__}: {error})") from error
 
 
-def _read(data: bytes, order: str, wide: bool) -> ObjectFile:
-    table = struct.unpack_from(order + ("Q" if wide else "I"), data, 40 if wide else 32)[0]
-    width, count, names_at = struct.unpack_from(f"{order}HHH", data, 58 if wide else 46)
-    # Name, kind, flags, offset, size, and which section holds the names, of every section.
-    form, fields = (f"{order}IIQQQQI", (0, 1, 2, 4, 5, 6)) if wide else (f"{order}IIIIIII", (0, 1, 2, 4, 5, 6))
-    rows = [struct.unpack_from(form, data, table + i * width) for i in range(count)]
-    sections = [tuple(row[field] for field in fields) for row in rows]
-    labels = [_text(data, sections[names_at][3] + section[0]) for section in sections]
-    sizes = {"code": 0, "constants": 0, "states": 0}
-    role = []
-    for label, (_, _, flags, _, size, _) in zip(labels, sections, strict=True):
-        kind = (
-            "" if not flags & _ALLOCATED
-            else "code" if flags & _CODE
-            else "states" if flags & _WRITE
-            else "constants" if label.startswith(".rodata") else ""
-        )  # fmt: skip
-        role.append(kind)
-        if kind:
-            sizes[kind] += size
+def _read(elf: ELFFile) -> ObjectFile:
+    sections = list(elf.iter_sections())
+    roles = [_role(section) for section in sections]
+    sizes = dict.fromkeys(("code", "constants", "states"), 0)
+    for section, role in zip(sections, roles, strict=True):
+        if role:
+            sizes[role] += section["sh_size"]
     arrays: dict[str, dict[str, int]] = {"constants": {}, "states": {}}
     missing = set()
-    for _, kind, _, offset, size, strings in sections:
-        if kind != _SYMBOLS:
-            continue
-        step = 24 if wide else 16
-        for at in range(offset + step, offset + size, step):
-            if wide:
-                name, info, _, section, _, length = struct.unpack_from(f"{order}IBBHQQ", data, at)
-            else:
-                name, _, length, info, _, section = struct.unpack_from(f"{order}IIIBBH", data, at)
-            label = _text(data, sections[strings][3] + name)
-            if section == 0 and label:
-                missing.add(label)
-            elif info & 15 == _OBJECT and section < count and role[section] in arrays:
-                arrays[role[section]][label] = length
+    for table in sections:
+        for symbol in table.iter_symbols() if isinstance(table, SymbolTableSection) else ():
+            place = symbol["st_shndx"]
+            if place == "SHN_UNDEF" and symbol.name:
+                missing.add(symbol.name)
+            elif symbol["st_info"]["type"] == "STT_OBJECT" and isinstance(place, int) and roles[place] in arrays:
+                arrays[roles[place]][symbol.name] = symbol["st_size"]
     return ObjectFile(
         **sizes, constant_arrays=arrays["constants"], state_arrays=arrays["states"], missing=tuple(sorted(missing))
     )
 
 
-def _text(data: bytes, at: int) -> str:
-    return data[at : data.index(0, at)].decode("ascii", "replace")
+def _role(section: Section) -> str:
+    """What a section holds at run time: code, constants or states; nothing for all others."""
+    flags = section["sh_flags"]
+    if not flags & SH_FLAGS.SHF_ALLOC:
+        return ""
+    if flags & SH_FLAGS.SHF_EXECINSTR:
+        return "code"
+    if flags & SH_FLAGS.SHF_WRITE:
+        return "states"
+    return "constants" if section.name.startswith(".rodata") else ""

@@ -1,4 +1,4 @@
-"""docs/interop.md from results/interop/*.json: `python hw_tests/interop/report.py [--results DIR] [--out FILE]`.
+"""docs/results/interop.md from results/interop/*.json: `python hw_tests/interop/report.py [--results D] [--out F]`.
 
 A peer without results is "not run". Numbers are never typed in: run `pytest hw_tests/interop --peer all` first.
 """
@@ -60,7 +60,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=ROOT / "results")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "interop.md")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results" / "interop.md")
     chosen = parser.parse_args()
     found = {path.name: json.loads(path.read_text()) for path in sorted((chosen.results / "interop").glob("*.json"))}
     chosen.out.write_text(render({result["peer"]: result for result in found.values()}))

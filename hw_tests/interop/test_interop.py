@@ -1,6 +1,6 @@
 """Files of ours in each peer, and each peer's files here; spikes are compared one by one.
 
-A peer that computes something else than NIR says, or refuses, is no failure: it is what docs/interop.md tells. A
+A peer that computes something else than NIR says, or refuses, is no failure: docs/results/interop.md reports it. A
 failure is a change: a file that was equal and is not (or the other way round), or a difference that the peer's own
 script in peers/ does not explain. Results go to results/interop/<peer>-<version>.json; `report.py` makes the table.
 """

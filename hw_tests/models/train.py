@@ -1,6 +1,7 @@
 """Trains the networks of this folder: `python hw_tests/models/train.py digits|mnist`.
 
-mnist needs the data set (NEUROPRIVACY_DATA) and nine minutes on one core; it is the network of docs/precision.md.
+mnist needs the data set (NEUROPRIVACY_DATA) and nine minutes on one core; it is the network of
+docs/results/precision.md.
 """
 
 import sys
@@ -27,7 +28,7 @@ def digits() -> None:
 
 
 def mnist() -> None:
-    """The convnet of docs/precision.md."""
+    """The convnet of docs/results/precision.md."""
     with tempfile.TemporaryDirectory() as folder:
         measure("mnist", reset="hard", seed=0, folder=Path(folder), data_root=None, ways=())
         save_checkpoint(load_checkpoint(Path(folder) / "float").net, HERE / "mnist-convnet")

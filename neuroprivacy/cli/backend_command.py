@@ -17,7 +17,7 @@ def command() -> None:
 @command.command("list")
 @options.as_json
 def list_backends(as_json: bool) -> None:
-    """Installed backends, ours and others'."""
+    """Installed backends, shipped and third-party."""
     from importlib.metadata import entry_points
 
     from neuroprivacy.runtime.backend import GROUP
@@ -31,7 +31,7 @@ def list_backends(as_json: bool) -> None:
 @click.argument("name")
 @options.as_json
 def setup(name: str, as_json: bool) -> None:
-    """Get everything that backend NAME needs, by running one network on it."""
+    """Install what backend NAME needs, by running one network on it."""
     from neuroprivacy.testing.conformance import try_backend
 
     versions = try_backend(name)
@@ -40,18 +40,18 @@ def setup(name: str, as_json: bool) -> None:
 
 @command.command("check")
 @click.argument("name")
-@click.option("--random", "random_programs", default=20, show_default=True, help="Random programs beside the cases.")
+@click.option("--random", "random_programs", default=20, show_default=True, help="Number of random Programs.")
 @options.seed
 @options.as_json
 def check(name: str, random_programs: int, seed: int, as_json: bool) -> None:
-    """Hold backend NAME against the reference: every hand-made case, and random programs."""
+    """Compare backend NAME with the reference: every hand-made case, and random Programs."""
     tally = _check(name, random_programs=random_programs, seed=seed)
     text = ", ".join(f"{count} {status}" for status, count in tally.items())
     show({"backend": name, **tally}, as_json=as_json, text=f"{name}: {text}")
 
 
 def _check(name: str, *, random_programs: int, seed: int) -> dict[str, int]:
-    """Run the kit; a failure ends in exit code 1."""
+    """Run the conformance kit; exit code 1 on a failure."""
     from neuroprivacy.testing import check_backend
 
     report = check_backend(name, random_programs=random_programs, first_seed=seed)

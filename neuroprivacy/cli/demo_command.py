@@ -1,4 +1,4 @@
-"""`neuroprivacy demo`: the whole way on digits."""
+"""`neuroprivacy demo`: the end-to-end pipeline on digits."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from neuroprivacy.cli.output import percent, progress_bars, show, table
 
 @click.command("demo")
 @options.out("runs/demo")
-@click.option("--dataset", default="digits", show_default=True, help="Any image data set that is at hand.")
+@click.option("--dataset", default="digits", show_default=True, help="An image data set.")
 @options.data_root
-@click.option("--lava/--no-lava", default=True, show_default=True, help="Whether Lava is one of the backends.")
+@click.option("--lava/--no-lava", default=True, show_default=True, help="Include Lava among the backends.")
 @options.seed
 @options.threads
 @options.device
@@ -44,19 +44,19 @@ def command(
             data, settings=settings, folder=out, resume=resume, device=device, command=line, progress=bars
         )
     result = demo_result(report, out)
-    stations = table([[k, percent(v)] for k, v in result["accuracy"].items()], header=["station", "accuracy"])
+    stages = table([[k, percent(v)] for k, v in result["accuracy"].items()], header=["stage", "accuracy"])
     backends = table(
         [[k, v["samples"], "identical" if v["identical"] else "DIFFERENT"] for k, v in result["backends"].items()],
         header=["backend", "samples", "every spike, final u and v"],
     )
-    text = f"{stations}\n\n{backends}\n\n{result['seconds']} s, report: {result['report']}"
+    text = f"{stages}\n\n{backends}\n\n{result['seconds']} s, report: {result['report']}"
     show(result, as_json=as_json, text=text)
 
 
 def demo_result(report: dict[str, Any], out: Path) -> dict[str, Any]:
     """What `--json` prints."""
     return {
-        "accuracy": {station["name"]: station["accuracy"] for station in report["stations"]},
+        "accuracy": {stage["name"]: stage["accuracy"] for stage in report["stages"]},
         "backends": {k: {"samples": v["samples"], "identical": v["identical"]} for k, v in report["backends"].items()},
         "energy": report["energy"],
         "prediction_changes": report["prediction_changes"],

@@ -1,4 +1,4 @@
-"""`neuroprivacy doctor`: what is here, what is missing, what to do."""
+"""`neuroprivacy doctor`: installed and missing parts, and remedies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from neuroprivacy.cli.output import show, table
 @click.command("doctor")
 @options.as_json
 def command(as_json: bool) -> None:
-    """Say what is found on this machine and what is missing; exit 0 even if optional things are."""
+    """Show what this machine has and what is missing; exit code 0 even if optional parts are missing."""
     from neuroprivacy.core.errors import NeuroPrivacyError
     from neuroprivacy.core.provenance import machine, versions
     from neuroprivacy.data import dataset_names, load_dataset
@@ -39,7 +39,7 @@ def command(as_json: bool) -> None:
 
 
 def _diagnose(name: str) -> dict[str, object]:
-    """Whether a backend runs: it is given one small network."""
+    """Whether a backend runs one small network."""
     from neuroprivacy.core.errors import NeuroPrivacyError
     from neuroprivacy.testing.conformance import try_backend
 

@@ -12,12 +12,12 @@ from neuroprivacy.cli.output import progress_bars, show, table
 
 @click.command("energy")
 @click.argument("folder", type=options.FOLDER)
-@click.option("--dataset", required=True, help="Whose test split is run, for its spikes.")
-@click.option("--samples", type=options.COUNT, help="Only the first so many.")
+@click.option("--dataset", required=True, help="Data set whose test split is run.")
+@options.samples
 @options.data_root
 @options.as_json
 def command(folder: Path, dataset: str, samples: int | None, data_root: Path | None, as_json: bool) -> None:
-    """Count operations on a data set and price them under several cost models, the ANN's beside them."""
+    """Count operations on a data set; energy of SNN and ANN under several cost models."""
     from neuroprivacy.data import load_dataset
     from neuroprivacy.energy import measure_energy
     from neuroprivacy.runtime.exported import open_artifact, run_dataset

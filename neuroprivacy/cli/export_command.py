@@ -15,17 +15,16 @@ from neuroprivacy.cli.output import show
 
 @click.command("export")
 @click.argument("model", type=options.FILE)
-@click.option("--backend", required=True, help="fixedpoint, lava, ..., or nir for a .nir file.")
+@click.option("--backend", required=True, help="fixedpoint, lava, c99, reference, ..., or nir for a .nir file.")
 @options.out("runs/exported")
 @lowering
 @options.as_json
 def command(model: Path, backend: str, out: Path, target: str, choices: dict[str, Any], as_json: bool) -> None:
     """Lower MODEL (a checkpoint folder or a .nir file) to the target's integers and write it to --out."""
     from neuroprivacy.core.provenance import versions
-    from neuroprivacy.core.storage import write_json
     from neuroprivacy.graph import save_nir
     from neuroprivacy.lowering import lower
-    from neuroprivacy.runtime.backend import build
+    from neuroprivacy.runtime.exported import write_artifact
 
     graph = load_graph(model)
     if backend == "nir":
@@ -34,10 +33,8 @@ def command(model: Path, backend: str, out: Path, target: str, choices: dict[str
         return
     chosen = lower_options(graph, choices)
     lowered = lower(graph, target=target, options=chosen, provenance={"versions": versions()})
-    (out / "artifact.json").unlink(missing_ok=True)
-    artifact = build(lowered.program, backend=backend, folder=out)
+    artifact = write_artifact(lowered.program, backend=backend, folder=out)
     save_nir(graph, out / "network.nir")
-    write_json(out / "artifact.json", {"backend": backend, "content_hash": lowered.program.content_hash})
     diagnostics = [str(issue) for issue in lowered.diagnostics]
     result = {
         "folder": str(artifact.folder), "backend": backend, "target": lowered.program.target.name,

@@ -20,7 +20,7 @@ def spiking_spec(beta: float, reset: Any, coding: Any, time_steps: int, surrogat
 
 
 def refuse_spiking_options() -> None:
-    """Refuse options of spiking networks on a command that trains an ANN, where they would do nothing.
+    """Refuse options of spiking networks where an ANN is trained: they would have no effect.
 
     Raises:
         ConfigurationError: one of them was given.

@@ -31,44 +31,45 @@ class WeightBits(click.ParamType[Any]):
 
 _OPTIONS = (
     options.target,
-    click.option("--weight-bits", type=WeightBits(), help="2 ... 8 or ternary; default: all that the target has."),
-    click.option("--dt", "dt_s", type=float, help="Time step in seconds; default: what the graph says or implies."),
+    click.option("--weight-bits", type=WeightBits(), help="2 ... 8 or ternary; default: the width of the target."),
+    click.option("--dt", "dt_s", type=float, help="Duration of a time step in seconds; default: that of the graph."),
     click.option(
         "--discretization",
         "rule",
         type=click.Choice(["euler", "exponential"]),
         default="euler",
         show_default=True,
-        help="How time constants become decays.",
+        help="Discretization of time constants to decay factors.",
     ),
     click.option(
         "--constants",
         type=click.Choice(["exact", "mean"]),
         default="exact",
         show_default=True,
-        help="Decays that differ by neuron where the target has one per layer and populations do not help: refuse "
-        "them, or take their mean.",
+        help="Decays that differ by neuron where the target has one per layer and populations do not help: refused "
+        "(exact), or averaged (mean).",
     ),
     click.option(
         "--populations",
         type=options.COUNT,
         default=4,
         show_default=True,
-        help="Most populations that a layer may become, where the target has one threshold and decay for each.",
+        help="Largest number of populations of a layer, where the target has one threshold and decay for each.",
     ),
     click.option(
         "--calibration",
         type=options.FILE,
-        help="Samples to choose scales and rounding by: a folder of synthetic images, or an npz of spikes.",
+        help="Samples that scales and rounding are chosen on: a folder of synthetic images, or an npz of spikes.",
     ),
     click.option(
         "--input-max", type=options.COUNT, default=1, show_default=True, help="Largest event count of an input."
     ),
     click.option(
+        "--time-steps",
         "--steps",
         "time_steps",
         type=options.COUNT,
-        help="Input time steps to prove ranges for; default: what the graph says.",
+        help="Input time steps that value ranges are proved for; default: those of the graph.",
     ),
     click.option("--strict", is_flag=True, help="Refuse a network with diagnostics."),
     options.seed,
@@ -98,24 +99,10 @@ def lower_options(graph: Any, choices: dict[str, Any]) -> Any:
         ConfigurationError: an option, or the calibration, does not fit.
     """
     from neuroprivacy.lowering import LowerOptions
+    from neuroprivacy.synthesis.calibration import load_calibration
 
-    plain = LowerOptions(**{name: choices[name] for name in _NAMES})
+    given = {name: choices[name] for name in _NAMES}
+    LowerOptions(**given)  # refuses a wrong option before the calibration is read
     source: Path | None = choices["calibration"]
-    if source is None:
-        return plain
-    from dataclasses import replace
-
-    return replace(plain, calibration=_calibration(graph, source, plain))
-
-
-def _calibration(graph: Any, source: Path, plain: Any) -> dict[str, Any]:
-    """Calibration samples by port."""
-    from neuroprivacy.data import load_spikes
-    from neuroprivacy.graph.encode import encode_for
-    from neuroprivacy.synthesis.class_impressions import load_synthetic
-
-    if source.is_dir():
-        return encode_for(graph, load_synthetic(source).images[:200], seed=plain.seed)
-    spikes, _ = load_spikes(source)
-    (port,) = (name for name, node in graph.nodes.items() if type(node).__name__ == "Input")
-    return {port: spikes.reshape(*spikes.shape[:2], -1).astype("int64")}
+    calibration = None if source is None else load_calibration(graph, source, seed=choices["seed"])
+    return LowerOptions(**given, calibration=calibration)

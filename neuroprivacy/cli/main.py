@@ -17,20 +17,20 @@ from neuroprivacy.core.errors import EXIT_INTERRUPTED, EXIT_USAGE, NeuroPrivacyE
 
 #: Command -> (module, one-line help). The help stands here so that listing the commands imports none of them.
 COMMANDS = {
-    "demo": ("demo", "The whole way on embedded data, offline; ends with a report."),
+    "demo": ("demo", "The end-to-end pipeline on embedded data, offline, with a report."),
     "train": ("train", "Train an ANN, or a spiking network directly."),
     "synthesize": ("synthesize", "Make class-impression images from an ANN, without data."),
     "convert": ("convert", "Turn an ANN into a spiking network."),
     "encrypt": ("encrypt", "Retrain a converted network (class encryption: obfuscation, no key)."),
-    "quantize": ("quantize", "Train a spiking network on in the integers of a target."),
+    "quantize": ("quantize", "Quantization-aware training in the integers of a target."),
     "export": ("export", "Lower a network to a target's integers and write it for a backend."),
-    "trace": ("trace", "Where two runs of a network part first, and why."),
+    "trace": ("trace", "First divergence of two runs of a network, and its cause."),
     "simulate": ("simulate", "Run an exported network on data or spikes."),
     "energy": ("energy", "Energy per inference under several cost models."),
-    "report": ("report", "Write report.html from a run folder."),
+    "report": ("report", "Write report.html from run folders."),
     "backend": ("backend", "List, set up and check backends."),
-    "target": ("target", "List and show targets."),
-    "doctor": ("doctor", "Say what is found on this machine and what is missing."),
+    "target": ("target", "List, show and check targets."),
+    "doctor": ("doctor", "Show what this machine has and what is missing."),
 }
 
 
@@ -77,10 +77,10 @@ def main() -> None:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
     except click.exceptions.Abort:
-        click.echo("interrupted; what was finished is kept, --resume goes on from there", err=True)
+        click.echo("interrupted; finished parts are stored, --resume continues from them", err=True)
         sys.exit(EXIT_INTERRUPTED)
     except KeyboardInterrupt:
-        click.echo("interrupted; what was finished is kept, --resume goes on from there", err=True)
+        click.echo("interrupted; finished parts are stored, --resume continues from them", err=True)
         sys.exit(EXIT_INTERRUPTED)
     except click.ClickException as error:
         error.show()
@@ -88,7 +88,7 @@ def main() -> None:
     except click.exceptions.Exit as leave:
         sys.exit(leave.exit_code)
     except ValueError as error:
-        # A value that no check of ours caught, refused further down.
+        # A value that no check of the library caught.
         if debug:
             raise
         click.echo(f"error: {error}", err=True)

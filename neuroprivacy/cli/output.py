@@ -1,4 +1,4 @@
-"""What commands print: results to stdout (text or one JSON object), progress to stderr."""
+"""Output of commands: results to stdout (text or one JSON object), progress to stderr."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def table(rows: Sequence[Sequence[object]], *, header: Sequence[str]) -> str:
 
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str], Progress]]:
-    """A bar for each station on stderr; nothing if that is no terminal, or with --quiet."""
+    """A bar for each stage on stderr; nothing if that is no terminal, or with --quiet."""
     context = click.get_current_context(silent=True)
     quiet = bool(context and context.obj and context.obj.get("quiet"))
     if quiet or not sys.stderr.isatty():
@@ -46,17 +46,17 @@ def progress_bars() -> Iterator[Callable[[str], Progress]]:
     )
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
 
-        def station(name: str) -> Progress:
-            """The bar of one station."""
+        def stage(name: str) -> Progress:
+            """The bar of one stage."""
             task = bars.add_task(name, text="")
 
             def advance(done: int, total: int, text: str) -> None:
-                """Show how far it is."""
+                """Update the bar."""
                 bars.update(task, completed=done, total=total, text=text)
 
             return advance
 
-        yield station
+        yield stage
 
 
 def percent(fraction: float) -> str:

@@ -11,11 +11,12 @@ from neuroprivacy.cli.output import show
 
 
 @click.command("report")
-@click.argument("folder", type=options.FOLDER)
+@click.argument("folders", type=options.FOLDER, nargs=-1, required=True, metavar="RUN...")
 @options.as_json
-def command(folder: Path, as_json: bool) -> None:
-    """Write FOLDER/report.html again from FOLDER/report.json."""
-    from neuroprivacy.reporting import load_report, write_report
+def command(folders: tuple[Path, ...], as_json: bool) -> None:
+    """Write RUN/report.html again from RUN/report.json."""
+    from neuroprivacy.reporting import report
 
-    path = write_report(folder, load_report(folder))
-    show({"report": str(path)}, as_json=as_json, text=f"written: {path}")
+    pages = [str(path) for path in report(*folders)]
+    result = {"report": pages[0]} if len(pages) == 1 else {"reports": pages}
+    show(result, as_json=as_json, text="\n".join(f"written: {path}" for path in pages))

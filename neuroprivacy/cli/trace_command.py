@@ -1,4 +1,4 @@
-"""`neuroprivacy trace`: where two runs of a network part, and why."""
+"""`neuroprivacy trace`: the first divergence of two runs of a network, and its cause."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from neuroprivacy.cli.output import show, table
 @click.option(
     "--between", default="float,reference", show_default=True, help="Two of float, torch, reference and the backends."
 )
-@click.option("--input", "source", type=options.FILE, help="npz with `spikes`.")
-@click.option("--dataset", help="Encode samples of the test split of a data set instead.")
-@click.option("--samples", type=options.COUNT, default=20, show_default=True, help="Only the first so many.")
+@options.source
+@options.dataset("Encode samples of the test split of a data set instead.")
+@click.option("--samples", type=options.COUNT, default=20, show_default=True, help="Number of samples, the first ones.")
 @options.out("runs/trace")
 @options.data_root
 @lowering
@@ -34,36 +34,31 @@ def command(
     from neuroprivacy.divergence import trace
     from neuroprivacy.lowering import lower
     from neuroprivacy.reporting import write_trace
-    from neuroprivacy.runtime.backend import check_inputs
-    from neuroprivacy.runtime.simulation import encode_samples
+    from neuroprivacy.runtime.exported import load_inputs
 
-    names = [name.strip() for name in between.split(",")]
+    names = tuple(name.strip() for name in between.split(","))
     if len(names) != 2:
         raise ConfigurationError(f"trace: --between names {len(names)} sides; give two, as in float,reference")
-    if (dataset is None) == (source is None):
-        raise ConfigurationError("trace: give either --dataset or --input")
+    options.refuse_both("trace", dataset, source)
     graph = load_graph(model)
     lowered = lower(graph, target=target, options=lower_options(graph, choices))
-    if dataset is not None:
-        from neuroprivacy.data import load_dataset
-
-        spikes: Any = encode_samples(lowered.program, load_dataset(dataset, data_root=data_root).test_images[:samples])
-    else:
-        from neuroprivacy.data import load_spikes
-
-        spikes = load_spikes(source or Path())[0][:samples].astype("int64")
-    inputs = check_inputs(lowered.program, spikes)
+    data = options.load(dataset, data_root)
+    inputs = load_inputs(lowered.program, data or source, samples=samples)
     found = trace(lowered, between=(names[0], names[1]), inputs=inputs, torch_run=torch_run(model, lowered))
     described = found.describe()
     page = write_trace(out, described)
+    text = f"{found.sentence()}\n\n{_layers(described, names)}\n\nwritten: {page}"
+    show(described, as_json=as_json, text=text)
+
+
+def _layers(described: dict[str, Any], names: tuple[str, ...]) -> str:
+    """A row for each layer."""
     rows = [
         [each["layer"], *(f"{100 * rate:.2f}" for rate in each["rates"]), f"{100 * each['differing']:.3f}",
          *(f"{100 * share:.0f}" for share in each["use"] or (float("nan"),) * 3), each["saturations"], each["wraps"],
          f"{each['clipped']}/{each['weights']}"]
         for each in described["layers"]
     ]  # fmt: skip
-    header = [
-        "layer", f"{names[0]} %", f"{names[1]} %", "differing %", "a use %", "u use %", "v use %", "saturated",
-        "wrapped", "clipped",
-    ]  # fmt: skip
-    show(described, as_json=as_json, text=f"{found.sentence()}\n\n{table(rows, header=header)}\n\nwritten: {page}")
+    header = ["layer", f"{names[0]} %", f"{names[1]} %", "differing %", "a use %", "u use %", "v use %", "saturated",
+              "wrapped", "clipped"]  # fmt: skip
+    return table(rows, header=header)

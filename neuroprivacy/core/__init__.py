@@ -1,4 +1,4 @@
-"""What every other package builds on: errors, storage, provenance, progress, parallel processes, stages.
+"""Errors, storage, provenance, progress, parallel processes and pipeline stages.
 
-It imports nothing of neuroprivacy.
+It imports no other package of neuroprivacy.
 """

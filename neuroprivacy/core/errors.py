@@ -1,25 +1,25 @@
-"""Every refusal of this library, in one tree, and the exit codes of the command line.
+"""All errors of this library in one tree, and the exit codes of the command line.
 
-    NeuroPrivacyError                 exit 2   (base: a fault in how something was asked for)
+    NeuroPrivacyError                 exit 2   (base: a request that cannot be met)
     ├── ConfigurationError            exit 2   an option or a value that cannot be used
     ├── UnsupportedNode               exit 2   a layer or graph node that has no integer form
     ├── OutOfRange                    exit 2   an integer that its declared width cannot hold
     ├── DoesNotFit                    exit 2   a network that is larger than the target
     ├── BackendNotFound               exit 2   no such backend is installed
-    ├── CheckFailed                   exit 1   two things that must be equal are not
+    ├── CheckFailed                   exit 1   two results that must be equal differ
     ├── BadFile                       exit 3   a file that is missing, damaged or not what it claims
     ├── DataNotFound                  exit 3   a data set that is neither on disk nor downloadable
     ├── BackendUnavailable            exit 4   the backend is installed, a tool that it needs is not
-    └── WorkerFailed                  exit 1   a simulator process crashed, hung or answered nonsense
+    └── WorkerFailed                  exit 1   a simulator process crashed, hung or sent a malformed answer
 
-`Issue` is the one shape of a complaint: where, what, value, limit, what to do.
+`Issue` is one diagnostic: where, what, value, limit, what to do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 EXIT_OK = 0
 EXIT_CHECK_FAILED = 1
@@ -31,16 +31,19 @@ EXIT_INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issue:
-    """One complaint: "fc1: fan-in (4097) exceeds 4096; split the layer or choose another target".
+    """One diagnostic: "fc1: fan-in (4097) exceeds 4096; split the layer or choose another target".
 
     Attributes:
-        where: the layer, field or file that is at fault.
-        what: the quantity, in the field's words.
-        value: what it is; None where no number applies.
-        limit: what it may be at most (or must be); None where no number applies.
+        where: the layer, field or file concerned.
+        what: the quantity.
+        value: its value; None where no number applies.
+        limit: its largest (or only) permitted value; None where no number applies.
         hint: what to do.
-        fatal: whether the network cannot be used; False marks a remark that a report shows.
+        fatal: an error, the network cannot be used; False: a warning or information.
     """
+
+    #: A report's reader, which checks types with pydantic, refuses other fields.
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     where: str
     what: str
@@ -62,8 +65,8 @@ class NeuroPrivacyError(Exception):
     """Base of all errors of this library.
 
     Attributes:
-        exit_code: what the command line returns.
-        issues: the complaints behind the error, possibly none.
+        exit_code: of the command line.
+        issues: the diagnostics behind the error, possibly none.
     """
 
     exit_code: ClassVar[int] = EXIT_USAGE
@@ -100,7 +103,7 @@ class BackendNotFound(NeuroPrivacyError):
 
 
 class CheckFailed(NeuroPrivacyError):
-    """Two things that must be equal are not."""
+    """Two results that must be equal differ."""
 
     exit_code: ClassVar[int] = EXIT_CHECK_FAILED
 
@@ -129,7 +132,7 @@ class BackendUnavailable(NeuroPrivacyError):
 
 
 class WorkerFailed(NeuroPrivacyError):
-    """A simulator process crashed, hung, or answered nonsense."""
+    """A simulator process crashed, hung, or sent a malformed answer."""
 
     exit_code: ClassVar[int] = EXIT_CHECK_FAILED
 

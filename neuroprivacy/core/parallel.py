@@ -1,7 +1,8 @@
-"""Many tasks over processes of this machine, or over a Ray cluster: the same results in the same order.
+"""Run tasks on processes of this machine, or on a Ray cluster; results do not depend on which.
 
-A task is a call of one function with one argument; both travel pickled, between processes of one owner. Each worker
-computes on one thread, so that workers do not crowd each other.
+A task is a call of one function with one argument; both travel pickled, between processes of one user. Each worker
+computes on one thread, so that workers do not compete for cores. Not joblib: its worker processes outlive the call, and
+it cannot set our own variable (NEUROPRIVACY_THREADS) before a worker's first import.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ _THREADS = ("NEUROPRIVACY_THREADS", "OMP_NUM_THREADS")
 def run_tasks(
     function: Callable[[Task], Done], tasks: Sequence[Task], *, engine: Engine = "local", workers: int = 2
 ) -> Iterator[tuple[int, Done]]:
-    """Results as they end: (number of the task, result).
+    """Yield (number of the task, result) in the order in which tasks finish.
 
     Args:
-        function: of a module, so that workers can import it.
-        tasks: its arguments.
+        function: defined in a module, so that workers can import it.
+        tasks: arguments, one for each call.
         engine: "local" processes, or "ray" (a cluster if RAY_ADDRESS names one, else one started here).
-        workers: at once; on a cluster that is named, as many as it has.
+        workers: number of processes; a cluster of RAY_ADDRESS uses its own number.
 
     Raises:
         BackendUnavailable: Ray is not installed.
@@ -49,13 +50,13 @@ def run_tasks(
             while waiting:
                 for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                     yield waiting.pop(future), future.result()
-        finally:  # after an interrupt or a fault, what has not begun does not begin
+        finally:  # after an interrupt or an error, tasks that wait are not started
             for future in waiting:
                 future.cancel()
 
 
 def _alone() -> None:
-    """A worker computes on one thread."""
+    """Restrict a worker to one thread."""
     os.environ.update(dict.fromkeys(_THREADS, "1"))
 
 

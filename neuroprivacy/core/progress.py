@@ -1,4 +1,4 @@
-"""Progress as a function: (done, total, text). The library calls it; only the command line shows it."""
+"""Progress as a callback: (done, total, text). The library calls it; the command line shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What made a result: versions, machine class, seed, threads, command. No paths and no host names."""
+"""Origin of a result: versions, machine class, seed, threads, command; no paths and no host names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PACKAGES = ("neuroprivacy", "torch", "numpy", "numba", "nir", "snntorch", "scik
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that matter."""
+    """Versions of Python and of the packages that results depend on."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -35,7 +35,7 @@ def machine() -> dict[str, Any]:
 
 
 def provenance(*, command: str, seed: int, threads: int, **more: Any) -> dict[str, Any]:
-    """Everything that a result carries."""
+    """The provenance that is stored with a result."""
     return {
         "command": command, "seed": seed, "threads": threads, "versions": versions(), "machine": machine(), **more
     }  # fmt: skip

@@ -1,10 +1,10 @@
-"""Files that are never half-written, and archives of arrays that can hold nothing but arrays.
+"""Atomic writing of files, and npz archives that contain arrays alone.
 
 Every file of this library is written to a temporary name in the same folder, flushed, and renamed over the
 old one. Arrays travel as npz without pickling; the same arrays give the same bytes.
 
-What is read may come from a stranger: a pipe is not waited for, no array is allocated before its header was held
-against what the archive holds, and whatever is wrong is a BadFile.
+Files that are read are not trusted: pipes are refused, an array is allocated only after its header was compared with
+the size of the archive entry, and every fault is a BadFile.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import stat
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from neuroprivacy.core.errors import BadFile
 
 #: Arrays of one archive may hold this many bytes in all, uncompressed; a larger declaration is refused unread.
 MAX_ARCHIVE_BYTES = 16 * 2**30
-#: ... and this many plus so many times its own size: zeros pack a thousand times, recordings do not. Chosen.
+#: They may also not exceed this many bytes plus the second number times the file's size: zeros compress a
+#: thousandfold, recordings do not. Chosen.
 FREE_ARCHIVE_BYTES = 2**30
 BYTES_PER_PACKED_BYTE = 200
 #: Arrays of one archive. Chosen.
@@ -37,13 +39,13 @@ MAX_ARRAYS = 100_000
 MAX_JSON_BYTES = 64 * 2**20
 _HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _MAX_HEADER_CHARACTERS = 10_000
-#: When every entry of an archive was written.
+#: Time stamp of every entry.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 _TEMPORARY = ".partial-"
 
 
 def write_bytes(path: Path, payload: bytes) -> None:
-    """Write a file in one step: it is either the old one or the whole new one, whatever happens."""
+    """Write a file atomically: after an interrupt it is the old one or the complete new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
     try:
@@ -66,6 +68,17 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: object) -> None:
     """Write JSON in one step: sorted keys, two spaces, so that equal values give equal bytes."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def plain(value: object) -> Any:
+    """The JSON form of dataclasses, mappings and sequences: objects and lists; everything else as it is."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
 
 
 def open_file(path: Path) -> io.BufferedReader:

@@ -35,7 +35,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_idx(path: Path, *, limit_bytes: int = MAX_FILE_BYTES) -> NDArray[np.uint8]:
-    """Read one IDX file of unsigned bytes, plain or gzip (told by its first bytes, not by its name).
+    """Read one IDX file of unsigned bytes, plain or gzip (recognised by its first bytes, not by its name).
 
     Args:
         path: the file.

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: four IDX files each, of the same names and shapes, told apart by their labels.
+"""MNIST and Fashion-MNIST: four IDX files each, of the same names and shapes, distinguished by their labels.
 
 Because the two sets have the same file names, a folder of one is easily taken for the other, and every number
 after that would be wrong without a word. So the training labels are compared with those of the *other*

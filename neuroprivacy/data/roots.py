@@ -55,7 +55,7 @@ def find_folder(
 
 
 def describe_search(roots: Sequence[Path], *, folder: str, files: Sequence[Alternatives]) -> str:
-    """The searched folders as one list for an error message; a set that is there in part is said to be so."""
+    """The searched folders as one list for an error message; a data set that is incomplete is reported as such."""
     return ", ".join(_describe(root / folder, files=files) for root in roots)
 
 

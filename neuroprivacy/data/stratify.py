@@ -3,7 +3,7 @@
 Every class gets count * share samples, rounded down; what is left goes to the largest remainders (Hamilton's
 method). Ties and the choice within a class follow the raw output of PCG64, a stream that numpy keeps fixed
 for good (NEP 19), so that a split is the same on every machine and in every numpy version. The methods of
-`Generator` give no such promise.
+`Generator` give no such guarantee.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def stratified_indices(labels: NDArray[np.int64], *, count: int, seed: int, stre
     order = shuffled_indices(len(labels), seed=seed, stream=stream)
     classes, first_seen, sizes = np.unique(labels[order], return_index=True, return_counts=True)
     quotas, remainders = np.divmod(sizes.astype(np.int64) * count, max(len(labels), 1))
-    # Equal remainders go to the class that the shuffle met first, not to the class of the smallest number.
+    # Equal remainders go to the class that comes first in the shuffle, not to the class of the smallest number.
     by_remainder = np.lexsort((first_seen, -remainders))
     quotas[by_remainder[: count - int(quotas.sum())]] += 1
     chosen = [order[labels[order] == label][:quota] for label, quota in zip(classes, quotas, strict=True)]

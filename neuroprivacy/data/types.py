@@ -1,8 +1,7 @@
-"""What a data set is, once it is loaded: four read-only arrays and the names of the classes.
+"""A loaded data set: four read-only arrays and the class names.
 
-Pictures are (samples, channels, height, width), tables are (samples, features); both are float32 in [0, 1],
-so that nothing downstream has to know which file they came from. A data set never holds labels that it has no
-class for, and it never changes: `subset` makes a new one.
+Images are (samples, channels, height, width), tables are (samples, features); both are float32 in [0, 1], whatever the
+file format. Every label has a class. A data set is immutable: `subset` makes a new one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Class encryption training: PrivateSNN's word for retraining the converted network on synthetic images.
 
 It is obfuscation and has no key: weights, thresholds and steps are in the hands of whoever holds the chip. What it is
-worth against an attacker has to be measured (see the report and docs/threat_model.md).
+worth against an attacker has to be measured (see the report and docs/guide/threat_model.md).
 
     L = (1 - m)·CE(c U_L^T, y) + m·τ²·KD(A(X)/τ, c U_L^T/τ)                       Kim et al. 2022, Eq. 3
     KD(a, s) = KL(softmax(a) || softmax(s))

@@ -1,4 +1,4 @@
-"""What one operation costs: three pairs of constants for ANN and SNN, and a chip's own figures for the SNN.
+"""Energy of one operation: three pairs of constants for ANN and SNN, and a chip's own figures for the SNN.
 
 A multiply-accumulate (MAC) is one multiplication and one addition, an accumulate (AC) is the addition alone:
 

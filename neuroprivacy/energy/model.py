@@ -18,7 +18,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from neuroprivacy.core.storage import plain
 from neuroprivacy.energy.costs import ChipCosts, CostModel
+from neuroprivacy.energy.record import ChipRecord, EnergyRecord, LayerRecord, ModelRecord, PairRecord, WorkRecord
 from neuroprivacy.energy.work import LayerWork, Work
 
 
@@ -75,8 +77,8 @@ class ModelEnergy:
             return None
         return (self.ann_j - self.updates_j) / (self.work.macs * self.model.ac_j)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+    def values(self) -> dict[str, Any]:
+        """Fields of `PairRecord`."""
         return {
             "name": self.model.name,
             "ann_j": self.ann_j,
@@ -90,6 +92,10 @@ class ModelEnergy:
             "break_even_with_updates": self.break_even_with_updates,
         }
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return self.values()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChipEnergy:
@@ -98,19 +104,20 @@ class ChipEnergy:
     costs: ChipCosts
     work: Work
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+    def record(self) -> ChipRecord:
+        """As it is written."""
         synapses_j = self.work.operations * self.costs.synaptic_op_j
         updates_j = self.work.updates * self.costs.neuron_update_j
         spikes_j = self.work.spikes * self.costs.spike_j
-        return {
-            **asdict(self.costs),
-            "sources": list(self.costs.sources),
-            "synapses_j": synapses_j,
-            "updates_j": updates_j,
-            "spikes_j": spikes_j,
-            "total_j": synapses_j + updates_j + spikes_j,
-        }
+        return ChipRecord(
+            **asdict(self.costs), synapses_j=synapses_j, updates_j=updates_j, spikes_j=spikes_j,
+            total_j=synapses_j + updates_j + spikes_j,
+        )  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        values: dict[str, Any] = plain(self.record())
+        return values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,16 +143,24 @@ class EnergyReport:
         """One layer under each cost model."""
         return tuple(ModelEnergy(model=model.model, work=layer.work) for model in self.models)
 
+    def record(self) -> EnergyRecord:
+        """As it is written."""
+        return EnergyRecord(
+            samples=self.samples,
+            total=WorkRecord(**self.total.values()),
+            layers=tuple(
+                LayerRecord(
+                    name=layer.name, **layer.work.values(),
+                    models=tuple(PairRecord(**model.values()) for model in self.layer_models(layer)),
+                )
+                for layer in self.layers
+            ),
+            models=tuple(ModelRecord(**{**asdict(each.model), **each.values()}) for each in self.models),
+            chip=self.chip.record() if self.chip else None,
+            notes=self.notes,
+        )  # fmt: skip
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {
-            "samples": self.samples,
-            "layers": [
-                {**layer.to_dict(), "models": [model.to_dict() for model in self.layer_models(layer)]}
-                for layer in self.layers
-            ],
-            "total": self.total.to_dict(),
-            "models": [{**asdict(model.model), **model.to_dict()} for model in self.models],
-            "chip": self.chip.to_dict() if self.chip else None,
-            "notes": list(self.notes),
-        }
+        values: dict[str, Any] = plain(self.record())
+        return values

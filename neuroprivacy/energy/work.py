@@ -1,4 +1,4 @@
-"""What one inference does, counted: the work that the cost models put a price on."""
+"""Counted operations of one inference: the input of the cost models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What one inference does, means over samples.
+    """Operations of one inference, means over samples.
 
     Attributes:
         neurons: all of them.
@@ -17,7 +17,7 @@ class Work:
         operations: synaptic operations, weights touched by a non-zero source value.
         graded_operations: those of them whose source value may exceed ±1, so that it is multiplied.
         updates: neurons (of all layers) times steps.
-        update_additions: additions of the membrane and, where one is kept, of the current.
+        update_additions: additions of the membrane and, where the neuron has one, of the current.
         update_multiplications: multiplications of their decays.
         macs: multiply-accumulates of the ANN with the same layers.
         steps: computed steps, the latency included.
@@ -46,17 +46,13 @@ class Work:
 
     @property
     def spikes_per_synapse(self) -> float | None:
-        """Synaptic operations per MAC of the ANN, to be held against the break-even; None without MACs."""
+        """Synaptic operations per MAC of the ANN, to be compared with the break-even; None without MACs."""
         return self.operations / self.macs if self.macs else None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, the derived ones included."""
-        return {
-            **asdict(self),
-            "spikes_per_neuron": self.spikes_per_neuron,
-            "rate": self.rate,
-            "spikes_per_synapse": self.spikes_per_synapse,
-        }
+    def values(self) -> dict[str, Any]:
+        """Fields of `WorkRecord`, the derived ones included."""
+        derived = ("spikes_per_neuron", "rate", "spikes_per_synapse")
+        return {**asdict(self), **{name: getattr(self, name) for name in derived}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +61,6 @@ class LayerWork:
 
     name: str
     work: Work
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {"name": self.name, **self.work.to_dict()}
 
 
 def total_work(layers: tuple[LayerWork, ...], *, steps: int) -> Work:

@@ -1,4 +1,4 @@
-"""From the trained spiking network to integers that every backend agrees on."""
+"""From the trained spiking network to the integers, computed by every backend and compared."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ from neuroprivacy.networks import SpikingNetwork
 from neuroprivacy.runtime.backend import Record, RunResult, build, check_inputs, load_backend
 from neuroprivacy.runtime.compare import compare
 from neuroprivacy.runtime.reference import run_reference
-from neuroprivacy.runtime.simulation import Simulation, encode_samples, simulate
+from neuroprivacy.runtime.results import Simulation
+from neuroprivacy.runtime.simulation import encode_samples, simulate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Whether a backend equals the reference.
+    """Comparison of a backend with the reference.
 
     Attributes:
-        samples: compared.
+        samples: number of compared samples.
         identical: no integer differs.
-        differences: what differs, if anything.
-        versions: of what ran.
+        differences: texts, one for each difference.
+        versions: of the software that ran.
     """
 
     samples: int
@@ -43,15 +44,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Deployed:
-    """The integer network and what it did.
+    """The integer network and its results.
 
     Attributes:
-        lowered: the Program with diagnostics.
+        lowered: the Program with its diagnostics.
         simulation: the whole test set, by the fast simulator.
         changed: test samples whose prediction differs from the float network's.
-        verdicts: backend -> agreement with the reference.
+        verdicts: backend -> comparison with the reference.
         reference: the reference's run on the compared samples.
-        seconds: by part.
+        seconds: duration of each part.
     """
 
     lowered: Lowered
@@ -79,7 +80,7 @@ def deploy(
         settings: target, backends, number of compared samples, seed.
         folder: `network.nir` and one folder for each backend are written there.
         expected: predictions of the float network on the test split.
-        progress: station name -> what is told of its steps.
+        progress: stage name -> progress of that stage.
     """
     seconds: dict[str, float] = {}
     graph = to_nir(net)
@@ -95,10 +96,10 @@ def deploy(
             samples=len(reference.readout), identical=True, differences=(), versions=dict(reference.versions)
         )
     }
-    told = progress("backends")
+    report_progress = progress("backends")
     for i, name in enumerate(settings.backends):
         begun = time.perf_counter()
-        told(i, len(settings.backends), name)
+        report_progress(i, len(settings.backends), name)
         artifact = build(program, backend=name, folder=folder / name)
         got = load_backend(name).run(artifact, inputs, record)
         differences = tuple(str(d) for d in compare(reference, got))
@@ -111,7 +112,7 @@ def deploy(
         seconds[name] = round(time.perf_counter() - begun, 2)
     begun = time.perf_counter()
     artifact = build(program, backend="fixedpoint", folder=folder / "fixedpoint")
-    simulation = simulate(artifact, samples=dataset.test_images, progress=progress("integer"))
+    simulation = simulate(artifact, images=dataset.test_images, progress=progress("integer"))
     seconds["integer"] = round(time.perf_counter() - begun, 2)
     return Deployed(
         lowered=lowered,

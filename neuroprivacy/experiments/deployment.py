@@ -1,7 +1,6 @@
-"""The whole way once: ANN → synthetic images → SNN → class encryption → NIR → Program → backends → report.
+"""The end-to-end pipeline once: ANN → synthetic images → SNN → class encryption → NIR → Program → backends → report.
 
-Each station is kept in the run folder; a run that is resumed takes up what is there, if it was made with the same
-settings.
+Each stage is stored in the run folder; a resumed run takes up finished stages that were made with the same settings.
 """
 
 from __future__ import annotations
@@ -30,37 +29,38 @@ def run_deployment(
     resume: bool = False,
     device: str = "cpu",
     command: str = "",
-    progress: Callable[[str], Progress] = lambda station: silent,
+    progress: Callable[[str], Progress] = lambda stage: silent,
 ) -> dict[str, Any]:
-    """Run every station and write the report.
+    """Run every stage and write the report.
 
     Args:
         dataset: the ANN trains on its training split; nothing after that sees it. The test split is used to measure.
         settings: everything else.
-        folder: of the run; `report.html` and `report.json` are written there.
-        resume: take up stations that are complete.
-        device: of training.
-        command: as stored in the report.
-        progress: station name -> what is told of its steps.
+        folder: run folder; `report.html` and `report.json` are written there.
+        resume: take up finished stages.
+        device: torch device of training.
+        command: stored in the report.
+        progress: stage name -> progress of that stage.
 
     Returns:
-        What `report.json` holds.
+        The content of `report.json`.
 
     Raises:
-        CheckFailed: a backend differs from the reference; the report is written all the same.
+        CheckFailed: a backend differs from the reference; the report is written before.
     """
     started = time.perf_counter()
     sweep_temporaries(folder)
-    stations = make_networks(dataset, settings=settings, folder=folder, resume=resume, device=device, progress=progress)
+    stages = make_networks(dataset, settings=settings, folder=folder, resume=resume, device=device, progress=progress)
     deployed = deploy(
-        stations.encrypted,
+        stages.encrypted,
         dataset,
         settings=settings,
         folder=folder,
         progress=progress,
-        expected=stations.prediction,
+        expected=stages.prediction,
     )
-    data = summarize(dataset, settings=settings, stations=stations, deployed=deployed, command=command)
+    report = summarize(dataset, settings=settings, stages=stages, deployed=deployed, command=command)
+    data = report.to_dict()
     data["timing"]["seconds"]["total"] = round(time.perf_counter() - started, 2)
     write_report(folder, data)
     _must_agree(deployed)

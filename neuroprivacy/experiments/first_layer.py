@@ -1,4 +1,4 @@
-"""How fine a first layer's units may be: what a chip's current holds of graded input bounds them, not the weights."""
+"""Weight scales of a first layer of graded input: the chip's current, not the weight width, bounds them from below."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from neuroprivacy.targets.spec import load_target
 
 
 def limited_channels(graph: nir.NIRGraph, *, target: str, bits: int, steps: int) -> tuple[int, int]:
-    """In how many output channels of the first layer a width of the chip asks for a coarser unit than `bits` do.
+    """Number of output channels of the first layer whose weight scale the chip's widths bound, rather than `bits`.
 
-    For graded input that width is the current's; channels without weights are not counted.
+    For graded input the width is that of the current; channels without weights are not counted.
 
     Args:
         graph: of a feed-forward network.
@@ -23,7 +23,7 @@ def limited_channels(graph: nir.NIRGraph, *, target: str, bits: int, steps: int)
         steps: of a run.
 
     Returns:
-        So many channels, and all of them.
+        That number, and the number of all channels.
     """
     spec = load_target(target)
     network = scheduled_network(graph, target=spec, options=LowerOptions())

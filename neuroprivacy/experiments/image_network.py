@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroprivacy.conversion import convert
-from neuroprivacy.core.storage import read_json, write_json
+from neuroprivacy.core.stages import Stage
 from neuroprivacy.data import Dataset
 from neuroprivacy.experiments.presets import default_training
 from neuroprivacy.export.network import to_nir
@@ -31,6 +31,7 @@ from neuroprivacy.networks import (
 from neuroprivacy.runtime.backend import Artifact
 from neuroprivacy.runtime.simulation import simulate
 from neuroprivacy.training import FitSettings, logits, train
+from neuroprivacy.training.fit import discard_state
 from neuroprivacy.training.quantized_start import quantized_start
 
 
@@ -40,7 +41,7 @@ class Network:
 
     Attributes:
         dataset: its data.
-        family: of `nets.families`; likewise `width` and `hidden`.
+        family: of `neuroprivacy.networks.families`; likewise `width` and `hidden`.
         steps: time steps T.
         ann_epochs: of an ANN whose weights the spiking network starts from; 0 trains it from scratch.
         epochs: of the spiking network, likewise `quantized_epochs` of training at a width.
@@ -70,7 +71,7 @@ class ImageNetwork:
         reset: rule.
         target: the chip; training at a width computes its integer neurons.
         seed: of training.
-        folder: where its stations are kept.
+        folder: of its stages.
         keys: of everything that the float network depends on, and the ones that are trained on at a width.
         populations: most that a layer may become where it is trained on at a width.
         samples: training images that choose the integers which that begins with.
@@ -109,7 +110,7 @@ class ImageNetwork:
 
     def predicted(self, artifact: Artifact, images: NDArray[np.float32]) -> Int64:
         """Of the integers."""
-        return simulate(artifact, samples=images).prediction
+        return simulate(artifact, images=images).prediction
 
     def trained_at(self, net: SpikingNetwork, bits: WeightBits, place: Path) -> SpikingNetwork:
         """Trained on at that width, in the target's integers."""
@@ -126,7 +127,7 @@ class ImageNetwork:
             )  # fmt: skip
             return self._fitted(start, settings, place)
 
-        return self._station(place, self.keys[1], make)
+        return self._stage(place, self.keys[1], make)
 
     def trained(self) -> SpikingNetwork:
         """The float spiking network."""
@@ -146,7 +147,7 @@ class ImageNetwork:
             )  # fmt: skip
             return self._fitted(start, settings, place)
 
-        return self._station(place, self.keys[0], from_ann if self.network.ann_epochs else from_scratch)
+        return self._stage(place, self.keys[0], from_ann if self.network.ann_epochs else from_scratch)
 
     def _ann(self) -> Ann:
         """The ANN that the spiking network starts from; both reset rules share it."""
@@ -173,11 +174,17 @@ class ImageNetwork:
         assert isinstance(made, SpikingNetwork)
         return made
 
-    def _station(self, place: Path, key: str, make: Callable[[], SpikingNetwork]) -> SpikingNetwork:
-        """The network of a folder, made if it is not there or was made otherwise."""
-        if (place / "made.json").exists() and read_json(place / "made.json").get("key") == key:
-            return load_checkpoint(place).spiking
-        net = make()
-        save_checkpoint(net, place)
-        write_json(place / "made.json", {"key": key})
-        return net
+    def _stage(self, place: Path, key: str, make: Callable[[], SpikingNetwork]) -> SpikingNetwork:
+        """The network of a folder, made if it is not there or has another key."""
+
+        def saved(folder: Path) -> SpikingNetwork:
+            """Make and save it."""
+            net = make()
+            save_checkpoint(net, folder)
+            return net
+
+        def loaded(folder: Path) -> SpikingNetwork:
+            """Read it."""
+            return load_checkpoint(folder).spiking
+
+        return Stage(folder=place, key=key).load_or_make(load=loaded, make=saved, discard=discard_state)

@@ -1,4 +1,4 @@
-"""The float half of a deployment: train, synthesize, convert, encrypt, each kept in its folder and taken up again."""
+"""The floating-point stages of a deployment: train, synthesize, convert, encrypt, each stored in its folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from neuroprivacy.conversion import convert
 from neuroprivacy.core.progress import Progress
-from neuroprivacy.core.storage import digest, read_json, write_json
+from neuroprivacy.core.stages import Stage, stage_key
 from neuroprivacy.data import Dataset
 from neuroprivacy.encryption.class_encryption import encrypt
 from neuroprivacy.experiments.settings import DeploymentSettings
@@ -23,8 +23,8 @@ from neuroprivacy.training.fit import discard_state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Stations:
-    """The networks on the way, and what the float ones answer on the test set."""
+class StageResults:
+    """The networks of all stages, and the predictions of the encrypted one on the test set."""
 
     ann: Ann
     synthetic: SyntheticSet
@@ -44,29 +44,21 @@ def make_networks(
     resume: bool,
     device: str,
     progress: Callable[[str], Progress],
-) -> Stations:
-    """Train, synthesize, convert and encrypt, each kept in its folder."""
+) -> StageResults:
+    """Train, synthesize, convert and encrypt, each stored in its folder."""
     seconds: dict[str, float] = {}
     set_threads(settings.training.threads)
 
-    def station(name: str, inputs: Any, load: Callable[[Path], Any], make: Callable[[Path], Any]) -> Any:
-        """Load a complete station made with the same settings, or make it."""
+    def run_stage(name: str, inputs: Any, load: Callable[[Path], Any], make: Callable[[Path], Any]) -> Any:
+        """Load the finished stage of the same settings, or make it."""
         begun = time.perf_counter()
-        place, key = folder / name, digest(repr(inputs).encode())
-        if resume and (place / "made.json").exists() and read_json(place / "made.json").get("key") == key:
-            result = load(place)
-        else:
-            if not (place / "making.json").exists() or read_json(place / "making.json").get("key") != key:
-                discard_state(place)  # of a run with other settings
-            write_json(place / "making.json", {"key": key})
-            result = make(place)
-            write_json(place / "made.json", {"key": key})
-            discard_state(place)
+        stage = Stage(folder=folder / name, key=stage_key(inputs))
+        result = stage.load_or_make(load=load, make=make, resume=resume, discard=discard_state)
         seconds[name] = round(time.perf_counter() - begun, 2)
         return result
 
     def make_ann(place: Path) -> Ann | SpikingNetwork:
-        """Train and keep the ANN."""
+        """Train and save the ANN."""
         net = train(
             settings.model, dataset=dataset, settings=settings.training, state_folder=place, resume=resume,
             device=device, progress=progress("ann"),
@@ -80,7 +72,7 @@ def make_networks(
         return net
 
     def make_synthetic(place: Path) -> SyntheticSet:
-        """Make and keep the images."""
+        """Synthesize and save the images."""
         made = synthesize(
             ann, input_shape=settings.model.input_shape, settings=settings.synthesis, device=device,
             progress=progress("synthetic"),
@@ -89,7 +81,7 @@ def make_networks(
         return made
 
     def make_converted(place: Path) -> SpikingNetwork:
-        """Convert and keep the network."""
+        """Convert and save the network."""
         net = convert(
             ann, calibration=synthetic.images, method=settings.conversion, time_steps=settings.steps,
             reset=settings.reset, coding=settings.coding, seed=settings.synthesis.seed,
@@ -98,7 +90,7 @@ def make_networks(
         return net
 
     def make_encrypted(place: Path) -> SpikingNetwork:
-        """Retrain and keep the network."""
+        """Retrain and save the network."""
         made = encrypt(
             converted, teacher=ann, images=synthetic.images, settings=settings.encryption, state_folder=place,
             resume=resume, device=device, progress=progress("encrypted"),
@@ -107,13 +99,13 @@ def make_networks(
         return made.network
 
     chain: list[Any] = [dataset.digest(), settings.model, settings.training]
-    ann = station("ann", chain, lambda p: load_checkpoint(p).ann, make_ann)
+    ann = run_stage("ann", chain, lambda p: load_checkpoint(p).ann, make_ann)
     chain = [*chain, settings.synthesis]
-    synthetic = station("synthetic", chain, load_synthetic, make_synthetic)
+    synthetic = run_stage("synthetic", chain, load_synthetic, make_synthetic)
     chain = [*chain, settings.conversion, settings.steps, settings.reset, settings.coding]
-    converted: SpikingNetwork = station("converted", chain, lambda p: load_checkpoint(p).spiking, make_converted)
+    converted: SpikingNetwork = run_stage("converted", chain, lambda p: load_checkpoint(p).spiking, make_converted)
     chain = [*chain, settings.encryption]
-    encrypted = station("encrypted", chain, lambda p: load_checkpoint(p).spiking, make_encrypted)
+    encrypted = run_stage("encrypted", chain, lambda p: load_checkpoint(p).spiking, make_encrypted)
     begun = time.perf_counter()
     images, labels = dataset.test_images, dataset.test_labels
     prediction = logits(encrypted, images, seed=settings.seed).argmax(1)
@@ -123,7 +115,7 @@ def make_networks(
         "encrypted": float((prediction == labels).mean()),
     }
     seconds["measure"] = round(time.perf_counter() - begun, 2)
-    return Stations(
+    return StageResults(
         ann=ann, synthetic=synthetic, converted=converted, encrypted=encrypted,
         encryption_info=dict(load_checkpoint(folder / "encrypted").info), accuracy=measured, prediction=prediction,
         seconds=seconds,

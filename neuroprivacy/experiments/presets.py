@@ -1,4 +1,4 @@
-"""Settings that were tried: the demo on digits, and the published runs on MNIST, Fashion-MNIST and CIFAR-10."""
+"""Tested settings: the demo on digits, and the published runs on MNIST, Fashion-MNIST and CIFAR-10."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _EPOCHS = {"digits": 60, "mnist": 8, "fashion-mnist": 14, "cifar-10": 30}
 
 
 def default_training(dataset: str, *, seed: int = 0, threads: int = 1) -> FitSettings:
-    """How an ANN is trained on a data set unless told otherwise."""
+    """Default training of an ANN on a data set."""
     if dataset in ("mnist", "fashion-mnist", "cifar-10", "cifar-100"):
         return FitSettings(epochs=_EPOCHS.get(dataset, 30), batch_size=128, lr=2e-3, seed=seed, threads=threads)
     return FitSettings(epochs=_EPOCHS.get(dataset, 200), batch_size=32, lr=2e-3, seed=seed, threads=threads)
 
 
 def default_deployment(dataset: Dataset, *, seed: int = 0, threads: int = 1, **model: Any) -> DeploymentSettings:
-    """The whole way for a data set.
+    """Settings of the end-to-end pipeline for a data set.
 
     Args:
         dataset: images.

@@ -1,4 +1,4 @@
-"""A recurrent network on rows of images: what integers cost in a loop; see `networks.recurrent`."""
+"""A recurrent network on rows of images: the cost of integers in a loop; see `neuroprivacy.networks.recurrent`."""
 
 from __future__ import annotations
 

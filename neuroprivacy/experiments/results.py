@@ -1,22 +1,22 @@
-"""Remake docs/results.md: the whole way on digits, MNIST and Fashion-MNIST, several seeds each.
+"""Write docs/results/results.md: the end-to-end pipeline on digits, MNIST and Fashion-MNIST, several seeds each.
 
-    python -m neuroprivacy.experiments.results --runs runs/results --out docs/results.md
+    python -m neuroprivacy.experiments.results --runs runs/results --out docs/results/results.md
 
-Runs are kept and taken up again; the table is made from their report.json alone.
+Finished runs are taken up; the tables are made from their report.json alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from neuroprivacy.core.errors import NeuroPrivacyError
+from neuroprivacy.core.stages import Stage, stage_key
 from neuroprivacy.core.storage import write_text
 from neuroprivacy.data import Dataset, load_dataset
 from neuroprivacy.experiments.deployment import run_deployment
@@ -25,10 +25,10 @@ from neuroprivacy.experiments.settings import DeploymentSettings
 from neuroprivacy.reporting import load_report
 
 DATASETS = ("digits", "mnist", "fashion-mnist")
-_STATIONS = ("ann", "converted", "encrypted", "integer")
+_STAGES = ("ann", "converted", "encrypted", "integer")
 _HEAD = """# Results
 
-Remake this page with `NEUROPRIVACY_DATA=... make results` (or `{command}`).
+Written by `NEUROPRIVACY_DATA=... make results` (or `{command}`).
 Accuracies are of the whole test set, in percent; each row is one seed of everything: ANN, synthetic images, retraining,
 encoder. "Changed" is the share of test images whose prediction by the 8-bit integers differs from that of the float
 spiking network on the very same input. "Identical" counts samples on which the reference, fixedpoint and Lava agreed in
@@ -41,7 +41,7 @@ All runs: `convnet` (16 and 32 channels, 128 hidden, no bias, average pooling), 
 thresholds matched on synthetic images, membrane readout, target {target}.
 """
 _CAVEAT = """
-## What to know about these numbers
+## Limits of these numbers
 
 - No real image is seen after the ANN is trained: synthesis, thresholds and retraining use synthetic images alone.
 - The recipe itself (temperature, regulariser, threshold criterion, learning rate, augmentation) was chosen in trials
@@ -58,29 +58,22 @@ _CAVEAT = """
 def collect(
     runs: Path, datasets: Sequence[str], seeds: Sequence[int], data_root: Path | None
 ) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """Run what is not there yet; yields (data set, seed, report)."""
+    """Run what is not finished; yields (data set, seed, report)."""
     for name in datasets:
         for seed in seeds:
             folder = runs / f"{name}-{seed}"
             data = load_dataset(name, data_root=data_root)
             settings = default_deployment(data, seed=seed)
-            if not _is_current(folder, settings, data):
-                run_deployment(
-                    data, settings=settings, folder=folder, resume=True,
-                    command=f"python -m neuroprivacy.experiments.results --datasets {name} --seeds {seed}",
-                )  # fmt: skip
-            yield name, seed, load_report(folder)
+            command = f"python -m neuroprivacy.experiments.results --datasets {name} --seeds {seed}"
+            stage = Stage(folder=folder, key=stage_key((settings, data.digest())))
+            make = partial(_run, data, settings, command)
+            yield name, seed, stage.load_or_make(load=load_report, make=make)
 
 
-def _is_current(folder: Path, settings: DeploymentSettings, data: Dataset) -> bool:
-    """Whether a run's report was made with these settings on this data, and every backend agreed."""
-    if not (folder / "report.json").exists():
-        return False
-    report = load_report(folder)
-    made = report["provenance"]
-    agreed = all(backend["identical"] for backend in report["backends"].values())
-    same = json.dumps(made["settings"], sort_keys=True) == json.dumps(asdict(settings), sort_keys=True)
-    return agreed and same and made["data_digest"] == data.digest()
+def _run(data: Dataset, settings: DeploymentSettings, command: str, folder: Path) -> dict[str, Any]:
+    """One run; the stages that are finished are taken up. A backend that differs leaves it unfinished."""
+    run_deployment(data, settings=settings, folder=folder, resume=True, command=command)
+    return load_report(folder)
 
 
 def page(found: Sequence[tuple[str, int, dict[str, Any]]], *, command: str) -> str:
@@ -91,7 +84,7 @@ def page(found: Sequence[tuple[str, int, dict[str, Any]]], *, command: str) -> s
     machine = f"{origin['machine']['processor']}, {origin['machine']['cores']} cores, {origin['machine']['system']}"
     lines = [_HEAD.format(command=command, machine=machine, versions=versions, threads=origin["threads"])]
     lines.append(_SETTINGS.format(steps=settings["steps"], target=settings["target"]))
-    lines += ["## Accuracy at each station", "", *_accuracy_table(found), ""]
+    lines += ["## Accuracy at each stage", "", *_accuracy_table(found), ""]
     lines += ["## Energy, ANN over SNN (above 1 the SNN is cheaper)", "", *_energy_table(found), ""]
     lines += [
         "## How far class encryption training moved the weights (relative distance)",
@@ -108,11 +101,11 @@ def _accuracy_table(found: Sequence[tuple[str, int, dict[str, Any]]]) -> Iterato
         rows = [(seed, report) for each, seed, report in found if each == name]
         measured = []
         for seed, report in rows:
-            accuracy = {s["name"]: 100 * s["accuracy"] for s in report["stations"]}
+            accuracy = {s["name"]: 100 * s["accuracy"] for s in report["stages"]}
             change = report["prediction_changes"][0]
             changed = 100 * change["changed"] / change["samples"]
             same = min(v["samples"] if v["identical"] else 0 for v in report["backends"].values())
-            measured.append([*(accuracy[s] for s in _STATIONS), changed])
+            measured.append([*(accuracy[s] for s in _STAGES), changed])
             cells = " | ".join(f"{value:.2f}" for value in measured[-1])
             yield f"| {name} | {seed} | {cells} | {same} | {report['timing']['seconds']['total']:.0f} |"
         if len(rows) > 1:
@@ -143,9 +136,9 @@ def _weight_table(found: Sequence[tuple[str, int, dict[str, Any]]]) -> Iterator[
 
 def main() -> None:
     """Run and write."""
-    parser = argparse.ArgumentParser(description="Remake docs/results.md.")
+    parser = argparse.ArgumentParser(description="Write docs/results/results.md.")
     parser.add_argument("--runs", type=Path, default=Path("runs/results"))
-    parser.add_argument("--out", type=Path, default=Path("docs/results.md"))
+    parser.add_argument("--out", type=Path, default=Path("docs/results/results.md"))
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--datasets", nargs="+", default=list(DATASETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])

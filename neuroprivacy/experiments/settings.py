@@ -1,4 +1,4 @@
-"""Everything that a deployment run depends on, beside its data set."""
+"""Settings of a deployment run; with the data set they determine it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from neuroprivacy.training import FitSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentSettings:
-    """Everything that a run depends on, beside its data set.
+    """Settings of a deployment run; with the data set they determine it.
 
     Attributes:
         model: layers of the ANN.
         training: of the ANN.
         synthesis: of the images.
-        conversion: how thresholds are found.
+        conversion: method that finds thresholds.
         encryption: of the converted network.
         steps: time steps T; likewise `reset` and `coding`.
         target: name of the chip.
-        backends: that must agree with the reference.
-        verify_samples: test samples on which every integer is compared.
+        backends: compared with the reference.
+        verify_samples: number of test samples on which every integer is compared.
         seed: of the encoder of the deployed network.
     """
 

@@ -1,6 +1,7 @@
-"""NIR in and out: the only exchange format between what is trained and what is deployed.
+"""NIR in and out: the only exchange format between training and deployment.
 
-Numpy and nir alone: torch networks become graphs in `neuroprivacy.export`.
+Built on nir, h5py and numpy, and on `core`, `kernels` and `program`; torch is not imported: torch networks become
+graphs in `neuroprivacy.export`.
 """
 
 from neuroprivacy.graph.file import load_nir, save_nir

@@ -1,4 +1,4 @@
-"""One step of a population of integer neurons, term by term as SEMANTICS.md writes it.
+"""One step of a population of integer neurons, term by term as docs/reference/SEMANTICS.md defines it.
 
     a  = Σ over edges  W · x[t - delay]
     u  = wrap(tz(u·(4096 - du')) + (a << s))      du' = du + du_offset

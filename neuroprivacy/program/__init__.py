@@ -1,6 +1,6 @@
 """The integer network of a chip, frozen.
 
-`SEMANTICS.md` says what these integers mean, `neuroprivacy.runtime.reference` computes them.
+`docs/reference/SEMANTICS.md` defines the integers, `neuroprivacy.runtime.reference` computes them.
 """
 
 from neuroprivacy.program.file import load_program, save_program

@@ -62,7 +62,7 @@ def to_svg(figure: Figure, *, name: str, description: str) -> Markup:
     Args:
         figure: what was drawn.
         name: prefix of all ids, unique on the page.
-        description: what a reader who cannot see it is told.
+        description: text alternative of the drawing.
     """
     stream = io.StringIO()
     figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})

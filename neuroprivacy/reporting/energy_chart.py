@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from neuroprivacy.energy.record import ModelRecord
 from neuroprivacy.reporting.charts import ANN, INK, RULE, SNN, UPDATES, drawing, to_svg
-from neuroprivacy.reporting.energy_schema import EnergyModel
 from neuroprivacy.reporting.formats import joule
 
 
-def energy_chart(models: Sequence[EnergyModel]) -> Markup | None:
+def energy_chart(models: Sequence[ModelRecord]) -> Markup | None:
     """Two bars per model: the ANN's at 1, the SNN's synapses and neuron updates; None without an ANN.
 
     Absolute energies of the models differ by their constants and not by the network; so each model has the
@@ -43,8 +43,8 @@ def energy_chart(models: Sequence[EnergyModel]) -> Markup | None:
         axes.set_xlabel("energy per inference, ANN of the same cost model = 1")
         axes.grid(axis="x", color=RULE, linewidth=0.7)
         axes.set_axisbelow(True)
-        told = "; ".join(
+        described = "; ".join(
             f"{m.name}: ANN {joule(m.ann_j)}, SNN {joule(m.snn_j)}, with neuron updates {joule(m.snn_with_updates_j)}"
             for m in shown
         )
-        return to_svg(figure, name="energy", description=f"Energy per inference. {told}.")
+        return to_svg(figure, name="energy", description=f"Energy per inference. {described}.")

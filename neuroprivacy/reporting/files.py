@@ -29,6 +29,15 @@ def write_report(folder: Path, data: Mapping[str, Any]) -> Path:
     return folder / PAGE_NAME
 
 
+def report(folder: Path, *more: Path) -> tuple[Path, ...]:
+    """Write `report.html` again from the `report.json` of run folders; returns the paths of the pages.
+
+    Raises:
+        BadFile: a folder has no report, or a damaged one.
+    """
+    return tuple(write_report(each, load_report(each)) for each in (folder, *more))
+
+
 def load_report(folder: Path) -> dict[str, Any]:
     """The data of a run folder's `report.json`, checked.
 

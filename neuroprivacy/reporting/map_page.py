@@ -14,7 +14,7 @@ from neuroprivacy.reporting.render import render_page
 COLOURS = 8
 #: Side of a core and its distance to the next, in units of the drawing.
 _SIDE, _STEP = 40, 46
-#: Chips that are drawn; a network on more of them is told in words.
+#: Chips that are drawn; the number of further ones is stated.
 _CHIPS = 4
 _RESOURCES = {"neurons": "neurons", "memory_bits": "synapse memory", "axons_in": "axons in", "axons_out": "axons out"}
 

@@ -29,12 +29,12 @@ def render_report(data: Mapping[str, Any]) -> str:
     return render_page(
         "template.html",
         r=report,
-        accuracy=accuracy_chart(report.stations),
+        accuracy=accuracy_chart(report.stages),
         energy_bars=energy_chart(report.energy.models) if report.energy else None,
         membrane_limit=membrane_limit(report),
         highest_rate=max((layer.rate or 0 for layer in report.layers), default=0),
         weight_change=_in_layer_order(report),
-        further=report.model_extra or {},
+        further=report.further,
     )  # fmt: skip
 
 

@@ -1,31 +1,36 @@
 """What `report.json` holds. Every section is optional: a report shows what was done and says what was not.
 
-Unknown top-level sections are shown as they are; within a section the page ignores unknown fields.
-Numbers must be finite. Accuracies and rates are fractions of 1, energies joule, integers lsb of the target.
+The same classes are written and read: `neuroprivacy.experiments.summary` fills them, `check_report` refuses a file with
+an unknown field, a wrong type or a number that is not finite. Sections that have no class here stand under `further`
+and are shown as they are. Accuracies and rates are fractions of 1, energies joule, integers those of the chip.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from neuroprivacy.core.errors import ConfigurationError
-from neuroprivacy.reporting.energy_schema import EnergySection
+from neuroprivacy.core.errors import ConfigurationError, Issue
+from neuroprivacy.core.storage import plain
+from neuroprivacy.energy.record import EnergyRecord
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Number = int | float
 
 
-class Section(BaseModel):
-    """Base of all sections: immutable, finite numbers, further fields allowed."""
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """Base of all sections: immutable, finite numbers, no further fields."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-class Dataset(Section):
+@dataclass(frozen=True, kw_only=True)
+class DatasetSection(Section):
     """What was classified."""
 
     name: str
@@ -33,6 +38,7 @@ class Dataset(Section):
     classes: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
 class Model(Section):
     """The network before conversion; `spec` is its description as the trainer wrote it."""
 
@@ -41,30 +47,33 @@ class Model(Section):
     spec: Any = None
 
 
-class Station(Section):
-    """Accuracy at one place of the way: ann, converted, encrypted or integer."""
+@dataclass(frozen=True, kw_only=True)
+class StageRow(Section):
+    """Accuracy at one pipeline stage: ann, converted, encrypted or integer."""
 
     name: str
     title: str | None = None
     accuracy: Fraction
-    samples: int | None = Field(default=None, ge=0)
+    samples: Annotated[int, Field(ge=0)] | None = None
     note: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
 class PredictionChange(Section):
-    """How many predictions differ between two stations."""
+    """How many predictions differ between two stages."""
 
     between: str
     changed: int
     samples: int
 
 
+@dataclass(frozen=True, kw_only=True)
 class LayerRow(Section):
     """One layer of the deployed network; what a backend could not see is None.
 
-    `rate` is spikes per neuron and step; `threshold` (mantissa) and `max_activation` are in weight units,
-    `max_current` and `max_membrane` in membrane lsb; `wraps` and `saturations` are over all samples;
-    `weight_scale` is what one weight unit is worth in the float network, `weight_levels` how many differ.
+    `rate` is spikes per neuron and time step; `threshold` (mantissa) and `max_activation` are in integer steps of the
+    weights, `max_current` and `max_membrane` in those of the membrane; `wraps` and `saturations` are over all samples;
+    `weight_scale` is the real value of one integer step of a weight, `weight_levels` the number of distinct weights.
     """
 
     name: str
@@ -82,6 +91,7 @@ class LayerRow(Section):
     weight_levels: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
 class BackendRow(Section):
     """Whether a backend agreed with the reference in every integer compared."""
 
@@ -89,20 +99,10 @@ class BackendRow(Section):
     identical: bool
     compared: tuple[str, ...] = ()
     differences: tuple[str, ...] = ()
-    versions: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, Any] = field(default_factory=dict)
 
 
-class IssueRow(Section):
-    """An Issue of `neuroprivacy.core.errors`."""
-
-    where: str
-    what: str
-    value: Number | str | None = None
-    limit: Number | str | None = None
-    hint: str = ""
-    fatal: bool = True
-
-
+@dataclass(frozen=True, kw_only=True)
 class WeightChange(Section):
     """How far the retraining moved a layer's weights: |w' - w| / |w| and their cosine."""
 
@@ -110,6 +110,7 @@ class WeightChange(Section):
     cosine: Number | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
 class Target(Section):
     """The chip; `membrane_limit` is the largest |v| (found by name for shipped targets)."""
 
@@ -119,26 +120,33 @@ class Target(Section):
     membrane_limit: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
 class Report(Section):
     """A whole report."""
 
     title: str = "neuroprivacy report"
     command: str | None = None
-    dataset: Dataset | None = None
+    dataset: DatasetSection | None = None
     model: Model | None = None
-    stations: tuple[Station, ...] = ()
+    stages: tuple[StageRow, ...] = ()
     prediction_changes: tuple[PredictionChange, ...] = ()
     layers: tuple[LayerRow, ...] = ()
-    energy: EnergySection | None = None
-    backends: dict[str, BackendRow] = Field(default_factory=dict)
-    issues: tuple[IssueRow, ...] | None = None
-    weight_change: dict[str, WeightChange] = Field(default_factory=dict)
-    encoder: dict[str, Any] = Field(default_factory=dict)
+    energy: EnergyRecord | None = None
+    backends: dict[str, BackendRow] = field(default_factory=dict)
+    issues: tuple[Issue, ...] | None = None
+    weight_change: dict[str, WeightChange] = field(default_factory=dict)
+    encoder: dict[str, Any] = field(default_factory=dict)
     target: Target | None = None
-    program: dict[str, Any] = Field(default_factory=dict)
-    provenance: dict[str, Any] = Field(default_factory=dict)
-    timing: dict[str, Any] = Field(default_factory=dict)
+    program: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    timing: dict[str, Any] = field(default_factory=dict)
     privacy: dict[str, Any] | None = None
+    further: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        values: dict[str, Any] = plain(self)
+        return values
 
 
 def check_report(data: Mapping[str, Any]) -> Report:
@@ -148,7 +156,7 @@ def check_report(data: Mapping[str, Any]) -> Report:
         ConfigurationError: a field has the wrong type or an impossible value (all are named), or is not JSON.
     """
     try:
-        return Report.model_validate_json(json.dumps(dict(data), allow_nan=False, sort_keys=True))
+        return TypeAdapter(Report).validate_json(json.dumps(dict(data), allow_nan=False, sort_keys=True))
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()

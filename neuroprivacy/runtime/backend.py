@@ -12,7 +12,7 @@ Contract for `run`, whatever the backend:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from neuroprivacy.core.errors import BackendNotFound, ConfigurationError, DoesNotFit, Issue, raise_fatal
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Port, Program
-from neuroprivacy.runtime.counts import Counts
+from neuroprivacy.runtime.results import ReadoutResult
 
 GROUP = "neuroprivacy.backends"
 Inputs = Mapping[str, NDArray[Any]]
@@ -46,35 +46,24 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RunResult:
-    """The results of a run: S samples, T input time steps, L the Program's latency.
+class RunResult(ReadoutResult):
+    """The results of a run, beside those of `ReadoutResult`: S samples, T input time steps, L the Program's latency.
 
     Attributes:
         backend: name of the backend.
         spikes: output name -> uint8 (S, T, neurons).
-        readout: int64 (S, neurons of the first output).
-        counts: spikes, synaptic operations, updates, extremes per layer and sample.
         layer_spikes: layer name -> uint8 (S, T + L, neurons), if recorded.
         final_u: layer name -> int64 (S, neurons), if recorded; likewise `final_v`.
         states_u: layer name -> int64 (S, T + L, neurons), if recorded; likewise `states_v`.
-        versions: of the backend and its tools.
     """
 
     backend: str
     spikes: dict[str, NDArray[np.uint8]]
-    readout: Int64
-    counts: Counts
     layer_spikes: dict[str, NDArray[np.uint8]] | None = None
     final_u: dict[str, Int64] | None = None
     final_v: dict[str, Int64] | None = None
     states_u: dict[str, Int64] | None = None
     states_v: dict[str, Int64] | None = None
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def prediction(self) -> Int64:
-        """Index of the largest readout, the lowest index on ties, int64 (S,)."""
-        return np.asarray(np.argmax(self.readout, axis=1), np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

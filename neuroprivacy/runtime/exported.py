@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from neuroprivacy.core.errors import BadFile
 from neuroprivacy.core.parallel import Engine
 from neuroprivacy.core.progress import Progress, silent
-from neuroprivacy.core.storage import read_json, write_arrays
+from neuroprivacy.core.storage import read_json, write_arrays, write_json
 from neuroprivacy.data import Dataset, load_spikes
 from neuroprivacy.kernels.formats import Int64
-from neuroprivacy.program import load_program
-from neuroprivacy.runtime.backend import Artifact
-from neuroprivacy.runtime.counts import Counts, join_counts
+from neuroprivacy.program import Program, load_program
+from neuroprivacy.runtime.backend import Artifact, build, check_inputs
+from neuroprivacy.runtime.results import Simulation, join_results
 from neuroprivacy.runtime.sharding import simulate_sharded
-from neuroprivacy.runtime.simulation import Simulation, run_batches, simulate
+from neuroprivacy.runtime.simulation import encode_samples, run_batches, simulate
+
+_DESCRIPTION = "artifact.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,70 +34,92 @@ class Shards:
     resume: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Outcome:
-    """Result of running an exported network.
+def is_exported(folder: Path) -> bool:
+    """Whether a folder was written by `write_artifact`."""
+    return (folder / _DESCRIPTION).exists()
 
-    Attributes:
-        readout: int64 (samples, outputs); likewise `prediction` (samples,).
-        spikes: uint8 (samples, T, outputs), if they were kept.
-        labels: int64 (samples,), if known.
-        counts: of the run.
+
+def write_artifact(program: Program, *, backend: str, folder: Path) -> Artifact:
+    """Build a Program into a folder that `open_artifact` opens.
+
+    Raises:
+        DoesNotFit: the backend refuses the Program; likewise the other errors of `build`.
     """
-
-    readout: Int64
-    prediction: Int64
-    spikes: NDArray[np.uint8] | None
-    labels: Int64 | None
-    counts: Counts
-
-    @property
-    def accuracy(self) -> float | None:
-        """Share of correct predictions, if labels are known."""
-        return None if self.labels is None else float((self.prediction == self.labels).mean())
+    (folder / _DESCRIPTION).unlink(missing_ok=True)
+    artifact = build(program, backend=backend, folder=folder)
+    write_json(folder / _DESCRIPTION, {"backend": backend, "content_hash": program.content_hash})
+    return artifact
 
 
 def open_artifact(folder: Path) -> Artifact:
-    """The artifact of a folder that `neuroprivacy export` wrote.
+    """What `write_artifact` (`neuroprivacy export`) wrote.
 
     Raises:
         BadFile: the folder holds no export, or its parts do not belong together.
     """
-    described = read_json(folder / "artifact.json")
+    described = read_json(folder / _DESCRIPTION)
     nested = folder / "program"
     # An earlier export for another backend may lie in the folder: the hash identifies the program.
     places = [p for p in (folder, nested) if (p / "program.json").exists()]
     matching = [p for p in places if read_json(p / "program.json").get("content_hash") == described.get("content_hash")]
     program = load_program((matching or places or [nested])[0])
     if described.get("content_hash") != program.content_hash or not isinstance(described.get("backend"), str):
-        raise BadFile(folder / "artifact.json", "does not belong to the program beside it", hint="export again")
+        raise BadFile(folder / _DESCRIPTION, "does not belong to the program beside it", hint="export again")
     return Artifact(backend=described["backend"], folder=folder, program=program)
 
 
 def run_dataset(
     artifact: Artifact, data: Dataset, *, samples: int | None = None, progress: Progress = silent
-) -> Outcome:
+) -> Simulation:
     """Encode and run the test split."""
-    done = simulate(artifact, samples=data.test_images[:samples], progress=progress)
-    return _outcome(done, data.test_labels[:samples])
+    done = simulate(artifact, images=data.test_images[:samples], progress=progress)
+    return replace(done, labels=data.test_labels[:samples])
 
 
-def run_datasets(
+def load_inputs(program: Program, given: Dataset | Path | None, *, samples: int | None = None) -> dict[str, Int64]:
+    """Input of a Program by port, int64 (samples, T, neurons of the port).
+
+    Args:
+        program: that is to run.
+        given: a data set, whose test split is encoded as the Program states, or an npz with `spikes`.
+        samples: the first so many.
+
+    Raises:
+        BadFile: the file holds no spikes.
+        ConfigurationError: the input does not fit the Program.
+    """
+    if isinstance(given, Dataset):
+        return check_inputs(program, encode_samples(program, given.test_images[:samples]))
+    return check_inputs(program, load_spikes(given or Path())[0][:samples].astype(np.int64))
+
+
+def run_exported(
     artifacts: Sequence[Artifact],
-    data: Dataset,
+    given: Dataset | Path | None,
     *,
     samples: int | None = None,
     shards: Shards | None = None,
     progress: Progress = silent,
-) -> list[Outcome]:
-    """Encode and run the test split on each artifact, one after another or in shards."""
+) -> list[Simulation]:
+    """Run each of some networks on a data set's test split or on a file of spikes.
+
+    Args:
+        artifacts: built Programs.
+        given: a data set, encoded as each Program states, or an npz with `spikes`.
+        samples: the first so many.
+        shards: runs a data set in shards; None computes here, one network after another.
+        progress: called after each batch or shard.
+    """
+    if not isinstance(given, Dataset):
+        return [run_spikes(each, given or Path(), samples=samples, progress=progress) for each in artifacts]
+    data = given
     if shards is None:
         return [run_dataset(artifact, data, samples=samples, progress=progress) for artifact in artifacts]
     done = simulate_sharded(
-        artifacts, samples=data.test_images[:samples], folders=[each.folder / "shards" for each in artifacts],
+        artifacts, images=data.test_images[:samples], folders=[each.folder / "shards" for each in artifacts],
         engine=shards.engine, workers=shards.workers, resume=shards.resume, progress=progress,
     )  # fmt: skip
-    return [_outcome(each, data.test_labels[:samples]) for each in done]
+    return [replace(each, labels=data.test_labels[:samples]) for each in done]
 
 
 def result_paths(out: Path | None, folders: Sequence[Path]) -> list[Path | None]:
@@ -105,11 +129,9 @@ def result_paths(out: Path | None, folders: Sequence[Path]) -> list[Path | None]
     return [out / f"{number}-{folder.resolve().name}.npz" for number, folder in enumerate(folders, 1)]
 
 
-def _outcome(done: Simulation, labels: Int64) -> Outcome:
-    return Outcome(readout=done.readout, prediction=done.prediction, spikes=None, labels=labels, counts=done.counts)
-
-
-def run_spikes(artifact: Artifact, source: Path, *, samples: int | None = None, progress: Progress = silent) -> Outcome:
+def run_spikes(
+    artifact: Artifact, source: Path, *, samples: int | None = None, progress: Progress = silent
+) -> Simulation:
     """Run a file of spikes.
 
     Raises:
@@ -119,23 +141,20 @@ def run_spikes(artifact: Artifact, source: Path, *, samples: int | None = None, 
     spikes, labels = load_spikes(source)
     spikes = spikes[:samples]
     results = list(run_batches(artifact, lambda here: spikes[here], samples=len(spikes), progress=progress))
-    readout, first = np.concatenate([result.readout for result in results]), artifact.program.outputs[0]
-    return Outcome(
-        readout=readout,
-        prediction=readout.argmax(axis=1),
-        spikes=np.concatenate([result.spikes[first] for result in results]),
+    first = artifact.program.outputs[0]
+    return join_results(
+        results, spikes=np.concatenate([result.spikes[first] for result in results]),
         labels=None if labels is None else labels[:samples].astype(np.int64),
-        counts=join_counts([result.counts for result in results]),
-    )
+    )  # fmt: skip
 
 
-def save_result(path: Path, outcome: Outcome) -> None:
+def save_result(path: Path, result: Simulation) -> None:
     """Write `spikes` (if kept), `readout`, `prediction`, `labels` (if known) and `counts` (JSON text as bytes)."""
-    arrays: dict[str, NDArray[np.generic]] = {"readout": outcome.readout, "prediction": outcome.prediction}
-    if outcome.spikes is not None:
-        arrays["spikes"] = outcome.spikes
-    if outcome.labels is not None:
-        arrays["labels"] = outcome.labels
-    text = json.dumps(outcome.counts.totals(), sort_keys=True).encode()
+    arrays: dict[str, NDArray[np.generic]] = {"readout": result.readout, "prediction": result.prediction}
+    if result.spikes is not None:
+        arrays["spikes"] = result.spikes
+    if result.labels is not None:
+        arrays["labels"] = result.labels
+    text = json.dumps(result.counts.totals(), sort_keys=True).encode()
     arrays["counts"] = np.frombuffer(text, np.uint8)
     write_arrays(path, arrays)

@@ -1,6 +1,6 @@
 """The reference: a Program computed step by step in numpy int64, slow and obvious. It is the definition.
 
-This file is SEMANTICS.md in code. Every backend must equal it in every integer.
+This file is docs/reference/SEMANTICS.md in code. Every backend must equal it in every integer.
 """
 
 from __future__ import annotations

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from neuroprivacy.core.errors import BadFile, ConfigurationError
 from neuroprivacy.core.parallel import Engine, run_tasks
 from neuroprivacy.core.progress import Progress, silent
-from neuroprivacy.core.storage import digest, read_arrays, read_json, write_arrays, write_json
+from neuroprivacy.core.stages import Stage, stage_key
+from neuroprivacy.core.storage import digest, read_arrays, write_arrays
 from neuroprivacy.program import Program
 from neuroprivacy.runtime.backend import Artifact
-from neuroprivacy.runtime.counts import Counts, LayerCounts, Observed, join_counts
-from neuroprivacy.runtime.simulation import Simulation, simulate
+from neuroprivacy.runtime.counts import Counts, LayerCounts, Observed
+from neuroprivacy.runtime.results import Simulation, join_results
+from neuroprivacy.runtime.simulation import simulate
 
 #: Samples of one shard.
 SHARD = 500
@@ -30,14 +32,14 @@ class _Shard:
     """The samples of one shard."""
 
     artifact: Artifact
-    samples: NDArray[np.float32]
+    images: NDArray[np.float32]
     first: int
 
 
 def simulate_sharded(
     artifacts: Sequence[Artifact],
     *,
-    samples: NDArray[np.float32],
+    images: NDArray[np.float32],
     folders: Sequence[Path],
     engine: Engine = "local",
     workers: int = 2,
@@ -50,7 +52,7 @@ def simulate_sharded(
     Args:
         artifacts: built Programs with encoders; on a cluster every worker must have access to their folders, unless
             the backend needs the Program alone (`fixedpoint`, `reference`).
-        samples: (samples, *shape) in [0, 1], for all of them.
+        images: (samples, *shape) in [0, 1], for all of them.
         folders: one for each, for the results of its shards.
         engine: see `run_tasks`; likewise `workers`.
         shard: samples of one shard.
@@ -61,12 +63,12 @@ def simulate_sharded(
         BadFile: a folder holds shards of another run, with `resume`.
         ConfigurationError: there are no samples, a shard has none, or two Programs share a folder.
     """
-    if not len(samples) or shard < 1:
-        raise ConfigurationError(f"simulate: {len(samples)} samples in shards of {shard} cannot be run")
+    if not len(images) or shard < 1:
+        raise ConfigurationError(f"simulate: {len(images)} samples in shards of {shard} cannot be run")
     distinct = len({folder.resolve() for folder in folders})
     if distinct != len(artifacts):
         raise ConfigurationError(f"simulate: {len(artifacts)} programs need as many folders, {distinct} given")
-    starts, own = range(0, len(samples), shard), digest(np.ascontiguousarray(samples).tobytes())
+    starts, own = range(0, len(images), shard), digest(np.ascontiguousarray(images).tobytes())
     missing = []
     for artifact, folder in zip(artifacts, folders, strict=True):
         identity = {
@@ -77,7 +79,7 @@ def simulate_sharded(
     total = len(artifacts) * len(starts)
     done = total - len(missing)
     tasks = [
-        _Shard(artifact=artifact, samples=samples[first : first + shard], first=first) for artifact, _, first in missing
+        _Shard(artifact=artifact, images=images[first : first + shard], first=first) for artifact, _, first in missing
     ]
     for number, result in run_tasks(_compute, tasks, engine=engine, workers=workers) if tasks else ():
         artifact, folder, first = missing[number]
@@ -89,17 +91,12 @@ def simulate_sharded(
 
 def _joined(folder: Path, starts: range, program: Program) -> Simulation:
     """The shards of a folder as one."""
-    parts = [_from_arrays(_path(folder, first), program) for first in starts]
-    readout = np.concatenate([part.readout for part in parts])
-    return Simulation(
-        readout=readout, prediction=readout.argmax(axis=1), counts=join_counts([part.counts for part in parts]),
-        versions=parts[-1].versions,
-    )  # fmt: skip
+    return join_results([_from_arrays(_path(folder, first), program) for first in starts])
 
 
 def _compute(shard: _Shard) -> Simulation:
     """Run a shard, in a worker."""
-    return simulate(shard.artifact, samples=shard.samples, first=shard.first)
+    return simulate(shard.artifact, images=shard.images, first=shard.first)
 
 
 def _path(folder: Path, first: int) -> Path:
@@ -107,22 +104,22 @@ def _path(folder: Path, first: int) -> Path:
 
 
 def _kept(folder: Path, identity: dict[str, Any], starts: range, resume: bool) -> set[int]:
-    """First samples of the stored shards; a new run removes them."""
-    described = folder / "shards.json"
-    if resume and described.exists():
-        if read_json(described) != identity:
-            raise BadFile(described, "belongs to another run", hint="use the same options, or another --out")
-        return {first for first in starts if _path(folder, first).exists()}
-    for path in folder.glob("shard-*.npz"):
-        path.unlink()
-    write_json(described, identity)
+    """First samples of the shards that are there; a new run begins with none."""
+    stage = Stage(folder=folder, key=stage_key(identity))
+    if resume:
+        stage.refuse_other_key()
+        if stage.is_begun:
+            return {first for first in starts if _path(folder, first).exists()}
+    for path in (*folder.glob("shard-*.npz"), folder / "shards.json"):  # the latter: of version 0.1
+        path.unlink(missing_ok=True)
+    stage.begin()
     return set()
 
 
 def _to_arrays(result: Simulation, program: Program) -> dict[str, NDArray[Any]]:
     """A shard's result as arrays, layers and ports by number."""
     arrays: dict[str, NDArray[Any]] = {"readout": result.readout, "steps": np.array([result.counts.steps])}
-    arrays["versions"] = np.frombuffer(json.dumps(result.versions, sort_keys=True).encode(), np.uint8)
+    arrays["versions"] = np.frombuffer(json.dumps(dict(result.versions), sort_keys=True).encode(), np.uint8)
     for i, port in enumerate(program.inputs):
         arrays[f"input{i}"] = result.counts.inputs[port.name]
     for i, layer in enumerate(program.layers):
@@ -151,9 +148,8 @@ def _from_arrays(path: Path, program: Program) -> Simulation:
                 observed=None if seen is None else Observed(**dict(zip(_OBSERVED, seen, strict=True))),
             )  # fmt: skip
         inputs = {port.name: arrays[f"input{i}"] for i, port in enumerate(program.inputs)}
-        readout = arrays["readout"]
         return Simulation(
-            readout=readout, prediction=readout.argmax(axis=1),
+            readout=arrays["readout"],
             counts=Counts(steps=int(arrays["steps"][0]), inputs=inputs, layers=layers),
             versions=json.loads(arrays["versions"].tobytes()),
         )  # fmt: skip

@@ -1,9 +1,8 @@
-"""A data set on a deployed network, in batches of bounded memory."""
+"""A whole data set through a deployed network, in batches of bounded memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,43 +10,21 @@ from numpy.typing import NDArray
 
 from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.core.progress import Progress, silent
-from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Program
 from neuroprivacy.program.encoder import encode, encoder_from
 from neuroprivacy.runtime.backend import Artifact, Record, RunResult, inputs_as_given, load_backend
-from neuroprivacy.runtime.counts import Counts, join_counts
+from neuroprivacy.runtime.results import ReadoutResult, Simulation, join_results
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Simulation:
-    """The results of a data set.
-
-    Attributes:
-        readout: int64 (samples, outputs).
-        prediction: int64 (samples,).
-        counts: per sample.
-        versions: of the backend and its tools.
-    """
-
-    readout: Int64
-    prediction: Int64
-    counts: Counts
-    versions: dict[str, str]
-
-    def accuracy(self, labels: NDArray[np.int64]) -> float:
-        """Share of correct predictions."""
-        return float((self.prediction == labels).mean())
-
-
-def encode_samples(program: Program, samples: NDArray[np.float32], *, first: int = 0) -> NDArray[np.int16]:
-    """Samples in [0, 1], encoded by the Program's own encoder: (samples, T, *port shape).
+def encode_samples(program: Program, images: NDArray[np.float32], *, first: int = 0) -> NDArray[np.int16]:
+    """Images in [0, 1], encoded by the Program's own encoder: (samples, T, *port shape).
 
     Raises:
         ConfigurationError: the Program has no encoder (it takes events), or more than one port.
     """
     if not program.encoder or len(program.inputs) != 1:
         raise ConfigurationError("input: this program has no encoder; give spikes with --input")
-    spikes = encode(samples, encoder=encoder_from(program.encoder), first=first)
+    spikes = encode(images, encoder=encoder_from(program.encoder), first=first)
     if program.encoder.get("on_off_channels"):
         return np.concatenate([np.maximum(spikes, 0), np.maximum(-spikes, 0)], axis=2)
     return spikes
@@ -56,33 +33,32 @@ def encode_samples(program: Program, samples: NDArray[np.float32], *, first: int
 def simulate(
     artifact: Artifact,
     *,
-    samples: NDArray[np.float32],
+    images: NDArray[np.float32],
     batch: int = 250,
     first: int = 0,
     progress: Progress = silent,
 ) -> Simulation:
-    """Encode and run samples.
+    """Encode and run images.
 
     Args:
         artifact: a built Program with an encoder.
-        samples: (samples, *shape) in [0, 1].
-        batch: samples of one batch.
+        images: (samples, *shape) in [0, 1].
+        batch: samples encoded and run at once.
         first: number of the first sample in its data set.
         progress: called after each batch.
     """
 
     def encoded(here: slice) -> NDArray[np.int16]:
         """The samples of a slice as spikes."""
-        return encode_samples(artifact.program, samples[here], first=first + here.start)
+        return encode_samples(artifact.program, images[here], first=first + here.start)
 
-    readouts, counts = [], []
-    versions: dict[str, str] = {}
-    for result in run_batches(artifact, encoded, samples=len(samples), batch=batch, progress=progress):
-        readouts.append(result.readout)
-        counts.append(result.counts)
-        versions = dict(result.versions)
-    readout = np.concatenate(readouts)
-    return Simulation(readout=readout, prediction=readout.argmax(axis=1), counts=join_counts(counts), versions=versions)
+    run = run_batches(artifact, encoded, samples=len(images), batch=batch, progress=progress)
+    return join_results([_without_spikes(result) for result in run])
+
+
+def _without_spikes(result: RunResult) -> ReadoutResult:
+    """What a data set's result stores of each batch, so that memory stays bounded."""
+    return ReadoutResult(readout=result.readout, counts=result.counts, versions=result.versions)
 
 
 def run_batches(
@@ -93,13 +69,13 @@ def run_batches(
     batch: int = 250,
     progress: Progress = silent,
 ) -> Iterator[RunResult]:
-    """Run samples batch by batch, in bounded memory; progress and interrupts act between batches.
+    """Run many samples batch by batch: memory stays bounded, progress is reported, an interrupt acts between batches.
 
     Args:
         artifact: a built Program with one input port.
-        given: slice of the samples -> their integers, (samples, T, ...).
-        samples: total number.
-        batch: samples of one batch.
+        given: which samples -> their integers, (samples, T, ...).
+        samples: in all.
+        batch: samples run at once.
         progress: called after each batch.
 
     Raises:

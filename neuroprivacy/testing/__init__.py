@@ -1,4 +1,4 @@
-"""The conformance kit, shipped: any backend can be held against the reference with it.
+"""The conformance kit, shipped: compares any backend with the reference.
 
 from neuroprivacy.testing import check_backend
 report = check_backend("fixedpoint", random_programs=500)

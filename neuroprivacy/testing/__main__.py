@@ -1,4 +1,4 @@
-"""Hold an installed backend against the reference: `python -m neuroprivacy.testing --backend NAME`."""
+"""Compare an installed backend with the reference: `python -m neuroprivacy.testing --backend NAME`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One conformance case: a Program, its input, and the integers that must come out."""
+"""One conformance case: a Program, its input, and the expected integers."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Values = Sequence[int] | NDArray[Any] | int
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Case:
-    """A hand-made case that pins one rule.
+    """A hand-made case of one rule.
 
     Attributes:
         name: in snake_case, unique.
-        rule: the sentence of SEMANTICS.md that it pins.
+        rule: the rule of docs/reference/SEMANTICS.md that it tests.
         program: the network.
         spikes: int64 (samples, T, *port shape).
         expect_spikes: layer name -> list over steps of the spikes of sample 0, per neuron; steps include the latency.

@@ -183,7 +183,7 @@ def neuron_cases() -> tuple[Case, ...]:
 
 
 def _readout_case() -> Case:
-    """A layer that is told not to fire keeps all of its membrane."""
+    """A non-firing layer is not reset."""
     program = network(
         [layer("n", [edge("input", [[9], [-4]], delay=0)], threshold=1, fires=False)],
         target="int8",

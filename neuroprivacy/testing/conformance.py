@@ -1,4 +1,4 @@
-"""The kit against a backend, by its name: hand-made cases, random Programs and graphs; exact, and told apart.
+"""Run the conformance kit on a backend: hand-made cases, random Programs and graphs, compared exactly.
 
 A case that a backend refuses by `check` is "refused", with its reason; one that the caller excludes is
 "excluded"; an exclusion that passes is a failure. Nothing that did not run counts as passed.
@@ -29,7 +29,7 @@ Status = Literal["passed", "failed", "refused", "excluded"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How one case ended; `detail` says why it did not pass."""
+    """Result of one case; `detail` is the reason why it did not pass."""
 
     case: str
     status: Status
@@ -86,7 +86,7 @@ def expectation_faults(case: Case, result: RunResult) -> Iterator[str]:
 
 
 def check_backend(
-    name: str,
+    name: str | Backend,
     *,
     random_programs: int = 0,
     random_graphs: int = 0,
@@ -99,7 +99,7 @@ def check_backend(
     """Run the kit against a backend.
 
     Args:
-        name: of the installed backend.
+        name: of an installed backend, or a backend that is not installed (yet).
         random_programs: how many, spread over `targets` in turn; likewise `random_graphs`, which are lowered first.
         first_seed: seed of the first one.
         steps: input steps of each.
@@ -107,7 +107,7 @@ def check_backend(
         states: whether u and v are compared after every step, else only after the last.
         exclusions: case -> reason, for what the backend is known not to do.
     """
-    backend = load_backend(name)
+    backend = load_backend(name) if isinstance(name, str) else name
     excluded = dict(exclusions or {})
     outcomes: list[Outcome] = []
     lively = 0
@@ -128,7 +128,7 @@ def check_backend(
                     hold_random(backend, drawn, Path(scratch), states=states, exclusion=exclusion, kind=kind)
                 )
     return ConformanceReport(
-        backend=name,
+        backend=name if isinstance(name, str) else type(name).__name__,
         outcomes=tuple(outcomes),
         lively=lively,
         random_programs=random_programs,

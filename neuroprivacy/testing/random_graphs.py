@@ -1,7 +1,8 @@
 """Random NIR graphs that really fire, lowered: every primitive, joins, loops, delays, nesting, several ends.
 
 A graph grows layer by layer: paths of linear nodes from earlier nodes into new neurons, whose threshold is then set, by
-the float network, so that they fire at a drawn rate. What comes out is a Program as users get it: through `lower`.
+the float network, so that they fire at a drawn rate. The Program is made as users make it: by `lower`. The file is long
+because one generator draws every kind of node.
 """
 
 from __future__ import annotations

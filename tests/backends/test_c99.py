@@ -32,6 +32,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEUROPRIVACY_C99_OPT", "-O0")
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(max_size=12), unique=True, max_size=8))
 def test_identifiers_are_of_c_and_differ(names: list[str]) -> None:
     found = identifiers(names)
@@ -65,6 +66,7 @@ def test_ternary_weights_take_two_bits() -> None:
     assert expression == "weight_2(w, {at})"
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("case", hand_made_cases()[::3], ids=lambda case: case.name)
 def test_hand_made_cases(case, tmp_path: Path) -> None:
@@ -72,6 +74,7 @@ def test_hand_made_cases(case, tmp_path: Path) -> None:
     assert (outcome.status, outcome.detail) == ("passed", "")
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("target", ["loihi2", "loihi2-soft", "int8"])
 def test_random_programs(target: str, tmp_path: Path) -> None:
@@ -81,6 +84,7 @@ def test_random_programs(target: str, tmp_path: Path) -> None:
         assert (outcome.status, outcome.detail) == ("passed", ""), seed
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7])
 def test_narrow_weights_are_computed_as_they_are(bits: int, tmp_path: Path) -> None:
@@ -133,6 +137,7 @@ def test_names_of_strangers_cannot_leave_their_comment(tmp_path: Path) -> None:
     assert "#put" not in header
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_the_folder_tests_itself(tmp_path: Path) -> None:
     case = random_case(8, target="loihi2", steps=8)

@@ -62,6 +62,7 @@ def one_layer(spec: TargetSpec, weight: list[list[int]], *, delay: int = 0, high
     )
 
 
+@pytest.mark.slow
 @compiled
 @pytest.mark.parametrize("record", [Record(), Record(spikes=True), Record(final=True), Record(states=True)], ids=repr)
 def test_each_kind_of_record_by_itself(record: Record, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from neuroprivacy_c99.toolchain import find_compiler
 COMPILERS = ("gcc", "clang", "arm-none-eabi-gcc -mcpu=cortex-m0 -mthumb")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", COMPILERS)
 def test_the_object_holds_what_the_table_states(words: str, tmp_path: Path) -> None:
     compiler = find_compiler(words)
@@ -38,6 +39,7 @@ def test_the_object_holds_what_the_table_states(words: str, tmp_path: Path) -> N
         assert found.flash == found.object.code + found.object.constants > sum(kept.values())
 
 
+@pytest.mark.slow
 def test_the_table_is_printed(tmp_path: Path) -> None:
     if find_compiler("cc") is None:
         pytest.skip("not run: cc is not here")

@@ -76,6 +76,7 @@ def test_the_interface_is_three_functions() -> None:
         assert external == ["network_reset", "network_step", "network_readout"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_no_warning(compiler: str, tmp_path: Path) -> None:
     if find_compiler(compiler) is None:

@@ -34,6 +34,7 @@ def held(program: Program, inputs: dict[str, Int64], folder: Path, record: Recor
     return [str(difference) for difference in compare(run_reference(program, inputs, record=record), got)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 3])
 @pytest.mark.parametrize("seed", [2, 7, 1007])
 def test_shares_of_samples_give_the_same(
@@ -46,6 +47,7 @@ def test_shares_of_samples_give_the_same(
     assert held(case.program, case.spikes, tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["loihi2", "loihi2-soft", "int8"])
 def test_parts_of_layers_give_the_same(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two samples on three threads, each of which computes some rows of every layer."""
@@ -58,6 +60,7 @@ def test_parts_of_layers_give_the_same(target: str, tmp_path: Path, monkeypatch:
             assert held(case.program, case.spikes, tmp_path, record) == [], seed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["loihi2", "loihi2-soft", "int8"])
 def test_blocks_of_steps_give_the_same(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long input streams through buffers that hold a few steps; delays reach back into the block before."""
@@ -67,6 +70,7 @@ def test_blocks_of_steps_give_the_same(target: str, tmp_path: Path, monkeypatch:
         assert held(case.program, case.spikes, tmp_path, Record(spikes=True, final=True)) == [], seed
 
 
+@pytest.mark.slow
 def test_long_runs_use_wide_integers_where_membranes_could_leave_32_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +83,7 @@ def test_long_runs_use_wide_integers_where_membranes_could_leave_32_bits(
     assert held(case.program, case.spikes, tmp_path) == []
 
 
+@pytest.mark.slow
 def test_constant_graded_input_is_summed_once_and_changes_are_seen(tmp_path: Path) -> None:
     """An image at every step, as direct coding sends it, and one that changes."""
     rng = np.random.default_rng(0)
@@ -244,6 +249,7 @@ def reachable(start: object) -> Iterator[object]:
             waiting += gc.get_referents(each)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", ["1", "3"])
 def test_sums_that_16_bits_hold_only_in_rounds(parts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hundreds of the largest weights meet in one neuron: matrices, convolutions of all options, several edges."""
@@ -313,6 +319,7 @@ def test_the_largest_membrane_of_which_one_product_fits_32_bits(v_init: int, tmp
     assert held(program, {"input": np.zeros((1, 9, 1), np.int64)}, tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("high", [1, 3])
 def test_events_of_long_runs_are_all_counted(high: int, tmp_path: Path) -> None:
     """More steps than a byte counts, and more values than are counted at once."""

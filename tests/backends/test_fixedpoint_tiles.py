@@ -55,6 +55,7 @@ LOIHI = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("guarded")
 @pytest.mark.parametrize("target", ["int8", "loihi2", "loihi2-soft"])
 @pytest.mark.parametrize("size", [1, TILE - 1, TILE, TILE + 1, 3 * TILE + 17])
@@ -77,6 +78,7 @@ def test_tiles_of_all_kinds_of_neurons(target: str, size: int, tmp_path: Path) -
             assert differences(program, {"input": given}, tmp_path, Record(states=True, final=True)) == [], (kind, rate)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("guarded")
 @pytest.mark.parametrize("steps", [1, STEPS - 1, STEPS, STEPS + 1, 2 * STEPS + 5])
 @pytest.mark.parametrize("parts", ["1", "3"])
@@ -163,6 +165,7 @@ CONVOLUTIONS: dict[str, tuple[int, tuple[int, int, int], tuple[int, int], dict[s
 }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("guarded")
 @pytest.mark.parametrize("meeting", [0, weights._MEETING, 10**6])
 @pytest.mark.parametrize("options", CONVOLUTIONS.values(), ids=list(CONVOLUTIONS))
@@ -194,6 +197,7 @@ def test_convolutions_in_tiles_and_scattered(
         assert used == ({True} if meeting == 0 else {False} if meeting > 5 else {True, False})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("guarded")
 @pytest.mark.parametrize("listed", [0, 3000])
 def test_convolutions_whose_lists_hold_few_positions(
@@ -223,6 +227,7 @@ def test_convolutions_whose_lists_hold_few_positions(
         assert differences(program, given, tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("put", [events._put_one_by_one, events._put_places], ids=["one by one", "of this machine"])
 def test_lists_of_ones(put: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever way the machine can, all counts of bits of 64, and sizes that end within 64."""

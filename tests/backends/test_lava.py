@@ -9,13 +9,15 @@ from neuroprivacy.program import ConvMap, Port
 from neuroprivacy.runtime.backend import Record, load_backend
 from neuroprivacy.runtime.compare import compare
 from neuroprivacy.runtime.reference import run_reference
-from neuroprivacy.testing import golden, hand_made_cases
+from neuroprivacy.testing import hand_made_cases
 from neuroprivacy.testing.case import edge, layer, network
 from neuroprivacy.testing.conformance import hold_case
 from neuroprivacy_lava import LavaBackend
 from neuroprivacy_lava.worker_process import worker_script
+from tools import golden
 
 
+@pytest.mark.slow
 @pytest.mark.lava
 def test_one_rule(tmp_path: Path) -> None:
     (case,) = [c for c in hand_made_cases() if c.name == "u_wraps_while_decaying"]
@@ -23,6 +25,7 @@ def test_one_rule(tmp_path: Path) -> None:
     assert (outcome.status, outcome.detail) == ("passed", "")
 
 
+@pytest.mark.slow
 @pytest.mark.lava
 def test_convolution_delay_and_soft_reset(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
@@ -55,6 +58,7 @@ def test_convolution_delay_and_soft_reset(tmp_path: Path) -> None:
     assert all(0.02 < fired.mean() < 0.8 for fired in expected.layer_spikes.values())
 
 
+@pytest.mark.slow
 @pytest.mark.lava
 def test_more_samples_than_one_chunk_holds(tmp_path: Path) -> None:
     text = worker_script().read_text()

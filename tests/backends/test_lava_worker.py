@@ -63,6 +63,7 @@ def test_one_worker_answers_many_requests(fake: Callable[[str], WorkerProcess], 
     assert len({versions["fake"] for _, versions in found}) == 1
 
 
+@pytest.mark.slow
 def test_a_closed_worker_starts_again(fake: Callable[[str], WorkerProcess], tmp_path: Path) -> None:
     worker = fake("well")
     first = ask(worker, tmp_path)[1]["fake"]
@@ -72,6 +73,7 @@ def test_a_closed_worker_starts_again(fake: Callable[[str], WorkerProcess], tmp_
     assert ask(worker, tmp_path)[1]["fake"] != first
 
 
+@pytest.mark.slow
 def test_a_worker_that_died_between_requests_is_replaced(fake: Callable[[str], WorkerProcess], tmp_path: Path) -> None:
     worker = fake("well")
     first = int(ask(worker, tmp_path)[1]["fake"])
@@ -81,6 +83,7 @@ def test_a_worker_that_died_between_requests_is_replaced(fake: Callable[[str], W
     assert int(ask(worker, tmp_path)[1]["fake"]) != first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
@@ -113,6 +116,7 @@ def test_uvs_own_errors_mean_that_something_is_missing(fake: Callable[[str], Wor
     assert e.value.exit_code == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["hang", "stubborn"])
 def test_a_hanging_worker_is_killed_with_all_that_it_started(
     kind: str,
@@ -150,6 +154,7 @@ def test_a_hanging_worker_is_killed_with_all_that_it_started(
     assert not group_alive(told["worker"])
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_waiting_closes_the_worker(
     fake: Callable[[str], WorkerProcess], note: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +183,7 @@ def test_a_command_that_does_not_exist(tmp_path: Path) -> None:
         ask(worker, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_real_worker_ends_when_its_lifeline_closes() -> None:
     """Started by hand as the host starts it; Lava is not needed to listen."""
     process = subprocess.Popen(
@@ -189,6 +195,7 @@ def test_the_real_worker_ends_when_its_lifeline_closes() -> None:
     assert not group_alive(process.pid)
 
 
+@pytest.mark.slow
 def test_the_real_worker_ends_when_its_host_is_killed(tmp_path: Path) -> None:
     """The host gets no chance to clean up: SIGKILL."""
     host = tmp_path / "host.py"
@@ -213,6 +220,7 @@ def test_the_real_worker_ends_when_its_host_is_killed(tmp_path: Path) -> None:
             os.killpg(pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_the_real_worker_hands_its_traceback_on(tmp_path: Path) -> None:
     """There is no network in the folder; Lava is not reached."""
     worker = WorkerProcess(command=[sys.executable, str(worker_script()), "--serve"], env=dict(os.environ))

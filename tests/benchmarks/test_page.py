@@ -65,6 +65,7 @@ def test_ratios_are_of_medians_with_the_spread_of_rounds(collected: dict[str, An
     assert fastest(result, "torch") == "sinabs"
 
 
+@pytest.mark.slow
 def test_rows_of_two_runs_are_not_compared(collected: dict[str, Any], tmp_path: Path) -> None:
     rows = collected["results"]["w1_batch1"]["rows"]
     rows["lava"]["run"] = "yesterday"
@@ -73,6 +74,7 @@ def test_rows_of_two_runs_are_not_compared(collected: dict[str, Any], tmp_path: 
     assert "| W1 batch 1: Lava, the same integers | >= 400x | not measured in one run | not run |" in lines
 
 
+@pytest.mark.slow
 def test_every_claim_has_a_line(collected: dict[str, Any], tmp_path: Path) -> None:
     found = list(verdicts(collected["results"]))
     assert len(found) == len(CLAIMS) + 7  # three kinds of memory of two workloads, and the integers
@@ -87,6 +89,7 @@ def test_every_claim_has_a_line(collected: dict[str, Any], tmp_path: Path) -> No
     assert "| W2 batch 1: Lava, the same integers | >= 1,000x | 500x [500-500] | missed |" in lines
 
 
+@pytest.mark.slow
 def test_what_failed_keeps_its_row(collected: dict[str, Any], tmp_path: Path) -> None:
     rows = collected["results"]["w1_batch128"]["rows"]
     rows["norse"] |= {"seconds": [], "error": "there is no Python 3.11 here"}
@@ -95,6 +98,7 @@ def test_what_failed_keeps_its_row(collected: dict[str, Any], tmp_path: Path) ->
     assert "- w1_batch128, Norse: there is no Python 3.11 here" in lines
 
 
+@pytest.mark.slow
 def test_what_differs_is_said(collected: dict[str, Any], tmp_path: Path) -> None:
     rows = collected["results"]["w1_batch1"]["rows"]
     rows["norse"]["rates_differ"] = 0.2
@@ -106,11 +110,13 @@ def test_what_differs_is_said(collected: dict[str, Any], tmp_path: Path) -> None
     assert "missed |" in lines.split("every integer")[1].splitlines()[0]
 
 
+@pytest.mark.slow
 def test_extrapolated_rows_say_so(collected: dict[str, Any], tmp_path: Path) -> None:
     collected["results"]["w2_batch1"]["rows"]["lava"]["extrapolated"] = {"steps": 2, "factor": 16}
     assert "Lava, fixed point, extrapolated from 2 steps" in page(collected, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_plot_is_small_and_the_same_again(collected: dict[str, Any], tmp_path: Path) -> None:
     page(collected, tmp_path)
     first = (tmp_path / "performance.svg").read_bytes()
@@ -131,6 +137,7 @@ def test_items_have_keys_of_their_own() -> None:
         assert {claim.item for claim in CLAIMS} <= set(keys)
 
 
+@pytest.mark.slow
 def test_the_command_remakes_the_page_alone(collected: dict[str, Any], tmp_path: Path) -> None:
     import json
 
@@ -145,6 +152,7 @@ def test_an_unknown_competitor_is_refused(capsys: pytest.CaptureFixture[str]) ->
     assert "--competitors: brian is none of ours" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_memory_of_a_deep_network_is_told_by_batch(collected: dict[str, Any], tmp_path: Path) -> None:
     case = {"batch": 2, "seconds": 10.0, "gradient": 4.0}
     cases = [
@@ -156,6 +164,7 @@ def test_memory_of_a_deep_network_is_told_by_batch(collected: dict[str, Any], tm
     assert "VGG16" not in page(collected, tmp_path)
 
 
+@pytest.mark.slow
 def test_memory_of_a_deep_network_is_measured() -> None:
     found = measure_memory(steps=2, batches=(1,))
     kept, again = found["cases"]
@@ -163,6 +172,7 @@ def test_memory_of_a_deep_network_is_measured() -> None:
     assert again["gradient"] == pytest.approx(kept["gradient"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_short_run_is_taken_apart(collected: dict[str, Any], tmp_path: Path) -> None:
     names = ("run", "backend", "engine", "computed", "silent", "filled")
     collected["results"]["w1_batch1"]["rows"]["ours"]["parts"] = dict(

@@ -26,6 +26,7 @@ def script(folder: Path, text: str) -> Worker:
     return Worker("some", [sys.executable, str(path)], {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -50,6 +51,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     return Prepared(SMALL, tmp_path_factory.mktemp("workloads"), EFFORT)
 
 
+@pytest.mark.slow
 def test_our_simulators_take_turns(prepared: Prepared) -> None:
     told: list[str] = []
     chosen = ("ours", "ours_loihi2", "torch_manual", "bound16")
@@ -66,6 +68,7 @@ def test_our_simulators_take_turns(prepared: Prepared) -> None:
     json.dumps(result)
 
 
+@pytest.mark.slow
 def test_training_takes_its_turn(prepared: Prepared) -> None:
     item = replace(ITEM, training=True)
     row = measuring.measure(item, ("ours_training",), prepared, EFFORT, lambda _: None)["rows"]["ours_training"]

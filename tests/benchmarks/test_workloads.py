@@ -19,6 +19,7 @@ def made(request: pytest.FixtureRequest) -> tuple[Workload, Weights]:
     return request.param, make_weights(request.param, samples=16)
 
 
+@pytest.mark.slow
 def test_every_layer_fires_at_the_stated_rate(made: tuple[Workload, Weights]) -> None:
     workload, weights = made
     assert weights.rates == pytest.approx(dict.fromkeys(weights.rates, workload.rate), abs=0.01)

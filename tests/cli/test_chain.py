@@ -12,6 +12,7 @@ from neuroprivacy.networks import load_checkpoint
 from neuroprivacy.runtime.simulation import encode_samples
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["mlp", "convnet"])
 def test_from_data_to_energy(family: str, tmp_path: Path, cli) -> None:
     folder = {name: tmp_path / name for name in ("ann", "synthetic", "snn", "encrypted", "nir", "chip")}
@@ -91,6 +92,7 @@ def test_from_data_to_energy(family: str, tmp_path: Path, cli) -> None:
     assert len(energy["models"]) > 1
 
 
+@pytest.mark.slow
 def test_a_spiking_network_is_trained_and_exported(tmp_path: Path, cli) -> None:
     ended = cli(
         "train", "--dataset", "iris", "--model", "mlp", "--spiking", "--beta", 0.9, "--coding", "direct", "--steps", 5,
@@ -104,6 +106,7 @@ def test_a_spiking_network_is_trained_and_exported(tmp_path: Path, cli) -> None:
     assert "(reference, int8, latency 0 steps)" in ended.out
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, cli) -> None:
     for name in ("a", "b"):
         assert cli("train", "--dataset", "iris", "--model", "mlp", "--epochs", 2, "--out", tmp_path / name).code == 0
@@ -111,6 +114,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, cli) -> None:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
+@pytest.mark.slow
 def test_text_for_people(snn: Path, tmp_path: Path, cli) -> None:
     assert cli("export", snn, "--backend", "fixedpoint", "--out", tmp_path).code == 0
     ended = cli("simulate", tmp_path, "--dataset", "digits", "--samples", 10)
@@ -120,6 +124,7 @@ def test_text_for_people(snn: Path, tmp_path: Path, cli) -> None:
     assert "cost model" in ended.out
 
 
+@pytest.mark.slow
 def test_lists_and_shows(cli) -> None:
     assert {"loihi2", "loihi2-soft", "int8"} <= cli("target", "list", "--json").json.keys()
     assert cli("target", "show", "loihi2", "--json").json["weight_bits"] == 8
@@ -130,6 +135,7 @@ def test_lists_and_shows(cli) -> None:
     assert tally["passed"] > 10
 
 
+@pytest.mark.slow
 def test_doctor_reports_and_never_fails(cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NEUROPRIVACY_LAVA_PYTHON", "/bin/false")
     monkeypatch.setenv("NEUROPRIVACY_DATA", str(tmp_path))

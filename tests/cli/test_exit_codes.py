@@ -147,6 +147,7 @@ def test_a_folder_that_cannot_be_written(cli, tmp_path: Path) -> None:
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.slow
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     words = [sys.executable, "-c", MAIN, "--debug", "export", str(tmp_path / "a.nir"), "--backend", "nir"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
@@ -167,6 +168,7 @@ def test_help_and_version_load_nothing_heavy() -> None:
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_module_is_the_command() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "neuroprivacy", "target", "show", "x"], capture_output=True, check=False
@@ -194,6 +196,7 @@ def train_words(out: Path, *more: str) -> list[str]:
     return [sys.executable, "-c", MAIN, *train, str(out), *more]
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_resume_end_with_the_same_weights(tmp_path: Path, cli) -> None:
     out = tmp_path / "stopped"
     process = subprocess.Popen(train_words(out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -203,7 +206,7 @@ def test_ctrl_c_and_resume_end_with_the_same_weights(tmp_path: Path, cli) -> Non
     printed, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
     assert printed == ""
-    assert told.strip() == "interrupted; what was finished is kept, --resume goes on from there"
+    assert told.strip() == "interrupted; finished parts are stored, --resume continues from them"
     assert not (out / "weights.safetensors").exists()
 
     refused = cli(*train_words(out, "--resume", "--lr", "0.5")[3:])

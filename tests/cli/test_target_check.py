@@ -11,6 +11,7 @@ import pytest
 from neuroprivacy.graph import save_nir
 
 
+@pytest.mark.slow
 def test_a_network_that_fits(snn: Path, tmp_path: Path, cli) -> None:
     ended = cli("target", "check", snn, "--target", "loihi2", "--out", tmp_path / "map")
     assert ended.code == 0, ended.err
@@ -39,6 +40,7 @@ def test_what_the_arithmetic_refuses_is_still_counted(soft_snn: Path, tmp_path: 
     assert len(ended.json["cores"]) == 2
 
 
+@pytest.mark.slow
 def test_graded_input_is_more_than_loihi1_takes(snn: Path, tmp_path: Path, cli) -> None:
     ended = cli("target", "check", snn, "--target", "loihi1", "--out", tmp_path / "map")
     assert ended.code == 1
@@ -80,6 +82,7 @@ LEAKY = nir.LIF(**of(tau=2e-3, r=20.0, v_leak=0.0, v_threshold=1.0, v_reset=0.0)
 CURRENT = nir.CubaLIF(**of(tau_syn=2e-3, tau_mem=3e-3, r=30.0, v_leak=0.0, v_threshold=1.0, v_reset=0.0, w_in=20.0))
 
 
+@pytest.mark.slow
 def test_a_leak_that_a_chip_does_not_have(tmp_path: Path, cli) -> None:
     model = one_layer(tmp_path / "a.nir", LEAKY)
     ended = cli("target", "check", model, "--target", "speck", "--out", tmp_path / "map")

@@ -37,6 +37,7 @@ def spikes(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_first_divergence_and_its_page(network: Path, spikes: Path, tmp_path: Path, cli) -> None:
     out = tmp_path / "trace"
     found = cli("trace", network, "--input", spikes, "--weight-bits", "ternary", "--out", out, "--json").json
@@ -59,6 +60,7 @@ def test_backends_agree(network: Path, spikes: Path, tmp_path: Path, cli) -> Non
     assert "Never" in (tmp_path / "t" / "trace.html").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -95,6 +97,7 @@ def test_calibration_from_spikes(network: Path, spikes: Path, tmp_path: Path, cl
     assert refused.code == 3
 
 
+@pytest.mark.slow
 def test_training_on_at_a_width(tmp_path: Path, cli) -> None:
     snn, out = tmp_path / "snn", tmp_path / "four"
     train = ("train", "--dataset", "digits", "--model", "mlp")

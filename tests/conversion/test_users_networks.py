@@ -197,6 +197,7 @@ def network(name: str, seed: int = 0) -> tuple[nn.Module, np.ndarray]:
     return random_norms(make()), np.random.default_rng(seed).random((40, *shape), np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_steps_compute_what_the_module_does(name: str, seed: int) -> None:
@@ -213,6 +214,7 @@ def test_the_steps_compute_what_the_module_does(name: str, seed: int) -> None:
     assert all(torch.equal(value, net.state_dict()[key]) for key, value in before.items())
 
 
+@pytest.mark.slow
 def test_a_network_in_training_is_taken_as_it_is_in_use() -> None:
     net, images = network("residual")
     net.train()
@@ -246,6 +248,7 @@ def spikes_of(net: SpikingNetwork, given: np.ndarray, scale: float) -> dict[str,
     return {name: s.flatten(2).swapaxes(0, 1).numpy() for name, s in found.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reset", ["soft", "hard"])
 @pytest.mark.parametrize("coding", ["direct", "poisson"])
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name != "ends in a pool"])
@@ -273,6 +276,7 @@ def test_the_graph_fires_as_the_network(name: str, coding: str, reset: str, tmp_
     assert lowered.program.encoder["coding"] == coding
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beta", [0.9, 0.5])
 def test_a_leak_is_carried_over(beta: float) -> None:
     net, images = network("residual")
@@ -285,6 +289,7 @@ def test_a_leak_is_carried_over(beta: float) -> None:
         np.testing.assert_allclose(layer.beta, beta, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coding", ["direct", "poisson"])
 @pytest.mark.parametrize(
     ("reset", "method", "lost"),
@@ -303,15 +308,17 @@ def test_a_trained_residual_network_stays_as_good(reset: str, method: str, lost:
     assert right(made) > right(trained()) - lost
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reset", ["soft", "hard"])
 def test_a_trained_residual_network_in_integers(reset: str, tmp_path: Path) -> None:
     made = convert(trained(), calibration=digits().train_images, reset=reset, coding="direct", time_steps=STEPS)
     lowered = lower(to_nir(made), target="loihi2-soft" if reset == "soft" else "loihi2")
     artifact = npv.build(lowered.program, backend="fixedpoint", folder=tmp_path)
-    integers = npv.simulate(artifact, samples=digits().test_images).accuracy(digits().test_labels)
+    integers = npv.simulate(artifact, images=digits().test_images).accuracy(digits().test_labels)
     assert abs(integers - right(made)) < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["max", "percentile"])
 def test_rates_stand_for_activations(method: str) -> None:
     """Many steps and a soft reset: rate times worth is the activation, up to what lies above the threshold."""
@@ -352,6 +359,7 @@ def test_max_is_the_largest_activation_and_a_shortcut_gets_its_factor() -> None:
     torch.testing.assert_close(made.layers["fc"].bias, graph.modules["fc"].bias / largest["relu_2"])
 
 
+@pytest.mark.slow
 def test_conversion_is_seeded_and_leaves_the_network_alone() -> None:
     net, images = network("residual")
     before = deepcopy(net.state_dict())
@@ -363,6 +371,7 @@ def test_conversion_is_seeded_and_leaves_the_network_alone() -> None:
     assert all(torch.equal(value, net.state_dict()[key]) for key, value in before.items())
 
 
+@pytest.mark.slow
 def test_a_converted_network_can_be_trained() -> None:
     net, images = network("residual")
     made = convert(net, calibration=images, time_steps=6, coding="direct").train()
@@ -518,6 +527,7 @@ def quantized(*, per_channel: bool = False, **options: Any) -> nn.Sequential:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("per_channel", "target"), [(False, "loihi2-soft"), (True, "int8")])
 def test_quantized_weights_keep_their_integers(per_channel: bool, target: str, tmp_path: Path) -> None:
     """Through conversion, checkpoint, NIR file and lowering; activations become spikes, whatever their width was."""

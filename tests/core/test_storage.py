@@ -97,6 +97,7 @@ def test_a_missing_file_is_named(read: object, tmp_path: Path) -> None:
         read(tmp_path / "gone")  # type: ignore[operator]
 
 
+@pytest.mark.slow
 @given(ARRAYS)
 def test_arrays_come_back_as_they_were(arrays: dict[str, np.ndarray]) -> None:
     packed = pack_arrays(arrays)
@@ -169,6 +170,7 @@ def test_a_header_that_claims_more_than_the_file_holds(tmp_path: Path) -> None:
         read_arrays(tmp_path / "a.npz")
 
 
+@pytest.mark.slow
 def test_one_damaged_byte_never_gives_other_arrays(tmp_path: Path) -> None:
     arrays = {"a": np.arange(20), "b": np.array([[3]], np.int8)}
     path, packed = tmp_path / "a.npz", pack_arrays(arrays)
@@ -186,6 +188,7 @@ def test_one_damaged_byte_never_gives_other_arrays(tmp_path: Path) -> None:
             assert all(found[name].tolist() == arrays[name].tolist() for name in found), position
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", range(0, 500, 7))
 def test_a_cut_archive_is_refused(length: int, tmp_path: Path) -> None:
     packed = pack_arrays({"a": np.arange(20), "b": np.arange(5)})
@@ -281,6 +284,7 @@ def test_other_packings_are_refused(tmp_path: Path) -> None:
     assert read_arrays(path)["a"].tolist() == [0, 0]
 
 
+@pytest.mark.slow
 def test_a_bomb_is_bounded_by_the_size_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_arrays(tmp_path / "a.npz", {"a": np.zeros(10**7, np.uint8)})
     size = (tmp_path / "a.npz").stat().st_size
@@ -302,6 +306,7 @@ def test_an_entry_that_unpacks_to_more_than_it_declares(tmp_path: Path) -> None:
         read_arrays(path)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_damaged_headers_with_a_right_checksum(data: st.DataObject) -> None:
     """What a hostile file can say: numpy's parser of headers sees it, and whatever it raises is a BadFile."""

@@ -27,6 +27,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(data=st.data())
 def test_what_is_saved_is_loaded(data: st.DataObject) -> None:

@@ -19,6 +19,7 @@ Idx = Callable[[np.ndarray], bytes]
 VALUES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(values=hnp.arrays(np.uint8, hnp.array_shapes(max_dims=4)), compressed=st.booleans())
 def test_what_is_written_is_read(values: np.ndarray, compressed: bool) -> None:
@@ -33,6 +34,7 @@ def test_what_is_written_is_read(values: np.ndarray, compressed: bool) -> None:
     assert not read.flags.writeable
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(payload=st.binary(max_size=64), compressed=st.booleans())
 def test_any_bytes_are_read_or_refused_with_a_bad_file(payload: bytes, compressed: bool) -> None:

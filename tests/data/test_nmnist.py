@@ -27,6 +27,7 @@ def recorded(events: list[Event]) -> np.ndarray:
     return np.array(events, dtype=EVENT_DTYPE)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(events=st.lists(EVENT, min_size=1, max_size=30))
 def test_what_is_packed_is_read(events: list[Event]) -> None:

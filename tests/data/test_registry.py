@@ -90,6 +90,7 @@ print(*sorted({{"sklearn", "scipy", "pooch", "requests", "torch"}} & set(sys.mod
 """
 
 
+@pytest.mark.slow
 def test_importing_is_light() -> None:
     code = IMPORT_ALONE.format(folder=str(Path(data.__file__).parents[1]))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -129,6 +129,7 @@ def test_a_wrong_delay_is_delay() -> None:
     assert at.causes[0].startswith("delay or order")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_backends_agree_and_runs_are_symmetric(seed: int) -> None:
     drawn = random_graph(seed, target=("loihi2", "loihi2-soft", "int8")[seed % 3], steps=20)

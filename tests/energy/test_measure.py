@@ -131,6 +131,7 @@ def test_a_silent_network_and_a_readout_give_no_infinities() -> None:
     json.dumps(report.to_dict(), allow_nan=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_operations_are_the_weights_touched_in_the_written_out_matrix(seed: int) -> None:
     case = random_case(seed, steps=8, max_neurons=16)
@@ -150,6 +151,7 @@ def test_operations_are_the_weights_touched_in_the_written_out_matrix(seed: int)
     json.dumps(report.to_dict(), allow_nan=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_all_ones_cost_the_macs_at_every_step(seed: int) -> None:
     program = random_case(seed, steps=4, max_neurons=16).program

@@ -1,4 +1,4 @@
-"""The whole way as one function: stations are kept, taken up again, and never mixed up; disagreement is a failure."""
+"""The whole way as one function: stages are kept, taken up again, and never mixed up; disagreement is a failure."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from neuroprivacy.experiments.presets import default_deployment, default_trainin
 from neuroprivacy.reporting import load_report
 from neuroprivacy.runtime.compare import Difference
 
-STATIONS = ("ann", "synthetic", "converted", "encrypted")
+STAGES = ("ann", "synthetic", "converted", "encrypted")
 
 
 @pytest.fixture(scope="module")
@@ -41,44 +41,49 @@ def run(digits: Dataset, settings: DeploymentSettings, tmp_path_factory: pytest.
 
 
 def stamps(folder: Path) -> dict[str, int]:
-    return {name: (folder / name / "made.json").stat().st_mtime_ns for name in STATIONS}
+    return {name: (folder / name / "stage.json").stat().st_mtime_ns for name in STAGES}
 
 
-def test_every_station_and_the_report_are_kept(run: tuple[Path, dict]) -> None:
+@pytest.mark.slow
+def test_every_stage_and_the_report_are_kept(run: tuple[Path, dict]) -> None:
     folder, data = run
-    for name in STATIONS:
-        assert (folder / name / "made.json").exists()
+    for name in STAGES:
+        assert (folder / name / "stage.json").exists()
         assert not (folder / name / "training.pt").exists()
     assert (folder / "network.nir").exists()
     assert (folder / "report.html").exists()
-    assert [s["name"] for s in data["stations"]] == ["ann", "converted", "encrypted", "integer"]
+    assert [s["name"] for s in data["stages"]] == ["ann", "converted", "encrypted", "integer"]
     assert data["backends"]["fixedpoint"]["identical"]
     assert data["backends"]["fixedpoint"]["samples"] == 12
     assert data["command"] == "test"
     assert data["provenance"]["settings"]["steps"] == 6
-    assert data["stations"][0]["accuracy"] > 0.5
-    assert load_report(folder) == data or load_report(folder)["stations"] == data["stations"]
+    assert data["stages"][0]["accuracy"] > 0.5
+    assert data["target"]["membrane_limit"] == 2**23 - 1
+    assert load_report(folder) == data or load_report(folder)["stages"] == data["stages"]
 
 
+@pytest.mark.slow
 def test_resume_takes_up_what_is_there(run: tuple[Path, dict], digits: Dataset, settings: DeploymentSettings) -> None:
     folder, data = run
     before = stamps(folder)
     again = run_deployment(digits, settings=settings, folder=folder, resume=True)
     assert stamps(folder) == before
-    assert [s["accuracy"] for s in again["stations"]] == [s["accuracy"] for s in data["stations"]]
+    assert [s["accuracy"] for s in again["stages"]] == [s["accuracy"] for s in data["stages"]]
     assert again["program"]["content_hash"] == data["program"]["content_hash"]
 
 
-def test_a_changed_setting_remakes_its_station_and_those_behind(
+@pytest.mark.slow
+def test_a_changed_setting_remakes_its_stage_and_those_behind(
     run: tuple[Path, dict], digits: Dataset, settings: DeploymentSettings
 ) -> None:
     folder, _ = run
     before = stamps(folder)
     run_deployment(digits, settings=replace(settings, steps=5), folder=folder, resume=True)
     after = stamps(folder)
-    assert {name for name in STATIONS if after[name] != before[name]} == {"converted", "encrypted"}
+    assert {name for name in STAGES if after[name] != before[name]} == {"converted", "encrypted"}
 
 
+@pytest.mark.slow
 def test_another_run_gives_the_same_program(
     run: tuple[Path, dict], digits: Dataset, settings: DeploymentSettings, tmp_path: Path
 ) -> None:
@@ -87,6 +92,7 @@ def test_another_run_gives_the_same_program(
     assert again["program"]["content_hash"] == data["program"]["content_hash"]
 
 
+@pytest.mark.slow
 def test_a_backend_that_differs_is_a_failure_with_a_report(
     digits: Dataset, settings: DeploymentSettings, run: tuple[Path, dict], monkeypatch: pytest.MonkeyPatch
 ) -> None:

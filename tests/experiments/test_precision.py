@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from neuroprivacy.data import Dataset, load_dataset
-from neuroprivacy.experiments import precision
 from neuroprivacy.experiments.first_layer import limited_channels
 from neuroprivacy.experiments.image_network import Network
+from neuroprivacy.experiments.precision import catalogue, measure, page, runner
 from neuroprivacy.experiments.recurrent import Rows, rows
 from neuroprivacy.export.network import to_nir
 from neuroprivacy.graph import GraphInfo
@@ -33,27 +33,28 @@ def little(monkeypatch: pytest.MonkeyPatch) -> None:
             test_images=digits.test_images[:40], test_labels=digits.test_labels[:40],
         )  # fmt: skip
 
-    monkeypatch.setattr(precision, "load_dataset", load)
-    monkeypatch.setattr(precision, "CALIBRATION", 20)
+    monkeypatch.setattr(runner, "load_dataset", load)
+    monkeypatch.setattr(catalogue, "CALIBRATION", 20)
     small = {"dataset": "digits", "epochs": 1, "quantized_epochs": 1}
-    monkeypatch.setitem(precision.NETWORKS, "mnist", Network(family="convnet", steps=4, width=0.5, **small))
-    monkeypatch.setitem(precision.NETWORKS, "mnist-rows", Rows(hidden=16, batch_size=32, **small))
+    monkeypatch.setitem(catalogue.NETWORKS, "mnist", Network(family="convnet", steps=4, width=0.5, **small))
+    monkeypatch.setitem(catalogue.NETWORKS, "mnist-rows", Rows(hidden=16, batch_size=32, **small))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mnist", "mnist-rows"])
 def test_it_measures_keeps_and_writes(name: str, little: None, tmp_path: Path) -> None:
     ways = ("8 bits", "4 bits, calibrated", "4 bits, trained")
     options = {"reset": "hard", "seed": 0, "folder": tmp_path / "run", "data_root": None}
-    found = precision.measure(name, ways=ways, **options)
-    again = precision.measure(name, ways=ways, **options)
+    found = measure(name, ways=ways, **options)
+    again = measure(name, ways=ways, **options)
     assert found["ways"] == again["ways"]
-    assert set(found["sensitivity"]) == {str(size) for size in precision.NOISE}
-    assert set(found["first_sensitivity"]) == {str(size) for size in precision.FIRST_NOISE}
+    assert set(found["sensitivity"]) == {str(size) for size in catalogue.NOISE}
+    assert set(found["first_sensitivity"]) == {str(size) for size in catalogue.FIRST_NOISE}
     assert ("limited" in found) == (name == "mnist")  # rows of spikes are no graded input
     assert found["ways"]["4 bits, trained"]["differing_from_itself"] <= 4
-    text = precision.page([found], command="x")
+    text = page([found], command="x")
     row = next(line for line in text.splitlines() if found["title"] in line)
-    assert row.count("not run") == len(precision.WAYS) - len(ways)
+    assert row.count("not run") == len(catalogue.WAYS) - len(ways)
     assert "missed" in text or "met" in text
 
 

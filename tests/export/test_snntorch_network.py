@@ -153,6 +153,7 @@ EXPRESSIBLE: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("form", EXPRESSIBLE)
 def test_the_graph_fires_as_snntorch_does(form: str, seed: int) -> None:
@@ -161,6 +162,7 @@ def test_the_graph_fires_as_snntorch_does(form: str, seed: int) -> None:
     assert differing(driven(make(), seed, scale), seed, shape) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", EXPRESSIBLE)
 def test_every_form_becomes_integers(form: str, tmp_path: Path) -> None:
     make, shape = EXPRESSIBLE[form]
@@ -203,6 +205,7 @@ def _spikes_under_our_rule(net: nn.Sequential, x: torch.Tensor) -> np.ndarray:
         return of_graph(to_nir(net, input_shape=(12,)), x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [f for f in REFUSED if f not in ("Leaky none", "RSynaptic zero")])
 def test_what_is_refused_does_differ(form: str) -> None:
     last = leaky(1.0, **(HARD if "late" in form else SOFT))
@@ -230,6 +233,7 @@ def test_rsynaptic_without_delay_resets_late_where_states_are_passed() -> None:
     assert (first[2] > 3).any(), "a membrane above the threshold stays where it is"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dt_s", [1e-4, 3e-4, 7e-4, 1e-3])
 @pytest.mark.parametrize(
     ("beta", "options"), [(1.0, HARD), (1.0, LATE), (1.0, SOFT), (0.5, HARD), (0.75, HARD), (0.875, LATE), (0.0, HARD)]
@@ -340,6 +344,7 @@ class Stepwise(nn.Module):
         return self.lif3(self.fc3(spk1 + spk2)), (mem0, syn1, mem1, spk2, mem2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_a_module_of_its_own_is_traced(seed: int) -> None:
     net, x = driven(Stepwise(), seed), spikes_in(seed, (1, 4, 4))

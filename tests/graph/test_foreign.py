@@ -178,6 +178,7 @@ def load_nir_of(name: str, tmp_path: Path) -> nir.NIRGraph:
     return rewritten(tmp_path / "plain.nir", name, lambda nodes: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

@@ -14,6 +14,7 @@ from tools.fuzz.malformed import SECRET, Malformed, malformed
 FILES = malformed()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", FILES, ids=lambda bad: bad.name)
 def test_a_malformed_file_is_refused_by_name(bad: Malformed, tmp_path: Path) -> None:
     path = tmp_path / "a.nir"

@@ -47,6 +47,7 @@ def gone(pid: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_one_helper_reads_many_files(path: Path) -> None:
     load_nir(path)
     first = helper()
@@ -58,6 +59,7 @@ def test_one_helper_reads_many_files(path: Path) -> None:
     assert helper() == first
 
 
+@pytest.mark.slow
 def test_a_helper_that_was_killed_is_started_again(path: Path) -> None:
     load_nir(path)
     first = helper()
@@ -66,6 +68,7 @@ def test_a_helper_that_was_killed_is_started_again(path: Path) -> None:
     assert helper() != first
 
 
+@pytest.mark.slow
 def test_a_helper_that_stands_still_is_given_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load_nir(path)
     first = helper()
@@ -78,6 +81,7 @@ def test_a_helper_that_stands_still_is_given_up(path: Path, monkeypatch: pytest.
     assert len(load_nir(path).nodes) == 8
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_half_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer to the interrupted request must not become the answer to the next one."""
     load_nir(path)
@@ -103,6 +107,7 @@ def test_a_terminals_ctrl_c_does_not_reach_the_helper(path: Path) -> None:
     assert helper() == first
 
 
+@pytest.mark.slow
 def test_a_forked_process_has_its_own_helper(path: Path) -> None:
     load_nir(path)
     first = helper()
@@ -121,6 +126,7 @@ def test_a_forked_process_has_its_own_helper(path: Path) -> None:
     assert helper() == first
 
 
+@pytest.mark.slow
 def test_threads_take_turns(path: Path) -> None:
     found: list[int] = []
     threads = [
@@ -133,6 +139,7 @@ def test_threads_take_turns(path: Path) -> None:
     assert found == [8] * 20
 
 
+@pytest.mark.slow
 def test_no_descriptor_is_left_open(path: Path) -> None:
     load_nir(path)
     path.with_suffix(".bad").write_bytes(path.read_bytes()[:900])
@@ -144,6 +151,7 @@ def test_no_descriptor_is_left_open(path: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["pass", "os.kill(os.getpid(), 9)"])
 def test_the_helper_ends_with_its_parent(end: str, path: Path) -> None:
     code = (
@@ -155,6 +163,7 @@ def test_the_helper_ends_with_its_parent(end: str, path: Path) -> None:
     assert gone(int(done.stdout))
 
 
+@pytest.mark.slow
 def test_the_helper_imports_nothing_of_ours_but_the_reader() -> None:
     code = reader_process._BOOTSTRAP.replace(
         "main(int(control))", "print(*[n for n in ('torch', 'nir', 'click', 'numba', 'scipy') if n in sys.modules])"
@@ -164,6 +173,7 @@ def test_the_helper_imports_nothing_of_ours_but_the_reader() -> None:
     assert done.stdout.strip() == ""
 
 
+@pytest.mark.slow
 def test_the_child_may_open_nothing_write_nothing_and_start_nothing() -> None:
     code = """
 import os, resource, sys
@@ -192,6 +202,7 @@ def test_what_ended_a_child_is_said() -> None:
     assert "signal 63" in said[63].reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT])
 def test_a_child_that_crashes_is_a_refusal(number: int, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker whose parser kills itself stands for HDF5 crashing on a file that nobody knows yet."""
@@ -206,6 +217,7 @@ def test_a_child_that_crashes_is_a_refusal(number: int, path: Path, monkeypatch:
             load_nir(path)
 
 
+@pytest.mark.slow
 def test_a_child_that_hangs_is_stopped(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where it has switched its own alarm off."""
     hang = "reader_worker.parse = lambda *_, **__: [reader_worker.signal.setitimer(0, 0), __import__('time').sleep(99)]"
@@ -229,6 +241,7 @@ def test_a_helper_that_cannot_start(path: Path, monkeypatch: pytest.MonkeyPatch)
         load_nir(path)
 
 
+@pytest.mark.slow
 def test_a_helper_that_dies_at_every_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = reader_process._BOOTSTRAP.replace(
         "main(int(control))", "from neuroprivacy.graph import reader_worker\n"

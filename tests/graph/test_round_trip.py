@@ -140,6 +140,7 @@ def scratch(name: str = "a") -> Path:
     return Path(os.environ.get("TMPDIR", "/tmp")) / f"neuroprivacy-test-{os.getpid()}-{name}.nir"
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(graph())
 def test_any_graph_comes_back_as_it_was(drawn: tuple[nir.NIRGraph, Any]) -> None:
@@ -171,6 +172,7 @@ def test_the_corpus_has_every_node_of_nir() -> None:
     assert set().union(*map(kinds, graphs().values())) == {*NODES, GRAPH}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(graphs()))
 def test_nir_reads_our_file_and_we_read_theirs(name: str, tmp_path: Path) -> None:
     graph = graphs()[name]
@@ -192,6 +194,7 @@ def test_nir_checks_our_file_where_its_own_shapes_are_right(tmp_path: Path) -> N
         assert nir.read(tmp_path / "a.nir").nodes.keys() == graphs()[name].nodes.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(graphs()))
 def test_one_graph_has_one_file(name: str, tmp_path: Path) -> None:
     """Whatever the order of its nodes and metadata, whenever it is written, and however often it is read."""

@@ -73,6 +73,7 @@ def test_wrap_once_leaves_what_is_further_out() -> None:
     assert wrap_once(arrays(half, -half), half=half).tolist() == [half, half]
 
 
+@pytest.mark.slow
 @given(
     value=st.floats(-1e6, 1e6),
     bits=st.integers(2, 40),

@@ -17,6 +17,7 @@ def numbers(shape: tuple[int, ...], seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(-128, 128, shape)
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 1000),
     groups=st.integers(1, 3),
@@ -72,6 +73,7 @@ def test_sum_pool_sums_windows(
     assert np.array_equal(sum_pool(x, kernel=kernel, stride=stride), windows.sum(axis=(4, 5)))
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 1000),
     pool=st.integers(1, 3),

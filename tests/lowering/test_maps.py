@@ -55,6 +55,7 @@ CONVS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("kernel", [(3, 3), (1, 3), (5, 3)])
 @pytest.mark.parametrize("options", CONVS, ids=str)

@@ -44,6 +44,7 @@ FACTORS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 @given(weight=st.floats(1e-6, 1e6), factor=FACTORS)
 def test_a_threshold_decides_like_the_real_one(name: str, weight: float, factor: float) -> None:

@@ -55,6 +55,7 @@ def test_nested_graphs_that_are_ambiguous(maker, lowered) -> None:
     refused(lowered, graph, "sub: a nested graph with 2 inputs and 1 outputs cannot be joined by edges")
 
 
+@pytest.mark.slow
 def test_what_would_be_too_large_when_multiplied_out(maker, lowered) -> None:
     nodes = {
         "a": nir.Linear(weight=np.ones((2**12, 2))), "b": nir.Linear(weight=np.ones((2**12 + 1, 2**12))),

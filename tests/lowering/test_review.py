@@ -119,6 +119,7 @@ def test_a_leak_too_slow_for_twelve_bits_gives_a_diagnostic() -> None:
     assert any("the membrane decay of 0.0001 a step becomes 0/4096" in str(issue) for issue in lowered.diagnostics)
 
 
+@pytest.mark.slow
 def test_rounding_cannot_drive_a_graded_layer_past_its_current() -> None:
     torch.manual_seed(1)
     for seed in range(20):

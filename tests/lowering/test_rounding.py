@@ -96,6 +96,7 @@ def test_calibration_changes_weights_only_and_must_fit(maker, lowered) -> None:
             lowered(graph, calibration={**wrong, "other": x["input"]})
 
 
+@pytest.mark.slow
 def test_biases_bring_back_the_mean_of_the_sums(maker, lowered) -> None:
     """At 2 bits: rates of the rounded network on the samples come near those of the real one, layer after layer."""
     nodes = {}

@@ -93,6 +93,7 @@ def networks(draw: st.DrawFn) -> tuple[Program, dict[str, np.ndarray], np.ndarra
     return program, masks, (rng.random((2, STEPS, sizes[0])) < 0.5).astype(np.int64)
 
 
+@pytest.mark.slow
 @given(drawn=networks())
 @settings(max_examples=150)
 def test_aligned_networks_equal_their_latency_free_copy(
@@ -123,6 +124,7 @@ def idle(v: int, bias: int, dv: int, steps: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 2, 3])
 @pytest.mark.parametrize("dv", [0, 100, 2048])
 def test_a_neuron_is_aligned_if_and_only_if_some_start_does_it(dv: int, steps: int) -> None:
@@ -174,6 +176,7 @@ def test_what_cannot_be_aligned_is_sent(maker, lowered) -> None:
     assert not lowered(graph, "int8").diagnostics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["loihi2", "loihi2-soft"])
 @pytest.mark.parametrize("seed", range(4))
 def test_sent_biases_are_those_of_the_network_without_latency(seed: int, target: str, maker, lowered, ran) -> None:
@@ -259,6 +262,7 @@ def test_unaligned_biases_are_those_of_the_chips_schedule(maker, lowered) -> Non
     assert not np.allclose(*wanted)
 
 
+@pytest.mark.slow
 def test_branches_wait_up_to_the_longest_delay(maker, lowered) -> None:
     def fork(length: int) -> nir.NIRGraph:
         nodes: dict[str, Any] = {"short": maker.linear(2, 2), "last": maker.linear(2, 2), "join": maker.neurons(2)}

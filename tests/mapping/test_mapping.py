@@ -224,6 +224,7 @@ def test_int8_counts_bytes() -> None:
 SMALL = Limits(cores=64, neurons_per_core=9, synapse_bits_per_core=2400, axons_in=40, axons_out=30, synapse_bits=8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(30))
 @pytest.mark.parametrize("limits", [None, SMALL], ids=["loihi2", "small"])
 def test_random_programs(seed: int, limits: Limits | None) -> None:

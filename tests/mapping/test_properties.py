@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -54,6 +55,7 @@ def placed_on(case: RandomCase, limits: Limits) -> tuple[Program, Placement]:
     return case.program, place(case.program, target=spec)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(CASES, CHIPS)
 def test_every_neuron_is_placed_once_and_every_limit_holds_or_is_named(case: RandomCase, limits: Limits) -> None:
@@ -72,6 +74,7 @@ def test_every_neuron_is_placed_once_and_every_limit_holds_or_is_named(case: Ran
     assert placed.fits == (not any(issue.fatal for issue in placed.issues))
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(CASES, CHIPS)
 def test_every_count_is_that_of_the_matrices(case: RandomCase, limits: Limits) -> None:
@@ -96,6 +99,7 @@ def test_every_count_is_that_of_the_matrices(case: RandomCase, limits: Limits) -
         assert use.fan_out == int(np.max(sum(leaving))) if leaving else use.fan_out == 0
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(CASES, CHIPS)
 def test_no_part_could_be_longer(case: RandomCase, limits: Limits) -> None:

@@ -156,6 +156,7 @@ def leaves(value: object, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     return [path]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spiking", [False, True])
 def test_whatever_the_description_says_the_refusal_is_a_bad_file(tmp_path: Path, spiking: bool) -> None:
     """Every field replaced by every kind of nonsense: read, or refused as a file."""
@@ -190,6 +191,7 @@ def test_an_ann_needs_its_spec(tmp_path: Path) -> None:
         save_checkpoint(nn.Linear(2, 2), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spiking", [False, True])
 def test_one_changed_byte_is_always_found(spiking: bool, tmp_path: Path) -> None:
     """In either file, whichever byte: a bad file, or (in JSON only) another way to write the same."""

@@ -33,6 +33,7 @@ def by_kernels(activation: np.ndarray, neuron: IntegerNeuron) -> np.ndarray:
     return np.stack(spikes)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     name=st.sampled_from(sorted(TARGETS)),

@@ -141,6 +141,7 @@ def test_a_learnt_threshold_gets_its_gradient_and_a_fixed_one_is_a_buffer() -> N
     assert list(fixed.state_dict()) == ["threshold"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detach", [True, False])
 @pytest.mark.parametrize("reset", ["hard", "soft"])
 @pytest.mark.parametrize("name", surrogate_names())
@@ -180,6 +181,7 @@ def test_other_types_and_surrogates_take_torchs_form() -> None:
     assert is_compiled(x.float(), Surrogate())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["privatesnn", "snntorch:atan"])
 @pytest.mark.parametrize("learn", [False, True])
 def test_torch_func_gives_the_gradients_of_each_sample(name: str, learn: bool) -> None:

@@ -46,6 +46,7 @@ def network(
     return quantize_weights(net, bits, state_target=target)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [8, 4, 2, "ternary"])
 @pytest.mark.parametrize("target", ["loihi2", "loihi2-soft", "int8"])
 @pytest.mark.parametrize("bias", [False, True])
@@ -81,6 +82,7 @@ def test_biases_are_trained_as_the_current_is_that_they_are_part_of() -> None:
     assert bias.grad.abs().max() > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("target", ["loihi2", "loihi2-soft"])
 def test_biases_that_are_sent_are_those_of_training(bits: int, target: str) -> None:
@@ -101,6 +103,7 @@ def test_biases_that_are_sent_are_those_of_training(bits: int, target: str) -> N
         assert spikes.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("target", ["loihi2", "loihi2-soft", "int8"])
 def test_a_scale_for_each_population_is_deployed_as_it_was_trained(target: str, bias: bool) -> None:
@@ -130,6 +133,7 @@ def test_a_scale_for_each_population_is_deployed_as_it_was_trained(target: str, 
             np.testing.assert_array_equal(spikes[:, :, neurons], got[part][:, depth[name] : depth[name] + 10])
 
 
+@pytest.mark.slow
 def test_populations_train_weights_and_biases_but_not_their_scales() -> None:
     net = quantize_weights(network(bits=8, target="loihi2", bias=True), 4, state_target="loihi2", populations=3).train()
     net(torch.rand(1, 3, 1, 8, 8)).readout.square().sum().backward()
@@ -148,6 +152,7 @@ def test_channels_that_ask_for_the_same_scale_share_the_best_one() -> None:
     torch.testing.assert_close(scale.flatten()[0], one.quant_weight().scale.flatten()[0])  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_shared_scales_stay_fixed_in_a_network_that_was_loaded(tmp_path: Path) -> None:
     net = quantize_weights(network(bits=8, target="loihi2"), 4, state_target="loihi2", populations=3)
     save_checkpoint(net, tmp_path / "net")
@@ -190,6 +195,7 @@ def test_gradients_reach_weights_and_scales() -> None:
         assert parameter.grad.abs().sum() > 0, name
 
 
+@pytest.mark.slow
 def test_checkpoints_keep_width_and_scales(tmp_path: Path) -> None:
     net = network(bits="ternary", target="loihi2")
     save_checkpoint(net, tmp_path)

@@ -47,6 +47,7 @@ def trained(net: SpikingNetwork, *, again: bool | None, x: Tensor) -> tuple[Tens
     return readout.detach(), [p.grad for p in net.parameters()], sum(kept.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fields", [
     {"coding": "direct"}, {"coding": "poisson", "reset": "soft", "beta": 0.9}, {"coding": "direct", "quantized": True},
     {"coding": "poisson", "schedule": "chip"}, {"coding": "poisson", "readout": "spike_count"},

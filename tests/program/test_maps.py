@@ -46,12 +46,14 @@ def matrix(linear: LinearMap) -> np.ndarray:
     return full
 
 
+@pytest.mark.slow
 @given(linear=convolutions(), seed=st.integers(0, 100))
 def test_the_matrix_computes_what_the_map_computes(linear: ConvMap, seed: int) -> None:
     x = np.random.default_rng(seed).integers(-5, 6, (3, linear.in_size))
     assert np.array_equal(apply_map(linear, x), x @ matrix(linear).T)
 
 
+@pytest.mark.slow
 @given(linear=convolutions(weights=st.integers(1, 127)))
 def test_fan_out_counts_the_touched_weights(linear: ConvMap) -> None:
     """No weight is zero here, so each triplet is one touched weight; overlapping windows count twice."""
@@ -59,6 +61,7 @@ def test_fan_out_counts_the_touched_weights(linear: ConvMap) -> None:
     assert linear.fan_out().tolist() == touched.tolist()
 
 
+@pytest.mark.slow
 @given(linear=convolutions(weights=st.just(0)))
 def test_a_weight_of_zero_is_touched_all_the_same(linear: ConvMap) -> None:
     assert unroll(linear).values.size == 0

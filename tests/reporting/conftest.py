@@ -34,7 +34,7 @@ def whole() -> dict[str, Any]:
         "command": "neuroprivacy demo --seed 7",
         "dataset": {"name": "digits", "test_samples": 361, "classes": 10},
         "model": {"family": "convnet", "parameters": 38154, "spec": {"channels": [16, 33]}},
-        "stations": [
+        "stages": [
             {"name": n, "title": n.title(), "accuracy": float(a), "samples": 361, "note": f"note of {n}"}
             for n, a in zip(("ann", "converted", "encrypted", "integer"), rng.random(4), strict=True)
         ],
@@ -82,7 +82,7 @@ def whole() -> dict[str, Any]:
         },
         "timing": {"seconds": {"train": 11.83}},
         "privacy": {"membership": {"auc": 0.5871}},
-        "sweep": {"point": 29},
+        "further": {"sweep": {"point": 29}},
     }
 
 

@@ -9,6 +9,7 @@ from neuroprivacy.core.errors import BadFile, ConfigurationError
 from neuroprivacy.reporting import load_report, render_report, write_report
 
 
+@pytest.mark.slow
 def test_a_report_is_read_back_and_its_page_made_again(tmp_path: Path, data: dict[str, Any]) -> None:
     page = write_report(tmp_path / "run", data)
     assert page == tmp_path / "run" / "report.html"
@@ -18,6 +19,7 @@ def test_a_report_is_read_back_and_its_page_made_again(tmp_path: Path, data: dic
     assert render_report(loaded) == page.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_writing_twice_gives_the_same_files(tmp_path: Path, data: dict[str, Any]) -> None:
     write_report(tmp_path, data)
     before = [path.read_bytes() for path in sorted(tmp_path.iterdir())]
@@ -27,7 +29,7 @@ def test_writing_twice_gives_the_same_files(tmp_path: Path, data: dict[str, Any]
 
 def test_nothing_is_written_of_what_is_no_report(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError):
-        write_report(tmp_path / "run", {"stations": [{}]})
+        write_report(tmp_path / "run", {"stages": [{}]})
     assert not (tmp_path / "run").exists()
 
 
@@ -37,7 +39,7 @@ def test_nothing_is_written_of_what_is_no_report(tmp_path: Path) -> None:
         (b"{", "is not valid JSON"),
         (b"\xff\xfe", "is not valid JSON"),
         (b"[1]", "holds a list"),
-        (b'{"stations": [{"name": "ann", "accuracy": 2}]}', r"is not a report .*stations\.0\.accuracy"),
+        (b'{"stages": [{"name": "ann", "accuracy": 2}]}', r"is not a report .*stages\.0\.accuracy"),
         (b'{"timing": {"train": NaN}}', "is not a report"),
         (b'{"energy": {"models": 3}}', r"energy\.total.*energy\.models"),
     ],

@@ -41,6 +41,7 @@ def test_flatten_keeps_order_and_says_what_is_missing() -> None:
     assert list(flatten(nested)) == [("b.x", "1"), ("b.y", "1, 2"), ("a", "–"), ("c[0].z", "yes"), ("d", "–")]
 
 
+@pytest.mark.slow
 @given(st.integers(1, 5000), st.floats(0, 1))
 def test_the_interval_is_wilsons(samples: int, share: float) -> None:
     right = round(samples * share)

@@ -61,6 +61,7 @@ def numbers(value: Any, where: str = "") -> Iterator[tuple[str, float]]:
         yield where, value
 
 
+@pytest.mark.slow
 def test_every_number_and_text_of_the_data_appears(data: dict[str, Any]) -> None:
     page = unescape(render_report(data))
     missing = [
@@ -88,6 +89,7 @@ UNSHOWN = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_page_is_well_formed_and_loads_nothing(data: dict[str, Any]) -> None:
     page = render_report(data)
     seen = parsed(page).seen
@@ -101,6 +103,7 @@ def test_the_page_is_well_formed_and_loads_nothing(data: dict[str, Any]) -> None
     assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in charts)
 
 
+@pytest.mark.slow
 def test_everything_is_escaped(data: dict[str, Any]) -> None:
     evil = '<script>alert("x")</script>&$x^2$'
 
@@ -117,6 +120,7 @@ def test_everything_is_escaped(data: dict[str, Any]) -> None:
     parsed(page)
 
 
+@pytest.mark.slow
 def test_the_same_data_give_the_same_bytes(data: dict[str, Any]) -> None:
     first = render_report(data)
     with matplotlib.rc_context({"font.size": 30, "svg.hashsalt": "other", "axes.facecolor": "red"}):
@@ -124,11 +128,12 @@ def test_the_same_data_give_the_same_bytes(data: dict[str, Any]) -> None:
     assert not any(stamp in first for stamp in ("<dc:date>", "Matplotlib v"))
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_bytes() -> None:
     code = (
         "import hashlib; from neuroprivacy.reporting import render_report; "
         "print(hashlib.sha256(render_report("
-        "{'stations': [{'name': 'ann', 'accuracy': 0.5, 'samples': 9}]}).encode()).hexdigest())"
+        "{'stages': [{'name': 'ann', 'accuracy': 0.5, 'samples': 9}]}).encode()).hexdigest())"
     )
     found = {
         subprocess.run(
@@ -142,6 +147,7 @@ def test_another_process_gives_the_same_bytes() -> None:
     assert len(found) == 1
 
 
+@pytest.mark.slow
 def test_every_section_may_be_missing(data: dict[str, Any]) -> None:
     parsed(render_report({}))
     for name in data:
@@ -152,7 +158,7 @@ def test_every_section_may_be_missing(data: dict[str, Any]) -> None:
 def test_optional_fields_may_be_missing() -> None:
     page = render_report(
         {
-            "stations": [{"name": "integer", "accuracy": 1}],
+            "stages": [{"name": "integer", "accuracy": 1}],
             "layers": [{"name": "fc1"}],
             "backends": {"c99": {"samples": 1, "identical": True}},
             "issues": [],
@@ -166,6 +172,7 @@ def test_optional_fields_may_be_missing() -> None:
     assert "None" not in page.replace("None was found", "")
 
 
+@pytest.mark.slow
 def test_privacy_is_said_to_be_unmeasured_unless_it_is_there(data: dict[str, Any]) -> None:
     assert "Not measured in this report" not in render_report(data)
     del data["privacy"]
@@ -187,12 +194,50 @@ def test_a_ratio_below_one_is_said_as_plainly(data: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("fault", "text"),
     [
-        ({"stations": [{"name": "ann", "accuracy": 97.2}]}, r"stations\.0\.accuracy"),
+        ({"stages": [{"name": "ann", "accuracy": 97.2}]}, r"stages\.0\.accuracy"),
         ({"layers": 3, "issues": [{}]}, "layers.*issues"),
+        ({"target": {"name": "loihi2", "membrane_max": 8388607}}, r"target\.membrane_max: Unexpected"),
+        ({"sweep": {"point": 1}}, r"sweep: Unexpected"),
+        ({"issues": [{"where": "a", "what": "b", "severity": 1}]}, r"issues\.0\.severity: Unexpected"),
         ({"timing": {"train": float("nan")}}, "holds what JSON cannot"),
         ({"provenance": {"path": object()}}, "holds what JSON cannot"),
     ],
 )
-def test_what_is_no_report_is_refused(fault: dict[str, Any], text: str) -> None:
+def test_unknown_or_impossible_fields_are_refused(fault: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigurationError, match=text):
         render_report(fault)
+
+
+@pytest.mark.slow
+def test_every_part_refuses_unknown_fields(data: dict[str, Any]) -> None:
+    """What is written and what is read are the same classes: nothing is ignored at any depth."""
+    open_parts = (
+        "provenance",
+        "timing",
+        "encoder",
+        "program",
+        "privacy",
+        "further",
+        "spec",
+        "versions",
+        "weight_change",
+    )
+
+    def parts(value: Any) -> Iterator[dict[str, Any]]:
+        if isinstance(value, dict):
+            if value is not data["backends"]:
+                yield value
+            for name, inner in value.items():
+                yield from parts(inner) if name not in open_parts else ()
+        elif isinstance(value, list):
+            for inner in value:
+                yield from parts(inner)
+
+    found = list(parts(data))
+    assert len(found) > 20
+    for part in found:
+        part["unheard_of"] = 1
+        with pytest.raises(ConfigurationError, match="unheard_of: Unexpected"):
+            render_report(data)
+        del part["unheard_of"]
+    render_report(data)

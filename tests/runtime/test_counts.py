@@ -50,6 +50,7 @@ def count_conv(linear: ConvMap, touched: np.ndarray) -> None:
                                 touched[window.reshape(-1)] += 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_counts_of_random_programs(seed: int) -> None:
     case = random_case(seed, target=("loihi2", "int8")[seed % 2], steps=10, max_neurons=12)

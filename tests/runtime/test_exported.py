@@ -35,11 +35,13 @@ def test_spikes_with_and_without_labels(folder: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.spikes, expected.spikes["n"])
     np.testing.assert_array_equal(found.readout, expected.readout)
     assert found.labels is None
-    assert found.accuracy is None
+    assert found.labels is None
+    with pytest.raises(ConfigurationError, match="accuracy: no labels are known"):
+        found.accuracy()
     labels = expected.prediction.copy()
     labels[0] = (labels[0] + 1) % 4
     save_spikes(tmp_path / "s.npz", spikes=SPIKES, labels=labels)
-    assert run_spikes(artifact, tmp_path / "s.npz").accuracy == 4 / 5
+    assert run_spikes(artifact, tmp_path / "s.npz").accuracy() == 4 / 5
     assert len(run_spikes(artifact, tmp_path / "s.npz", samples=2).prediction) == 2
 
     save_result(tmp_path / "result.npz", run_spikes(artifact, tmp_path / "s.npz"))

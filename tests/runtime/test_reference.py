@@ -43,6 +43,7 @@ def one_neuron_by_hand(program: Program, x: list[int]) -> tuple[list[int], list[
     return spikes, us, vs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["loihi2", "loihi2-soft", "int8"])
 @pytest.mark.parametrize("seed", range(25))
 def test_one_neuron_in_pythons_integers(target: str, seed: int) -> None:
@@ -129,6 +130,7 @@ def test_the_input_is_left_alone() -> None:
     assert all(np.array_equal(before[port], array) for port, array in case.spikes.items())
 
 
+@pytest.mark.slow
 def test_the_reference_refuses_nothing(tmp_path: Path) -> None:
     case = random_case(3)
     backend = ReferenceBackend()

@@ -11,8 +11,9 @@ from neuroprivacy.core.parallel import run_tasks
 from neuroprivacy.program import Program
 from neuroprivacy.runtime import sharding
 from neuroprivacy.runtime.backend import Artifact, build
+from neuroprivacy.runtime.results import Simulation
 from neuroprivacy.runtime.sharding import simulate_sharded
-from neuroprivacy.runtime.simulation import Simulation, simulate
+from neuroprivacy.runtime.simulation import simulate
 from neuroprivacy.testing.case import edge, layer, network
 
 
@@ -47,16 +48,17 @@ def same(a: Simulation, b: Simulation) -> None:
     assert a.versions == b.versions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["local", "ray"])
 @pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_shards_give_what_one_run_gives(engine: parallel.Engine, artifact: Artifact, tmp_path: Path) -> None:
     folder = tmp_path / "shards"
     other = build(artifact.program, backend="reference", folder=tmp_path / "other")
     got = simulate_sharded(
-        [artifact, other], samples=SAMPLES, folders=[folder, tmp_path / "more"], engine=engine, workers=2, shard=5
+        [artifact, other], images=SAMPLES, folders=[folder, tmp_path / "more"], engine=engine, workers=2, shard=5
     )
-    same(simulate(artifact, samples=SAMPLES), got[0])
-    same(simulate(other, samples=SAMPLES), got[1])
+    same(simulate(artifact, images=SAMPLES), got[0])
+    same(simulate(other, images=SAMPLES), got[1])
     assert len(list(folder.glob("shard-*.npz"))) == 5
 
 
@@ -75,7 +77,7 @@ def test_only_missing_shards_are_computed_again(
     def run(*, resume: bool, count: int = 23) -> Simulation:
         computed.clear()
         (found,) = simulate_sharded(
-            [artifact], samples=SAMPLES[:count], folders=[tmp_path], shard=10, resume=resume,
+            [artifact], images=SAMPLES[:count], folders=[tmp_path], shard=10, resume=resume,
             progress=lambda done, total, _: told.append((done, total)),
         )  # fmt: skip
         return found
@@ -106,9 +108,9 @@ def test_senseless_engines_are_refused(artifact: Artifact, tmp_path: Path, monke
     with pytest.raises(ConfigurationError, match=r"engine: 'local' with 0 workers; choose local or ray, at least 1"):
         list(run_tasks(abs, [1], workers=0))
     with pytest.raises(ConfigurationError, match="0 samples in shards of 5 cannot be run"):
-        simulate_sharded([artifact], samples=SAMPLES[:0], folders=[tmp_path], shard=5)
+        simulate_sharded([artifact], images=SAMPLES[:0], folders=[tmp_path], shard=5)
     with pytest.raises(ConfigurationError, match="2 programs need as many folders, 1 given"):
-        simulate_sharded([artifact, artifact], samples=SAMPLES, folders=[tmp_path, tmp_path], shard=5)
+        simulate_sharded([artifact, artifact], images=SAMPLES, folders=[tmp_path, tmp_path], shard=5)
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(BackendUnavailable, match=r"ray is not installed; pip install 'neuroprivacy\[ray\]'"):
         list(run_tasks(abs, [1], engine="ray"))

@@ -33,7 +33,7 @@ def test_batches_do_not_matter(batch: int, tmp_path) -> None:
     made = program()
     seen: list[tuple[int, int]] = []
     found = simulate(
-        artifact(made, tmp_path), samples=SAMPLES, batch=batch, progress=lambda a, b, _: seen.append((a, b))
+        artifact(made, tmp_path), images=SAMPLES, batch=batch, progress=lambda a, b, _: seen.append((a, b))
     )
     whole = run_reference(made, check_inputs(made, encode_samples(made, SAMPLES)), record=Record())
     np.testing.assert_array_equal(found.readout, whole.readout)
@@ -54,14 +54,14 @@ def test_batches_do_not_matter(batch: int, tmp_path) -> None:
 
 def test_a_part_of_a_data_set_keeps_its_numbers(tmp_path) -> None:
     made = artifact(program(), tmp_path)
-    whole = simulate(made, samples=SAMPLES)
-    part = simulate(made, samples=SAMPLES[10:15], first=10)
+    whole = simulate(made, images=SAMPLES)
+    part = simulate(made, images=SAMPLES[10:15], first=10)
     np.testing.assert_array_equal(part.readout, whole.readout[10:15])
 
 
 def test_accuracy() -> None:
     made = program()
-    found = simulate(Artifact(backend="reference", folder=None, program=made), samples=SAMPLES)
+    found = simulate(Artifact(backend="reference", folder=None, program=made), images=SAMPLES)
     labels = found.prediction.copy()
     labels[:5] = (labels[:5] + 1) % 3
     assert found.accuracy(labels) == 18 / 23

@@ -47,6 +47,7 @@ def test_similarity_of_equal_classes_is_still_a_concentration() -> None:
     assert torch.equal(class_similarity(torch.ones(3, 4)), torch.full((3, 3), 1e-3))
 
 
+@pytest.mark.slow
 def test_images_and_labels_are_in_range(made) -> None:
     assert made.images.shape == (60, 1, 8, 8)
     assert made.images.dtype == np.float32

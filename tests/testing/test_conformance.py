@@ -47,6 +47,7 @@ def odd(monkeypatch: pytest.MonkeyPatch) -> Iterator[Odd]:
     return backend
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["reference", "fixedpoint"])
 def test_our_backends_pass_without_exclusions(name: str) -> None:
     report = check_backend(name)
@@ -83,6 +84,7 @@ def test_a_batch_equals_its_samples_alone() -> None:
                 assert np.array_equal(array[0], getattr(whole, attribute)[name][i])
 
 
+@pytest.mark.slow
 def test_a_refusal_is_not_a_pass(odd: Odd) -> None:
     odd.habit = "refuses int8"
     report = check_backend("odd")
@@ -99,6 +101,7 @@ def test_refusing_everything_does_not_pass(odd: Odd, capsys: pytest.CaptureFixtu
     assert "nothing passed" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_crash_is_a_failure_of_its_case_alone(odd: Odd) -> None:
     odd.habit = "crashes on delays"
     report = check_backend("odd")
@@ -107,11 +110,13 @@ def test_a_crash_is_a_failure_of_its_case_alone(odd: Odd) -> None:
     assert report.tally()["passed"] > 60
 
 
+@pytest.mark.slow
 def test_what_a_backend_cannot_see_is_not_compared(odd: Odd) -> None:
     odd.habit = "sees nothing"
     assert check_backend("odd", random_programs=3).passed
 
 
+@pytest.mark.slow
 def test_a_lost_spike_is_a_failure(odd: Odd, capsys: pytest.CaptureFixture[str]) -> None:
     odd.habit = "loses a spike"
     assert main(["--backend", "odd", "--random", "1", "--steps", "10"]) == 1
@@ -119,6 +124,7 @@ def test_a_lost_spike_is_a_failure(odd: Odd, capsys: pytest.CaptureFixture[str])
     assert "FAILED    threshold_equality_does_not_fire: n: spikes differs in 1 values, first at (0, 2, 0)" in printed
 
 
+@pytest.mark.slow
 def test_exclusions_are_shown_and_must_be_needed(odd: Odd) -> None:
     odd.habit = "crashes on delays"
     excluded = {"delays_shift_whole_steps": "no delays yet", "silent_input": "a mistake"}
@@ -131,12 +137,14 @@ def test_exclusions_are_shown_and_must_be_needed(odd: Odd) -> None:
     assert found["silent_input"].detail == "is excluded (a mistake) but passes; remove the exclusion"
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_tally(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--backend", "reference", "--random", "3", "--seed", "7", "--steps", "8"]) == 0
     number = len(hand_made_cases()) + 3
     assert capsys.readouterr().out.startswith(f"reference: {number} passed, 0 failed, 0 refused, 0 excluded;")
 
 
+@pytest.mark.slow
 def test_the_command_prints_json(odd: Odd, capsys: pytest.CaptureFixture[str]) -> None:
     odd.habit = "refuses int8"
     assert main(["--backend", "odd", "--random", "3", "--steps", "8", "--json"]) == 0

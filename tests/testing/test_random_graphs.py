@@ -12,6 +12,8 @@ from neuroprivacy.runtime.backend import load_backend
 from neuroprivacy.testing.conformance import hold_random
 from neuroprivacy.testing.random_graphs import RandomGraph, random_graph, random_graph_case
 
+pytestmark = pytest.mark.slow
+
 TARGETS = ("loihi2", "loihi2-soft", "int8")
 
 

@@ -18,6 +18,7 @@ from tools.fuzz.edits import EDITS, Dice, edited
 from tools.fuzz.judge import faults, same_graph
 
 
+@pytest.mark.slow
 def test_three_hundred_damaged_files() -> None:
     tally = campaign.run_here(0, 300, 2)
     assert tally.failures == []
@@ -28,6 +29,7 @@ def test_three_hundred_damaged_files() -> None:
     assert tally.slowest_s < 15
 
 
+@pytest.mark.slow
 def test_the_command_counts_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--count", "20", "--seed", "3", "--json"]) == 0
     first = json.loads(capsys.readouterr().out)
@@ -45,6 +47,7 @@ def test_the_command_refuses_numbers_that_mean_nothing(bad: list[str]) -> None:
         main(bad)
 
 
+@pytest.mark.slow
 def test_damage_is_reproducible_and_is_damage() -> None:
     files = good_files()
     for index in range(60):
@@ -67,6 +70,7 @@ def test_swaps_and_cuts_keep_within_the_file() -> None:
         assert content.startswith(damage.cut(content, rng))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.name)
 def test_every_edit_changes_every_file(edit: Any, tmp_path: Path) -> None:
     """Some draw in a few may hit upon what is there already."""
@@ -115,6 +119,7 @@ def test_the_judge_finds_nothing_in_good_graphs() -> None:
     assert not same_graph(graphs()["dense"], graphs()["image"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("outcome", "failure"),
     [
@@ -135,6 +140,7 @@ def test_the_campaign_counts_failures(outcome: Any, failure: str, monkeypatch: p
     assert any(failure in text for text in campaign.run_here(0, 2, 0).failures)
 
 
+@pytest.mark.slow
 def test_the_campaign_counts_what_leads_out_of_the_file_and_what_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = chain([2], {"n": nir.Scale(np.ones(2))}, [2], {"x": campaign.CANARY.decode()})
 

@@ -11,6 +11,7 @@ from neuroprivacy.testing.hand_made import hand_made_cases
 from tools.mutants import MUTANTS, Mutant, kill, mutated_reference, source_text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_every_mutant_is_killed(mutant: Mutant) -> None:
     assert kill(mutant) is not None, f"no hand-made case notices {mutant.name}"

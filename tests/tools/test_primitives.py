@@ -1,4 +1,4 @@
-"""docs/primitives.md is what the code does, and says it of every primitive of NIR."""
+"""docs/reference/primitives.md is what the code does, and says it of every primitive of NIR."""
 
 from pathlib import Path
 
@@ -6,9 +6,10 @@ import pytest
 
 from tools import primitives
 
-PAGE = Path(__file__).parents[2] / "docs" / "primitives.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "primitives.md"
 
 
+@pytest.mark.slow
 def test_the_page_is_up_to_date() -> None:
     assert PAGE.read_text(encoding="utf-8") == primitives.page(), "run: python -m tools.primitives"
 
@@ -22,6 +23,7 @@ def test_every_primitive_of_nir_stands_there() -> None:
     assert [name for name in known if f"| {name} " not in written and f"| {name}, " not in written] == ["Output"]
 
 
+@pytest.mark.slow
 def test_a_page_that_differs_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "page.md"
     assert primitives.main(["--out", str(out)]) == 0

@@ -64,6 +64,7 @@ def bits(net: nn.Module) -> dict[str, bytes]:
     return {name: value.numpy().tobytes() for name, value in net.state_dict().items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ann", "spiking", "quantized"])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_interrupted_and_resumed_ends_with_the_same_bits(kind: str, optimizer: str, tmp_path: Path) -> None:

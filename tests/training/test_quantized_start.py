@@ -43,6 +43,7 @@ def readout(program: Program) -> np.ndarray:
     return run_reference(program, given).readout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [4, "ternary"])
 @pytest.mark.parametrize(("target", "coding", "beta"), [
     ("loihi2", "direct", 1.0), ("loihi2-soft", "poisson", 1.0), ("loihi2", "poisson", 0.9), ("int8", "direct", 1.0),
@@ -73,12 +74,14 @@ def test_it_computes_what_calibrated_lowering_gives(bits: object, target: str, c
         assert len(wanted.real_network.populations) >= 1
 
 
+@pytest.mark.slow
 def test_networks_without_biases_leave_the_corrections_out() -> None:
     net = float_net(reset="hard", coding="direct", bias=False)
     start = quantized_start(net, bits=4, target="loihi2", populations=2, images=SAMPLES)
     assert not any(name.endswith("bias") for name, _ in start.named_parameters())
 
 
+@pytest.mark.slow
 def test_signed_input_is_refused_by_name() -> None:
     net = float_net(reset="hard", coding="poisson-signed")
     with pytest.raises(ConfigurationError, match="signed input"):

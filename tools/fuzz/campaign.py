@@ -1,6 +1,6 @@
-"""Many damaged files through `load_nir`: what became of each, counted.
+"""Read many damaged files with `load_nir` and count the outcomes.
 
-A failure is what must never happen: a crash or hang of this process, an exception that is no BadFile, or a graph that
+A failure is a crash or hang of this process, an exception that is no BadFile, or a graph that
 was accepted and should not have been.
 """
 

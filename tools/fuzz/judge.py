@@ -1,6 +1,6 @@
-"""Whether an accepted graph may be accepted. Shares nothing with the reader: shapes are found by computing.
+"""Independent check of accepted graphs. It shares no code with the reader: shapes are found by computing.
 
-Every node is applied to zeros of the shape that reaches it, with numpy; what does not fit cannot be computed.
+Every node is applied with numpy to zeros of its input shape; a graph whose shapes do not fit cannot be computed.
 """
 
 from __future__ import annotations

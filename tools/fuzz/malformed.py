@@ -1,6 +1,7 @@
 """Files made by hand, each with one fault, and what the refusal must say.
 
-The faults are those that nir 1.0.8 accepts, crashes on, hangs on or answers with an empty assertion.
+The faults are those that nir 1.0.8 accepts, crashes on, hangs on or answers with an empty assertion. The file is long
+because it is one table: a row for each fault.
 """
 
 from __future__ import annotations

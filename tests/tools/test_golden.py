@@ -10,7 +10,7 @@ import pytest
 from neuroprivacy.core.errors import BadFile
 from neuroprivacy.core.storage import read_arrays, write_arrays
 from neuroprivacy.runtime.backend import Backend, load_backend
-from neuroprivacy.testing import golden
+from tools import golden
 
 FOLDER = Path(__file__).parents[1] / "golden" / golden.VERSION
 
@@ -20,6 +20,7 @@ def runs() -> tuple[golden.GoldenRun, ...]:
     return golden.read_golden(FOLDER)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["reference", "fixedpoint"])
 def test_every_golden_run_is_met_exactly(name: str, tmp_path: Path) -> None:
     backend: Backend = load_backend(name)
@@ -87,6 +88,7 @@ def test_a_recording_of_another_program_is_refused(tmp_path: Path) -> None:
         golden.read_networks(copied)
 
 
+@pytest.mark.slow
 def test_recording_again_gives_the_same_bytes(tmp_path: Path) -> None:
     """The writer is deterministic: the reference's results, written twice."""
     reference = load_backend("reference")

@@ -1,11 +1,12 @@
-"""Golden files: what Lava itself computed, kept so that everybody can be held against it without Lava.
+"""Golden files: integers that Lava computed, stored so that every backend can be compared with them without Lava.
 
     lava-0.10.0/
       single_rules.json + .npz         every hand-made case that Lava runs: spikes, u and v after every step
       networks/NAME/program/           random networks of several layers, as Programs
       networks/NAME/recorded.json + .npz   their input, all spikes, the last u and v, the readout
 
-Every `.json` states its producer and versions. Nothing here is computed by us.
+Every `.json` states its producer and versions. None of the numbers is computed by neuroprivacy. The files are not
+shipped: other people's backends are compared with the reference, by `neuroprivacy.testing`.
 """
 
 from __future__ import annotations
