@@ -88,4 +88,4 @@ def test_refusals(tmp_path) -> None:
         encode_samples(events, SAMPLES)
     for samples, batch in ((SAMPLES[:0], 5), (SAMPLES, 0)):
         with pytest.raises(ConfigurationError, match="samples in batches of"):
-            simulate(artifact(program(), tmp_path), samples=samples, batch=batch)
+            simulate(artifact(program(), tmp_path), images=samples, batch=batch)
