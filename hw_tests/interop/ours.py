@@ -128,7 +128,7 @@ def by_hand(what: str, shape: tuple[int, ...], nodes: dict[str, Any], loops: Any
     """A chain of nodes, and edges that close loops."""
     every = {"input": nir.Input({"input": np.array(shape)}), **nodes, "output": nir.Output({"output": np.array([8])})}
     edges = [*itertools.pairwise(name for name in every if name != "recurrent"), *loops]
-    info = GraphInfo(dt_s=dt_s, reset="hard", readout="spike_count", coding="poisson", steps=STEPS)
+    info = GraphInfo(dt_s=dt_s, reset="hard", readout="spike_count", coding="poisson", time_steps=STEPS)
     return Case(what=what, graph=nir.NIRGraph(every, edges, metadata=info.to_metadata(), type_check=False))
 
 

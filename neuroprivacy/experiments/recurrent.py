@@ -10,7 +10,7 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroprivacy.core.storage import read_json, write_json
+from neuroprivacy.core.stages import Stage
 from neuroprivacy.data import Dataset
 from neuroprivacy.export.network import to_nir
 from neuroprivacy.kernels.formats import Int64, WeightBits
@@ -18,6 +18,7 @@ from neuroprivacy.networks import SpikingNetwork, load_checkpoint, quantize_weig
 from neuroprivacy.networks.recurrent import recurrent_network
 from neuroprivacy.runtime.backend import Artifact, run
 from neuroprivacy.training import FitSettings, event_logits, train_on_events
+from neuroprivacy.training.fit import discard_state
 
 
 def rows(images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -93,12 +94,15 @@ class RowNetwork:
         settings = FitSettings(
             epochs=epochs, batch_size=self.settings.batch_size, lr=lr, clip_norm=1.0, seed=self.seed, threads=1
         )
-        if (place / "made.json").exists() and read_json(place / "made.json").get("key") == key:
-            return load_checkpoint(place).spiking
-        train_on_events(
-            net, rows(self.data.train_images), self.data.train_labels, settings=settings, state_folder=place,
-            resume=True, identity=key,
-        )  # fmt: skip
-        save_checkpoint(net, place)
-        write_json(place / "made.json", {"key": key})
-        return net
+
+        def make(folder: Path) -> SpikingNetwork:
+            """Train and save it."""
+            train_on_events(
+                net, rows(self.data.train_images), self.data.train_labels, settings=settings, state_folder=folder,
+                resume=True, identity=key,
+            )  # fmt: skip
+            save_checkpoint(net, folder)
+            return net
+
+        stage = Stage(folder=place, key=key)
+        return stage.load_or_make(load=lambda p: load_checkpoint(p).spiking, make=make, discard=discard_state)

@@ -68,7 +68,7 @@ def from_nir(
     reads_currents = not isinstance(continuous.graph.nodes[last.name], NEURONS)
     spec = SpikingSpec(
         beta=float(last.beta[0]) if reads_currents else 1.0, reset=info.reset or "hard", coding=info.coding,
-        time_steps=time_steps or info.steps or DEFAULT_TIME_STEPS, readout=real.readout,
+        time_steps=time_steps or info.time_steps or DEFAULT_TIME_STEPS, readout=real.readout,
         schedule="chip" if info.schedule == "chip" else "ideal",
     )  # fmt: skip
     outputs = [found.names[name] for name in real.outputs]

@@ -59,7 +59,7 @@ def to_nir(net: nn.Module, *, input_shape: Sequence[int] | None = None, dt_s: fl
         writer.end(name, "output" if len(outputs) == 1 else f"output_{name}")
     spec = net.spec
     return writer.graph(GraphInfo(
-        dt_s=dt_s, reset=spec.reset, readout=spec.readout, coding=spec.coding, steps=spec.time_steps,
+        dt_s=dt_s, reset=spec.reset, readout=spec.readout, coding=spec.coding, time_steps=spec.time_steps,
         readout_beta=spec.beta, schedule=spec.schedule,
     ))  # fmt: skip
 

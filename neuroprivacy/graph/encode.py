@@ -27,5 +27,5 @@ def encode_for(graph: Any, samples: NDArray[np.float32], *, seed: int = 0) -> di
     ports = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
     if info.coding is None or len(ports) != 1:
         raise ConfigurationError("calibration: this graph states no coding of images; give an npz of spikes")
-    spikes = encode(samples, encoder=Encoder(coding=info.coding, steps=info.steps or 1, seed=seed))
+    spikes = encode(samples, encoder=Encoder(coding=info.coding, time_steps=info.time_steps or 1, seed=seed))
     return {ports[0]: spikes.reshape(*spikes.shape[:2], -1).astype(np.int64)}

@@ -36,7 +36,7 @@ class GraphInfo:
         reset: reset rule; None if the graph does not say (NIR's own meaning is "hard").
         readout: of the last layer; None if it does not say.
         coding: of the input; None if it does not say.
-        steps: time steps; None if it does not say.
+        time_steps: T; None if it does not say.
         readout_beta: decay per step of a membrane readout; None if it does not say.
         schedule: "chip" if the network was trained with the chip's uncorrected bias timing.
     """
@@ -45,16 +45,16 @@ class GraphInfo:
     reset: Reset | None = None
     readout: Readout | None = None
     coding: Coding | None = None
-    steps: int | None = None
+    time_steps: int | None = None
     readout_beta: float | None = None
     schedule: str | None = None
 
     def to_metadata(self) -> dict[str, Any]:
         """As graph metadata; fields that are None are left out."""
         fields = {
-            name: getattr(self, name)
-            for name in ("dt_s", "reset", "readout", "coding", "steps", "readout_beta", "schedule")
-        }
+            "dt_s": self.dt_s, "reset": self.reset, "readout": self.readout, "coding": self.coding,
+            "steps": self.time_steps, "readout_beta": self.readout_beta, "schedule": self.schedule,
+        }  # fmt: skip
         written = {PREFIX + name: value for name, value in fields.items() if value is not None}
         if self.reset == "soft":
             written[PREFIX + "warning"] = (
@@ -85,11 +85,11 @@ def read_info(graph: nir.NIRGraph) -> GraphInfo:
     beta = _positive("readout_beta", found.get(PREFIX + "readout_beta"))
     if beta is not None and beta > 1:
         raise UnsupportedNode(f"graph: metadata readout_beta ({beta:g}) is above 1")
-    return GraphInfo(dt_s=dt_s, steps=None if steps is None else int(steps), readout_beta=beta, **known)
+    return GraphInfo(dt_s=dt_s, time_steps=None if steps is None else int(steps), readout_beta=beta, **known)
 
 
 def weight_scale(node: Any) -> NDArray[np.float64] | None:
-    """The unit on which a node's weights lie, (1,) or (out channels,), where whoever wrote it said so."""
+    """The weight scale that a node states, (1,) or (out channels,); None if it states none."""
     found = node.metadata.get(WEIGHT_SCALE) if isinstance(node.metadata, Mapping) else None
     if found is None:
         return None

@@ -93,7 +93,7 @@ class FrontEndContext:
     @property
     def time_steps(self) -> int:
         """Input time steps that ranges are proved for."""
-        return self.options.time_steps or self.info.steps or DEFAULT_TIME_STEPS
+        return self.options.time_steps or self.info.time_steps or DEFAULT_TIME_STEPS
 
     @property
     def ideal_schedule(self) -> bool:

@@ -11,7 +11,7 @@ has the comparison reversed, and the published code is followed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -31,19 +31,19 @@ class Encoder:
 
     Attributes:
         coding: see the module's table.
-        steps: time steps T.
+        time_steps: T.
         seed: of the Bernoulli draws; sample i always gets the same spikes, whatever the batch.
     """
 
     coding: Coding
-    steps: int
+    time_steps: int
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.coding not in get_args(Coding):
             raise ConfigurationError(f"coding: {self.coding!r} is unknown; choose {', '.join(get_args(Coding))}")
-        if self.steps < 1:
-            raise ConfigurationError(f"steps: {self.steps} is below 1")
+        if self.time_steps < 1:
+            raise ConfigurationError(f"time steps: {self.time_steps} is below 1")
         if not 0 <= self.seed < 2**64:
             raise ConfigurationError(f"seed: {self.seed} is not in 0 ... 2**64 - 1")
 
@@ -55,7 +55,8 @@ class Encoder:
 
     def describe(self) -> dict[str, Any]:
         """Plain values that are stored with a network; `encoder_from` is the inverse."""
-        return {**asdict(self), "preprocessing": "2x - 1" if self.coding == "poisson-signed" else "none, [0, 1]"}
+        preprocessing = "2x - 1" if self.coding == "poisson-signed" else "none, [0, 1]"
+        return {"coding": self.coding, "steps": self.time_steps, "seed": self.seed, "preprocessing": preprocessing}
 
 
 def encoder_from(described: Mapping[str, Any]) -> Encoder:
@@ -65,7 +66,7 @@ def encoder_from(described: Mapping[str, Any]) -> Encoder:
         ConfigurationError: fields are missing or unknown.
     """
     try:
-        return Encoder(coding=described["coding"], steps=int(described["steps"]), seed=int(described["seed"]))
+        return Encoder(coding=described["coding"], time_steps=int(described["steps"]), seed=int(described["seed"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigurationError(f"encoder: cannot be read from {dict(described)!r} ({error})") from error
 
@@ -88,8 +89,8 @@ def encode(samples: NDArray[np.float32], *, encoder: Encoder, first: int = 0) ->
         raise ConfigurationError(f"encode: values {samples.min()} ... {samples.max()} leave 0 ... 1")
     if encoder.coding == "direct":
         levels = np.rint(samples * DIRECT_HIGH).astype(np.int16)
-        return np.repeat(levels[:, np.newaxis], encoder.steps, axis=1)
-    shape = (encoder.steps, *samples.shape[1:])
+        return np.repeat(levels[:, np.newaxis], encoder.time_steps, axis=1)
+    shape = (encoder.time_steps, *samples.shape[1:])
     out = np.empty((len(samples), *shape), np.int16)
     for i, sample in enumerate(samples):
         # One stream per sample, keyed by its number: independent of batch size and order.

@@ -37,7 +37,7 @@ def logits(net: nn.Module, images: NDArray[np.float32], *, batch_size: int = 250
             if spec.coding is None:
                 raise ConfigurationError("coding: this network takes events; run it on spikes")
             steps = 1 if spec.coding == "direct" else spec.time_steps
-            encoder = Encoder(coding=spec.coding, steps=steps, seed=seed)
+            encoder = Encoder(coding=spec.coding, time_steps=steps, seed=seed)
             scale = encoder.port(batch.shape[1:]).scale
             values = encode(batch, encoder=encoder, first=first).swapaxes(0, 1).astype(np.float32) * np.float32(scale)
             result: Tensor = net(torch.from_numpy(values).to(device)).readout

@@ -258,7 +258,7 @@ def test_the_graph_fires_as_the_network(name: str, coding: str, reset: str, tmp_
     made = convert(net, calibration=images, reset=reset, coding=coding, readout=readout, time_steps=STEPS)
     graph = load_nir(save_nir(to_nir(made), tmp_path / "a.nir"))
     real = real_network(graph, options=LowerOptions())
-    given = encode(images[:8], encoder=Encoder(coding=coding, steps=STEPS), first=0).astype(np.int64)
+    given = encode(images[:8], encoder=Encoder(coding=coding, time_steps=STEPS), first=0).astype(np.int64)
     run = run_float(real, {"input": given.reshape(8, STEPS, -1)})
     expected = spikes_of(made, given, real.inputs[0].scale)
     assert sum(spikes.sum() for spikes in expected.values()) > 0

@@ -90,7 +90,7 @@ def test_the_chip_bounds_the_units_of_a_first_layer_of_many_graded_inputs() -> N
                 "output": nir.Output(output_type={"output": np.array([3])}),
             },
             edges=[("input", "fc"), ("fc", "n"), ("n", "output")],
-            metadata=GraphInfo(dt_s=1.0, coding="direct", steps=4).to_metadata(),
+            metadata=GraphInfo(dt_s=1.0, coding="direct", time_steps=4).to_metadata(),
         )
         assert limited_channels(graph, target="loihi2", bits=8, steps=4) == (bounded, 3)
         assert limited_channels(graph, target="int8", bits=8, steps=4) == (0, 3)

@@ -111,7 +111,7 @@ def cuba(*, reset: str = "hard") -> nir.NIRGraph:
     }  # fmt: skip
     edges = [("input", "fc.in"), ("fc.in", "keys"), ("keys", "back"), ("back", "keys"), ("keys", "out")]
     edges += [("out", "read"), ("read", "output")]
-    info = GraphInfo(dt_s=1e-3, reset=reset, steps=30)
+    info = GraphInfo(dt_s=1e-3, reset=reset, time_steps=30)
     return nir.NIRGraph(nodes=nodes, edges=edges, metadata=info.to_metadata(), type_check=False)
 
 

@@ -105,7 +105,13 @@ def test_metadata_says_what_nir_cannot(tmp_path: Path) -> None:
     graph = to_nir(network(reset="soft", coding="direct", readout="spike_count"), dt_s=2e-3)
     found = load_nir(save_nir(graph, tmp_path / "a.nir"))
     assert read_info(found) == GraphInfo(
-        dt_s=2e-3, reset="soft", readout="spike_count", coding="direct", steps=6, readout_beta=1.0, schedule="ideal"
+        dt_s=2e-3,
+        reset="soft",
+        readout="spike_count",
+        coding="direct",
+        time_steps=6,
+        readout_beta=1.0,
+        schedule="ideal",
     )
     text = found.metadata[PREFIX + "warning"]
     assert "resets them to zero and will compute fewer spikes" in str(text)

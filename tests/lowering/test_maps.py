@@ -239,7 +239,7 @@ def test_a_recurrent_edge_reads_the_step_before(target: str, maker, lowered, sum
 
 @pytest.mark.parametrize("behind", ["conv", "linear"])
 def test_signed_input_becomes_an_on_and_an_off_channel(behind: str, maker, lowered, sums) -> None:
-    info = GraphInfo(coding="poisson-signed", steps=9)
+    info = GraphInfo(coding="poisson-signed", time_steps=9)
     if behind == "conv":
         weight, shape = maker.weights(3, 2, 3, 3), (2, 5, 4)
         nodes = {"c": maker.conv(weight, (5, 4), padding=(1, 1)), "n": maker.neurons(3, 5, 4)}
@@ -265,7 +265,7 @@ def test_signed_input_becomes_an_on_and_an_off_channel(behind: str, maker, lower
 
 
 def test_a_chip_with_signed_messages_needs_no_split(maker, signed_target) -> None:
-    info = GraphInfo(coding="poisson-signed", steps=9)
+    info = GraphInfo(coding="poisson-signed", time_steps=9)
     graph = maker.chain(8, {"c": maker.linear(6, 8), "n": maker.neurons(6)}, 6, info=info)
     program = lower(graph, target=signed_target).program
     (port,) = program.inputs

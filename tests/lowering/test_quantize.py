@@ -179,7 +179,7 @@ def test_sums_that_could_exceed_16_bits_give_diagnostics_and_strict_refuses(make
 
 def test_graded_input_counts_in_the_audit(maker, lowered) -> None:
     nodes = {"fc": nir.Linear(weight=np.array([[127.0, 127.0], [-127, 3]])), "n": maker.neurons(2, theta=9.0)}
-    found = lowered(maker.chain(2, nodes, 2, info=GraphInfo(coding="direct", steps=4)))
+    found = lowered(maker.chain(2, nodes, 2, info=GraphInfo(coding="direct", time_steps=4)))
     layer = found.program.layers[0]
     assert activation_bounds(layer, {"input": (0, 255)}) == (254 * 255, -127 * 255)[::-1]
     assert found.diagnostics[0].value == 254 * 255
@@ -189,7 +189,7 @@ def test_graded_input_counts_in_the_audit(maker, lowered) -> None:
 
 def test_signed_values_count_on_both_sides(maker, signed_target: TargetSpec) -> None:
     nodes = {"fc": nir.Linear(weight=np.array([[127.0, -127.0]])), "n": maker.neurons(1, theta=900.0)}
-    graph = maker.chain(2, nodes, 1, info=GraphInfo(coding="poisson-signed", steps=4))
+    graph = maker.chain(2, nodes, 1, info=GraphInfo(coding="poisson-signed", time_steps=4))
     layer = lower(graph, target=signed_target).program.layers[0]
     assert activation_bounds(layer, {"input": (-1, 1)}) == (-254, 254)
 
@@ -230,7 +230,7 @@ def test_a_readout_that_cannot_be_silent_is_refused(maker, lowered) -> None:
 
 def test_the_proof_holds_for_signed_values(maker, signed_target: TargetSpec, ran) -> None:
     weight = np.where(np.arange(10) % 2, 127.0, -127.0)[np.newaxis]
-    info = GraphInfo(coding="poisson-signed", steps=30, dt_s=1.0)
+    info = GraphInfo(coding="poisson-signed", time_steps=30, dt_s=1.0)
     program = lower(maker.chain(10, {"fc": nir.Linear(weight=weight)}, 1, info=info), target=signed_target).program
     assert program.max_steps == 102
     result = ran(program, np.tile(np.sign(weight).astype(np.int64), (1, 102, 1)))

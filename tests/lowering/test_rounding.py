@@ -124,7 +124,7 @@ def test_samples_of_a_signed_port_are_split_like_the_port(maker) -> None:
     """On and off channels: the sums of the split network on them are those of the signed one."""
     graph = maker.chain(
         20, {"fc": nir.Linear(weight=maker.rng.normal(size=(10, 20))), "n": maker.neurons(10, theta=2.0)}, 10,
-        info=GraphInfo(coding="poisson-signed", steps=40),
+        info=GraphInfo(coding="poisson-signed", time_steps=40),
     )  # fmt: skip
     x = {"input": correlated(maker.rng, 80, 20).astype(np.int64).reshape(2, 40, 20) * maker.rng.choice([-1, 1], 20)}
     network = real_network(graph, options=LowerOptions())

@@ -53,7 +53,7 @@ def test_a_spiking_network_is_measured_on_the_integers_that_are_deployed(digits:
         spiking=SpikingSpec(coding="poisson", time_steps=5, surrogate="atan"),
     )
     images = digits.test_images[:20]
-    spikes = encode(images, encoder=Encoder(coding="poisson", steps=5, seed=7), first=0)
+    spikes = encode(images, encoder=Encoder(coding="poisson", time_steps=5, seed=7), first=0)
     with torch.no_grad():
         expected = net(torch.from_numpy(spikes.swapaxes(0, 1).astype(np.float32))).readout.numpy()
     np.testing.assert_allclose(logits(net, images, batch_size=20, seed=7), expected, atol=1e-5)

@@ -43,5 +43,5 @@ def _encoder(context: LoweringContext, *, on_off_channels: bool) -> dict[str, An
     info = context.info
     if info.coding is None:
         return {}
-    encoder = Encoder(coding=info.coding, steps=info.steps or context.time_steps, seed=context.options.seed)
+    encoder = Encoder(coding=info.coding, time_steps=info.time_steps or context.time_steps, seed=context.options.seed)
     return {**encoder.describe(), "on_off_channels": on_off_channels}

@@ -101,7 +101,7 @@ class _Walker:
         shape = self.shape(name)
         if self.info.coding is None:
             return Port(name=name, shape=shape, high=self.network.input_max)
-        return Encoder(coding=self.info.coding, steps=1).port(shape, name=name)
+        return Encoder(coding=self.info.coding, time_steps=1).port(shape, name=name)
 
     def layer(self, name: str) -> RealLayer:
         """A neuron node with its incoming connections."""
