@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -169,6 +170,33 @@ def test_a_backend_knows_no_other_and_only_the_integers() -> None:
             assert ours <= {package.name}, path
             used = {unit(name) for name in imports(path)} - {None}
             assert used <= allowed, f"{path.relative_to(ROOT)} uses {sorted(used - allowed)}"
+
+
+def test_no_modules_import_each_other() -> None:
+    """Anywhere in a file, but for what type checkers alone read."""
+    modules = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in sources(CORE)}
+    graph = nx.DiGraph()
+    for name, path in modules.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        typing = [n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
+        left_out = {id(inner) for node in typing for inner in ast.walk(node)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and id(node) not in left_out:
+                named = [f"{node.module}.{alias.name}" for alias in node.names]
+                graph.add_edges_from((name, n if n in modules else node.module) for n in named)
+    circles = [sorted(part) for part in nx.strongly_connected_components(graph) if len(part) > 1]
+    assert not circles
+
+
+def test_no_file_has_outgrown_itself() -> None:
+    """Above 400 lines a file states its reason in its docstring, above 600 there is none."""
+    for path in (p for folder in (CORE, BACKENDS, ROOT / "tools", ROOT / "benchmarks") for p in sources(folder)):
+        text = path.read_text(encoding="utf-8")
+        lines = len(text.splitlines())
+        assert lines <= 600, path
+        assert lines <= 400 or "The file is long because" in " ".join(
+            (ast.get_docstring(ast.parse(text)) or "").split()
+        ), path
 
 
 def test_the_root_holds_packages_alone() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,16 +11,19 @@ from numpy.typing import NDArray
 
 from neuroprivacy.core.errors import BadFile, NeuroPrivacyError
 from neuroprivacy.core.storage import file_digest, read_arrays, read_json, write_arrays, write_json
+from neuroprivacy.program.description import (
+    CONV_OPTIONS,
+    LAYER_ARRAYS,
+    OPTIONAL_ARRAY,
+    describe_program,
+    program_arrays,
+)
 from neuroprivacy.program.maps import ConvMap, DenseMap, LinearMap
 from neuroprivacy.program.network import Edge, Layer, Port, Program
 from neuroprivacy.targets.spec import target_from_dict
 
 FORMAT = 1
 _CHANGED = "the files were changed or mixed up; export again"
-_LAYER_ARRAYS = ("threshold", "du", "dv", "bias_mantissa", "v_init")
-#: Written only where it is not all zero, so that a file without it means zero.
-_OPTIONAL_ARRAY = "u_init"
-_CONV_OPTIONS = ("in_shape", "stride", "padding", "dilation", "pool", "pool_stride")
 
 
 def save_program(program: Program, folder: Path) -> Path:
@@ -30,12 +31,12 @@ def save_program(program: Program, folder: Path) -> Path:
 
     The arrays are written first: a folder with a `program.json` is complete.
     """
-    arrays = {name: _narrow(array) for name, array in _arrays(program).items()}
+    arrays = {name: _narrow(array) for name, array in program_arrays(program).items()}
     write_arrays(folder / "arrays.npz", arrays)
     write_json(
         folder / "program.json",
         {
-            **_description(program),
+            **describe_program(program),
             "format": FORMAT,
             "content_hash": program.content_hash,
             "arrays_sha256": file_digest(folder / "arrays.npz"),
@@ -79,15 +80,6 @@ def _read_unchanged(path: Path, expected: object) -> dict[str, NDArray[Any]]:
     return read_arrays(path)
 
 
-def content_hash(program: Program) -> str:
-    """SHA-256 over the description and all arrays."""
-    state = hashlib.sha256(json.dumps(_description(program), sort_keys=True).encode())
-    for name, array in sorted(_arrays(program).items()):
-        state.update(f"{name}{array.shape}".encode())
-        state.update(np.ascontiguousarray(array, np.int64).astype("<i8").tobytes())
-    return state.hexdigest()
-
-
 def _narrow(array: NDArray[np.int64]) -> NDArray[Any]:
     """The same integers in the smallest signed type that holds them."""
     for kind in (np.int8, np.int16, np.int32):
@@ -97,58 +89,8 @@ def _narrow(array: NDArray[np.int64]) -> NDArray[Any]:
     return array
 
 
-def _arrays(program: Program) -> dict[str, NDArray[np.int64]]:
-    """All arrays by position; names from the user are no file names."""
-    found: dict[str, NDArray[np.int64]] = {}
-    for i, layer in enumerate(program.layers):
-        found.update({f"layer{i}.{name}": getattr(layer, name) for name in _LAYER_ARRAYS})
-        if layer.u_init.any():
-            found[f"layer{i}.{_OPTIONAL_ARRAY}"] = layer.u_init
-        found.update({f"layer{i}.edge{j}.weight": edge.map.weight for j, edge in enumerate(layer.edges)})
-    return found
-
-
-def _description(program: Program) -> dict[str, Any]:
-    """Everything but the arrays, as JSON values."""
-    return {
-        "target": program.target.to_dict(),
-        "inputs": [
-            {"name": p.name, "shape": list(p.shape), "low": p.low, "high": p.high, "scale": p.scale}
-            for p in program.inputs
-        ],
-        "layers": [
-            {
-                "name": layer.name,
-                "shape": list(layer.shape),
-                "bias_exponent": layer.bias_exponent,
-                "reset": layer.reset,
-                "fires": layer.fires,
-                "scale": list(layer.scale),
-                "edges": [
-                    {"source": edge.source, "delay": edge.delay, "map": _describe_map(edge.map)} for edge in layer.edges
-                ],
-            }
-            for layer in program.layers
-        ],
-        "outputs": list(program.outputs),
-        "readout": program.readout,
-        "latency": program.latency,
-        **({"latencies": list(program.latencies)} if program.latencies else {}),
-        "max_steps": program.max_steps,
-        "encoder": dict(program.encoder),
-        "provenance": dict(program.provenance),
-    }
-
-
-def _describe_map(linear: LinearMap) -> dict[str, Any]:
-    if isinstance(linear, DenseMap):
-        return {"kind": "dense"}
-    options = {name: list(getattr(linear, name)) for name in _CONV_OPTIONS}
-    return {"kind": "conv", "groups": linear.groups, **options}
-
-
 def _rebuild(described: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Program:
-    """The inverse of `_description` and `_arrays`."""
+    """The inverse of `describe_program` and `program_arrays`."""
     return Program(
         target=target_from_dict(described["target"], where="program.json: target"),
         inputs=tuple(Port(**{**port, "shape": tuple(port["shape"])}) for port in described["inputs"]),
@@ -171,7 +113,7 @@ def _rebuild_layer(i: int, described: Mapping[str, Any], arrays: Mapping[str, ND
         if kind == "dense":
             linear: LinearMap = DenseMap(weight=weight)
         elif kind == "conv":
-            options = {name: tuple(edge["map"][name]) for name in _CONV_OPTIONS}
+            options = {name: tuple(edge["map"][name]) for name in CONV_OPTIONS}
             linear = ConvMap(weight=weight, groups=edge["map"]["groups"], **options)
         else:
             raise ValueError(f"map kind {kind!r} is unknown")
@@ -184,6 +126,6 @@ def _rebuild_layer(i: int, described: Mapping[str, Any], arrays: Mapping[str, ND
         reset=described["reset"],
         fires=described["fires"],
         scale=tuple(described["scale"]),
-        **{name: arrays[f"layer{i}.{name}"] for name in _LAYER_ARRAYS},
-        **({_OPTIONAL_ARRAY: arrays[optional]} if (optional := f"layer{i}.{_OPTIONAL_ARRAY}") in arrays else {}),
+        **{name: arrays[f"layer{i}.{name}"] for name in LAYER_ARRAYS},
+        **({OPTIONAL_ARRAY: arrays[optional]} if (optional := f"layer{i}.{OPTIONAL_ARRAY}") in arrays else {}),
     )

@@ -17,6 +17,7 @@ import numpy as np
 from neuroprivacy.core.errors import ConfigurationError, Issue, OutOfRange, raise_fatal
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.kernels.neuron import Reset
+from neuroprivacy.program.description import content_hash
 from neuroprivacy.program.maps import LinearMap, Shape, frozen
 from neuroprivacy.targets.spec import TargetSpec
 
@@ -183,8 +184,6 @@ class Program:
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 over everything that a run depends on or a report shows; equal Programs have equal hashes."""
-        from neuroprivacy.program.file import content_hash
-
         return content_hash(self)
 
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from neuroprivacy.core.errors import BadFile
 from neuroprivacy.core.storage import file_digest, read_arrays, write_arrays
 from neuroprivacy.program import Program, load_program, save_program
-from neuroprivacy.program.file import content_hash
+from neuroprivacy.program.description import content_hash
 from neuroprivacy.testing import RandomCase, hand_made_cases, random_case
 from neuroprivacy.testing.case import edge, layer, network
 from neuroprivacy.testing.strategies import programs
