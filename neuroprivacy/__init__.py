@@ -290,5 +290,5 @@ if not TYPE_CHECKING:  # with it, type checkers would take any misspelt name for
 
 
 def __dir__() -> list[str]:
-    """The public names."""
+    """The public names, for `dir(neuroprivacy)` and tab completion."""
     return sorted(__all__)

@@ -59,7 +59,7 @@ class C99Backend:
 
 
 def _edge_issues(where: str, edge: Edge, value: int) -> list[Issue]:
-    """What of an edge C cannot do, if its source's largest value is `value`."""
+    """What C cannot do for this edge when the largest value of its source is `value`."""
     found: list[Issue] = []
     if edge.delay >= LONGEST_RING:
         found.append(Issue(where=where, what="delay", value=edge.delay, limit=LONGEST_RING - 1))

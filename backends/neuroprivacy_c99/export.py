@@ -79,7 +79,7 @@ Exact, without padding between arrays. Code and stack depend on the compiler; `m
 
 
 def export(program: Program, folder: Path) -> Emitted:
-    """Write the folder."""
+    """Write the folder with the network's C sources."""
     emitted = emit(program)
     save_program(program, folder / "program")
     sizes = program.sizes

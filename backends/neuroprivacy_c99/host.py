@@ -83,7 +83,7 @@ def host_source(program: Program, emitted: Emitted) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HostRun:
-    """What the host saw of some samples; arrays by all neurons of the Program, layer after layer.
+    """What the host program recorded of some samples; arrays over all neurons of the Program, layer after layer.
 
     Attributes:
         spikes: uint8 (samples, steps, neurons).
@@ -116,7 +116,7 @@ def library_of(folder: Path) -> tuple[ctypes.CDLL, str]:
 
 
 def run_host(program: Program, folder: Path, inputs: Mapping[str, NDArray[Any]], *, states: bool) -> HostRun:
-    """Run samples.
+    """Run samples through the compiled host program.
 
     Args:
         program: that the folder was written from.

@@ -15,7 +15,7 @@ from neuroprivacy_c99.sources import Source, smallest_type
 
 @dataclass(slots=True, kw_only=True)
 class LayerCode:
-    """What one layer puts into the file.
+    """The parts of the C file that one layer contributes.
 
     Attributes:
         constants: arrays in flash.
@@ -176,7 +176,7 @@ def _loop(index: str, place: str, target: str, kernel: int, linear: ConvMap, axi
 
 
 def _neurons(code: LayerCode, program: Program, layer: Layer, number: int, own: Source) -> list[str]:
-    """The statements of the neurons."""
+    """The C statements that update the layer's neurons."""
     rule, id = program.target.rule, own.id
     state = membrane_type(program)
     wide = not fits_32_bits(program, layer)
@@ -247,7 +247,7 @@ def _negative(value: int) -> str:
 
 
 def _filled(take: _Constants, state: str, initial: Int64, size: int, kind: str) -> str:
-    """The statement that starts a state."""
+    """The C statement that sets a state array to its initial value."""
     name = f"{state}_{take.id}"
     if (initial == initial[0]).all():
         return f"for (uint32_t n = 0; n < {size}u; n++) {{ {name}[n] = {int(initial[0])}; }}"

@@ -22,7 +22,7 @@ _LEVELS = ("network_", "layer_", "add_", "")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Bytes of a compiled network.
+    """Memory of a compiled network, bytes.
 
     Attributes:
         object: the object file.
@@ -34,12 +34,12 @@ class Memory:
 
     @property
     def flash(self) -> int:
-        """Code and constants."""
+        """Bytes of flash: code and constants."""
         return self.object.code + self.object.constants
 
     @property
     def ram(self) -> int:
-        """States, without the stack."""
+        """Bytes of RAM: neuron states and buffers, without the stack."""
         return self.object.states
 
 

@@ -13,7 +13,7 @@ from neuroprivacy_c99.sources import Source, input_type, sources_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emitted:
-    """A Program in C.
+    """The C source of a Program.
 
     Attributes:
         header, source: texts of network.h and network.c.
@@ -29,7 +29,7 @@ class Emitted:
 
 
 def emit(program: Program) -> Emitted:
-    """Write a Program as C."""
+    """Write a Program as C source."""
     nodes: tuple[Port | Layer, ...] = (*program.inputs, *program.layers)
     names = identifiers([node.name for node in nodes])
     sources = sources_of(program, names)

@@ -20,7 +20,7 @@ except ImportError as error:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectFile:
-    """What an object file holds, in bytes.
+    """Sizes of an object file's sections, bytes.
 
     Attributes:
         code: sections that are executed; likewise `constants` (.rodata) and `states` (what can be written).
@@ -70,7 +70,7 @@ def _read(elf: ELFFile) -> ObjectFile:
 
 
 def _role(section: Section) -> str:
-    """What a section holds at run time: code, constants or states; nothing for all others."""
+    """What a section holds at run time: "code", "constants" or "states"; empty for sections that are not loaded."""
     flags = section["sh_flags"]
     if not flags & SH_FLAGS.SHF_ALLOC:
         return ""

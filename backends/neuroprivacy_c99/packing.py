@@ -19,7 +19,7 @@ BYTES = {"uint8_t": 1, "int8_t": 1, "uint16_t": 2, "int16_t": 2, "int32_t": 4, "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constant:
-    """An array in flash.
+    """A constant array of the C file, placed in flash.
 
     Attributes:
         name: identifier.
@@ -33,11 +33,11 @@ class Constant:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes in flash."""
+        """Size in flash, bytes."""
         return self.values.size * BYTES[self.type]
 
     def text(self) -> str:
-        """Its definition."""
+        """The C definition of the array."""
         parts = [_literal(int(value)) for value in self.values]
         lines = [", ".join(parts[i : i + _PER_LINE]) for i in range(0, len(parts), _PER_LINE)]
         body = ",\n    ".join(lines)
@@ -70,7 +70,7 @@ def packed(values: Int64, bits: int) -> NDArray[np.uint8]:
 
 
 def unpacked(stored: NDArray[np.uint8], bits: int, count: int) -> Int64:
-    """What `packed` packed."""
+    """The inverse of `packed`."""
     each = np.unpackbits(stored, bitorder="little", count=count * bits).reshape(count, bits).astype(np.int64)
     unsigned = (each << np.arange(bits)).sum(1)
     return np.asarray(np.where(unsigned >= 1 << (bits - 1), unsigned - (1 << bits), unsigned), np.int64)

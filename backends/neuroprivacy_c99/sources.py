@@ -17,7 +17,7 @@ LONGEST_RING = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One port or layer.
+    """A port or layer that other layers read spikes from.
 
     Attributes:
         id: identifier.
@@ -37,7 +37,7 @@ class Source:
 
     @property
     def width(self) -> int:
-        """Elements of one step."""
+        """Number of array elements that hold one time step."""
         return (self.size + 7) // 8 if self.bits else self.size
 
     @property

@@ -20,7 +20,7 @@ _TIMEOUT_S = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiler:
-    """A compiler that runs.
+    """A C compiler that was found and starts.
 
     Attributes:
         command: words that call it.
@@ -75,7 +75,7 @@ def alone(compiler: Compiler) -> tuple[str, ...]:
 
 
 def compile_c(compiler: Compiler, arguments: list[str]) -> None:
-    """Call a compiler.
+    """Compile C sources.
 
     Raises:
         WorkerFailed: it does not end well, with what it said, or not in time.

@@ -53,7 +53,7 @@ int main(void)
 
 
 def draw_inputs(program: Program, *, samples: int, steps: int, seed: int) -> dict[str, Int64]:
-    """Port name -> (samples, steps, values): three in ten values are not zero."""
+    """Random inputs, port name -> (samples, steps, values); three in ten values are not zero."""
     rng = np.random.default_rng(seed)
     found = {}
     for port in program.inputs:

@@ -65,7 +65,7 @@ class LavaBackend:
         return Artifact(backend="lava", folder=folder, program=program)
 
     def run(self, artifact: Artifact, spikes: Inputs, record: Record) -> RunResult:
-        """Run all samples in the worker."""
+        """Run all samples in the Lava worker process."""
         program = artifact.program
         given = next(iter(spikes.values())).shape[1]
         worker = self._worker or shared_worker()
@@ -76,7 +76,7 @@ class LavaBackend:
         )
 
         def by_layer(quantity: str) -> dict[str, Int64]:
-            """The arrays of one quantity."""
+            """Select the arrays of one quantity, by layer name."""
             return {layer.name: arrays[f"{quantity}.{layer.name}"] for layer in program.layers}
 
         try:

@@ -37,7 +37,7 @@ def probe(candidate: str | Path) -> Path | None:
 
 
 def candidates() -> Iterator[Path]:
-    """Where a Python 3.10 may be, best first; nothing is executed here."""
+    """Paths where a Python 3.10 may be, best first; nothing is executed here."""
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         path = Path(folder) / "python3.10"
         if folder and path.exists():

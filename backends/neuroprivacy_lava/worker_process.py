@@ -43,7 +43,7 @@ def worker_script() -> Path:
 
 
 def environment(python: Path | None) -> dict[str, str]:
-    """What the worker inherits: everything but what would lead uv or Python astray."""
+    """The worker's environment variables: ours, without those that would lead uv or Python to other packages."""
     kept = {name: value for name, value in os.environ.items() if name not in _DROPPED}
     if "SSL_CERT_FILE" not in kept:
         kept.setdefault("UV_SYSTEM_CERTS", "1")
@@ -55,7 +55,7 @@ def environment(python: Path | None) -> dict[str, str]:
 
 
 def default_command() -> tuple[list[str], dict[str, str]]:
-    """How the worker is started here."""
+    """The command line that starts the worker on this machine."""
     python = find_python()
     command = [
         uv_program(), "run", "--no-project", "--no-config", "--quiet", "--python", str(python or "3.10"),
@@ -193,7 +193,7 @@ class WorkerProcess:
 
 
 def group_alive(group: int) -> bool:
-    """Whether a process of this group still runs; one that has ended and waits to be collected does not."""
+    """Whether a process of this group still runs; an ended process that waits to be collected does not count."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:

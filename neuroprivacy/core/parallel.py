@@ -56,7 +56,7 @@ def run_tasks(
 
 
 def _alone() -> None:
-    """Restrict a worker to one thread."""
+    """Restrict a worker process to one thread."""
     os.environ.update(dict.fromkeys(_THREADS, "1"))
 
 

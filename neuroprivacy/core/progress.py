@@ -8,4 +8,4 @@ Progress = Callable[[int, int, str], None]
 
 
 def silent(done: int, total: int, text: str) -> None:
-    """Show nothing."""
+    """A progress callback that shows nothing."""

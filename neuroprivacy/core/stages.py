@@ -33,12 +33,12 @@ def stage_key(depends_on: object) -> str:
 
 
 def _nothing(folder: Path) -> None:
-    """Discard nothing."""
+    """The default of `discard`: delete nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One stage of a pipeline.
+    """One resumable step of a pipeline, whose result is a folder on disk.
 
     Attributes:
         folder: holds the files of the stage.
@@ -106,7 +106,7 @@ class Stage:
         return result
 
     def _recorded(self) -> dict[str, Any]:
-        """What the folder says of itself; nothing where there is no stage.
+        """The state file of the folder; empty where there is none.
 
         Raises:
             BadFile: the file is damaged.

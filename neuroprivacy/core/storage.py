@@ -71,7 +71,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def plain(value: object) -> Any:
-    """The JSON form of dataclasses, mappings and sequences: objects and lists; everything else as it is."""
+    """Convert dataclasses, mappings and sequences to what JSON can hold; other values stay as they are."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
@@ -209,7 +209,7 @@ def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any
 
 
 def digest(payload: bytes) -> str:
-    """SHA-256 as hexadecimal text."""
+    """SHA-256 of bytes, as hexadecimal text."""
     return hashlib.sha256(payload).hexdigest()
 
 

@@ -23,7 +23,7 @@ _MAX_LABEL = int(np.iinfo(np.int64).max)
 
 
 def load_spikes(path: Path, *, allow_signed: bool = False) -> tuple[Spikes, NDArray[np.int64] | None]:
-    """Read a spike file.
+    """Read a spike file: spikes and, where it has them, labels.
 
     Args:
         path: the npz file.
@@ -74,7 +74,7 @@ def save_spikes(
 
 
 def _fault(spikes: NDArray[Any], labels: NDArray[Any] | None, *, allow_signed: bool) -> str:
-    """What is wrong with the arrays, as the rest of a sentence; empty where nothing is."""
+    """What is wrong with the arrays, as the end of an error sentence; empty if nothing is."""
     if spikes.dtype.kind not in ("ui" if allow_signed else "u"):
         wanted = "integers" if allow_signed else "unsigned integers"
         return f"spikes are {spikes.dtype} where {wanted} are expected"

@@ -37,7 +37,7 @@ _MAX_COUNT = int(np.iinfo(np.uint16).max)
 
 
 def read_nmnist(path: Path, *, limit_bytes: int = MAX_RECORDING_BYTES) -> Events:
-    """Read one recording.
+    """Read one N-MNIST recording.
 
     Returns:
         `EVENT_DTYPE` (events,), in the order of the file, read-only; the file says nothing about the sensor's

@@ -64,7 +64,7 @@ def dataset_names() -> tuple[str, ...]:
 
 
 def load_dataset(name: str, *, data_root: Path | None = None, download: bool = False) -> Dataset:
-    """Load one data set.
+    """Load a data set by its name.
 
     Args:
         name: one of `dataset_names()`.

@@ -44,7 +44,7 @@ _FASHION_MD5 = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteFile:
-    """One file to download.
+    """A file of a data set that can be downloaded.
 
     Attributes:
         name: the file's name, appended to a mirror's address.

@@ -70,7 +70,7 @@ class Dataset:
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are, whether or not each has a sample."""
+        """Number of classes, whether or not each has a sample here."""
         return len(self.classes)
 
     def subset(self, *, train: int | None = None, test: int | None = None, seed: int = 0) -> Dataset:

@@ -85,7 +85,7 @@ class Neuron:
         return before
 
     def fires(self) -> bool:
-        """Whether it spikes in the last time step."""
+        """Whether the neuron spikes in the last time step."""
         return bool(crosses_threshold(self.membrane(), np.asarray(self.threshold, np.float64), self.test))
 
 
@@ -150,7 +150,7 @@ def _exact_activation(
     step: int,
     neuron: int,
 ) -> Float64:
-    """The same with the real weights."""
+    """The activation (weighted input) with real weights in place of the integer ones."""
     total = np.zeros(step + 1)
     for connection in connections:
         total += connection.map.apply(delayed_source(connection, inputs, spikes, 0, step + 1)[0])[:, neuron]
@@ -176,7 +176,7 @@ def _integer_neuron(
     rule = target.rule
 
     def value(array: Int64) -> int:
-        """A constant of this neuron."""
+        """One neuron's value of a constant that may be shared by the layer."""
         return int(array[neuron if array.size > 1 else 0])
 
     alpha = (DECAY_ONE - value(layer.du) - rule.du_offset) / DECAY_ONE if rule.keeps_current else 0.0

@@ -75,7 +75,7 @@ class LayerDivergence:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DivergenceReport:
-    """The result of `trace`."""
+    """Where two runs of a network first differ, by how much, and why; the result of `trace`."""
 
     between: tuple[str, str]
     target: str
@@ -86,7 +86,7 @@ class DivergenceReport:
 
     @property
     def identical(self) -> bool:
-        """Whether no known quantity differs."""
+        """Whether the runs agree in every quantity that both recorded."""
         return self.first is None
 
     def sentence(self) -> str:
@@ -103,7 +103,7 @@ class DivergenceReport:
         )
 
     def describe(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """The report as values that JSON can hold."""
         first = None
         if self.first is not None:
             first = {
@@ -127,7 +127,7 @@ def trace(
     inputs: Mapping[str, Int64],
     torch_run: TorchRun | None = None,
 ) -> DivergenceReport:
-    """Compare two runs of a network.
+    """Compare two runs of a network, neuron by neuron and step by step.
 
     Args:
         lowered: the network, as `lower` gave it.
@@ -178,7 +178,7 @@ def _first(lowered: Lowered, inputs: Mapping[str, Int64], left: Run, right: Run)
     place = (sample, step, neuron)
 
     def value(run: Run) -> float:
-        """The quantity at the place."""
+        """Value of a quantity where the runs first differ."""
         arrays: Mapping[str, NDArray[Any]] | None = getattr(run, quantity)
         return float(arrays[layer.name][place]) if arrays is not None else float("nan")
 
@@ -204,7 +204,7 @@ def _causes(
     lowered: Lowered, inputs: Mapping[str, Int64], left: Run, right: Run, place: tuple[int, int, int], layer: str,
     quantity: str,
 ) -> tuple[str, ...]:  # fmt: skip
-    """The causes of the divergence."""
+    """Explain the first divergence."""
     sample, step, neuron = place
     if (left.result is None) != (right.result is None):
         floats, integers = (right, left) if left.result is not None else (left, right)
@@ -219,7 +219,7 @@ def _causes(
 
 
 def _layer(lowered: Lowered, name: str, left: Run, right: Run) -> LayerDivergence:
-    """The two runs of one layer."""
+    """Compare the two runs of one layer."""
     one, other = left.spikes.get(name), right.spikes.get(name)
     differing = rate_error = 0.0
     if one is not None and other is not None:

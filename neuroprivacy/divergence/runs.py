@@ -33,7 +33,7 @@ Number = TypeVar("Number", np.uint8, np.int64)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Run:
-    """One run of a network.
+    """The recorded spikes and states of one run of a network.
 
     Attributes:
         name: "float", "torch", "reference" or a backend.
@@ -100,7 +100,7 @@ def _aligned(name: str, lowered: Lowered, inputs: Mapping[str, Int64], result: R
         return {n: a[:, latency[n] : latency[n] + steps] for n, a in arrays.items()}
 
     def real(arrays: Mapping[str, Int64] | None) -> dict[str, Float64] | None:
-        """States in units of the graph."""
+        """Convert integer states to the units of the NIR graph."""
         return None if arrays is None else {n: a * scales[n] for n, a in moved(arrays).items()}
 
     return Run(

@@ -67,7 +67,7 @@ def is_graded(port: Port) -> bool:
 
 
 def _layer_work(program: Program, layer: Layer, *, counts: Counts, samples: int, macs: int, graded: set[str]) -> Work:
-    """Means over samples of one layer."""
+    """Work of one layer, mean over samples."""
     seen = counts.layers[layer.name]
     multiplied = [done for edge, done in zip(layer.edges, seen.edge_operations, strict=True) if edge.source in graded]
     per_neuron = seen.updates.sum() / layer.size / samples
@@ -90,5 +90,5 @@ def _layer_work(program: Program, layer: Layer, *, counts: Counts, samples: int,
 
 
 def _neurons(mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], layer: Layer) -> int:
-    """How many neurons a mask of (1,) or (neurons,) selects."""
+    """Number of neurons that a mask of shape (1,) or (neurons,) selects."""
     return int(np.broadcast_to(mask, (layer.size,)).sum())

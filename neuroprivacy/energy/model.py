@@ -26,14 +26,14 @@ from neuroprivacy.energy.work import LayerWork, Work
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEnergy:
-    """Energy under one cost model."""
+    """Energy of ANN and SNN under one cost model."""
 
     model: CostModel
     work: Work
 
     @property
     def ann_j(self) -> float:
-        """The ANN, joule per inference."""
+        """Energy of the ANN, joule per inference."""
         return self.work.macs * self.model.mac_j
 
     @property
@@ -55,7 +55,7 @@ class ModelEnergy:
 
     @property
     def ratio_with_updates(self) -> float | None:
-        """ANN over SNN, neuron updates included."""
+        """Energy of the ANN over that of the SNN, neuron updates included."""
         spent = self.snn_j + self.updates_j
         return self.ann_j / spent if spent else None
 
@@ -78,7 +78,7 @@ class ModelEnergy:
         return (self.ann_j - self.updates_j) / (self.work.macs * self.model.ac_j)
 
     def values(self) -> dict[str, Any]:
-        """Fields of `PairRecord`."""
+        """The fields of `PairRecord`, as the report stores them."""
         return {
             "name": self.model.name,
             "ann_j": self.ann_j,
@@ -140,7 +140,7 @@ class EnergyReport:
     notes: tuple[str, ...]
 
     def layer_models(self, layer: LayerWork) -> tuple[ModelEnergy, ...]:
-        """One layer under each cost model."""
+        """Energy of one layer under each cost model."""
         return tuple(ModelEnergy(model=model.model, work=layer.work) for model in self.models)
 
     def record(self) -> EnergyRecord:

@@ -57,14 +57,14 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerWork:
-    """The work of one layer."""
+    """Counted operations of one layer, per inference."""
 
     name: str
     work: Work
 
 
 def total_work(layers: tuple[LayerWork, ...], *, steps: int) -> Work:
-    """The sum of all layers."""
+    """Sum the work of all layers."""
     parts = [layer.work for layer in layers]
     return Work(
         neurons=sum(part.neurons for part in parts),

@@ -44,7 +44,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Deployed:
-    """The integer network and its results.
+    """An integer network and its results on the test set.
 
     Attributes:
         lowered: the Program with its diagnostics.

@@ -37,7 +37,7 @@ from neuroprivacy.training.quantized_start import quantized_start
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """A network to be measured.
+    """Settings of one network of the precision experiment.
 
     Attributes:
         dataset: its data.
@@ -89,19 +89,19 @@ class ImageNetwork:
 
     @property
     def title(self) -> str:
-        """What the table calls it."""
+        """The network's name in the result table."""
         return f"{self.network.family} x {self.network.width:g}, T = {self.network.steps}"
 
     def describe(self) -> dict[str, Any]:
-        """Plain values."""
+        """The network's settings, as values that JSON can hold."""
         return asdict(self.network)
 
     def outputs(self, net: SpikingNetwork, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Of the float network."""
+        """Outputs of the float network on the test set, (samples, classes)."""
         return logits(net, images)
 
     def graph(self, net: SpikingNetwork) -> nir.NIRGraph:
-        """In NIR."""
+        """The network as a NIR graph."""
         return to_nir(net)
 
     def calibration(self, graph: nir.NIRGraph, images: NDArray[np.float32]) -> dict[str, Int64]:
@@ -109,14 +109,14 @@ class ImageNetwork:
         return encode_for(graph, images)
 
     def predicted(self, artifact: Artifact, images: NDArray[np.float32]) -> Int64:
-        """Of the integers."""
+        """Classes that the integer network predicts, (samples,)."""
         return simulate(artifact, images=images).prediction
 
     def trained_at(self, net: SpikingNetwork, bits: WeightBits, place: Path) -> SpikingNetwork:
         """Trained on at that width, in the target's integers."""
 
         def make() -> SpikingNetwork:
-            """Train."""
+            """Train the network and save it."""
             start = quantized_start(
                 net, bits=bits, target=self.target, populations=self.populations,
                 images=self.data.train_images[: self.samples],
@@ -130,12 +130,12 @@ class ImageNetwork:
         return self._stage(place, self.keys[1], make)
 
     def trained(self) -> SpikingNetwork:
-        """The float spiking network."""
+        """The trained float spiking network."""
         settings = FitSettings(epochs=self.network.epochs, batch_size=64, lr=self.network.lr, seed=self.seed, threads=1)
         place = self.folder / "float"
 
         def from_scratch() -> SpikingNetwork:
-            """Backpropagation through time."""
+            """Train the spiking network by backpropagation through time, without an ANN."""
             spiking = SpikingSpec(coding="direct", time_steps=self.network.steps, reset=self.reset)
             return self._fitted(self._spec(), settings, place, spiking=spiking)
 
@@ -178,13 +178,13 @@ class ImageNetwork:
         """The network of a folder, made if it is not there or has another key."""
 
         def saved(folder: Path) -> SpikingNetwork:
-            """Make and save it."""
+            """Make the network and save it."""
             net = make()
             save_checkpoint(net, folder)
             return net
 
         def loaded(folder: Path) -> SpikingNetwork:
-            """Read it."""
+            """Read the saved network."""
             return load_checkpoint(folder).spiking
 
         return Stage(folder=place, key=key).load_or_make(load=loaded, make=saved, discard=discard_state)

@@ -58,7 +58,7 @@ def make_networks(
         return result
 
     def make_ann(place: Path) -> Ann | SpikingNetwork:
-        """Train and save the ANN."""
+        """Train the ANN and save it."""
         net = train(
             settings.model, dataset=dataset, settings=settings.training, state_folder=place, resume=resume,
             device=device, progress=progress("ann"),
@@ -72,7 +72,7 @@ def make_networks(
         return net
 
     def make_synthetic(place: Path) -> SyntheticSet:
-        """Synthesize and save the images."""
+        """Synthesize the images and save them."""
         made = synthesize(
             ann, input_shape=settings.model.input_shape, settings=settings.synthesis, device=device,
             progress=progress("synthetic"),
@@ -81,7 +81,7 @@ def make_networks(
         return made
 
     def make_converted(place: Path) -> SpikingNetwork:
-        """Convert and save the network."""
+        """Convert the ANN and save the spiking network."""
         net = convert(
             ann, calibration=synthetic.images, method=settings.conversion, time_steps=settings.steps,
             reset=settings.reset, coding=settings.coding, seed=settings.synthesis.seed,
@@ -90,7 +90,7 @@ def make_networks(
         return net
 
     def make_encrypted(place: Path) -> SpikingNetwork:
-        """Retrain and save the network."""
+        """Retrain the spiking network on the synthetic images and save it."""
         made = encrypt(
             converted, teacher=ann, images=synthetic.images, settings=settings.encryption, state_folder=place,
             resume=resume, device=device, progress=progress("encrypted"),

@@ -41,7 +41,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowNetwork:
-    """The network of one seed, with all that it needs to be measured; see `image_network.ImageNetwork`."""
+    """The recurrent row-by-row network of one seed, with the data to measure it on."""
 
     settings: Rows
     data: Dataset
@@ -51,15 +51,15 @@ class RowNetwork:
 
     @property
     def title(self) -> str:
-        """What the table calls it."""
+        """The network's name in the result table."""
         return f"recurrent CubaLIF, {self.settings.hidden} neurons, T = {self.data.sample_shape[1]}"
 
     def describe(self) -> dict[str, Any]:
-        """Plain values."""
+        """The network's settings, as values that JSON can hold."""
         return asdict(self.settings)
 
     def trained(self) -> SpikingNetwork:
-        """The float network."""
+        """The trained float network."""
         _, rows_of_image, columns = self.data.sample_shape
         net = recurrent_network(
             inputs=columns, hidden=self.settings.hidden, outputs=self.data.num_classes, time_steps=rows_of_image,
@@ -74,11 +74,11 @@ class RowNetwork:
         )
 
     def outputs(self, net: SpikingNetwork, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Of the float network."""
+        """Outputs of the float network on the test set, (samples, classes)."""
         return event_logits(net, rows(images))
 
     def graph(self, net: SpikingNetwork) -> nir.NIRGraph:
-        """In NIR."""
+        """The network as a NIR graph."""
         return to_nir(net)
 
     def calibration(self, graph: nir.NIRGraph, images: NDArray[np.float32]) -> dict[str, Int64]:
@@ -86,17 +86,17 @@ class RowNetwork:
         return {"input": rows(images).astype(np.int64)}
 
     def predicted(self, artifact: Artifact, images: NDArray[np.float32]) -> Int64:
-        """Of the integers."""
+        """Classes that the integer network predicts, (samples,)."""
         return run(artifact, spikes=rows(images).astype(np.int64)).prediction
 
     def _fitted(self, net: SpikingNetwork, epochs: int, lr: float, place: Path, key: str) -> SpikingNetwork:
-        """Trained, or taken up."""
+        """Train the network, or read it where an earlier run saved it."""
         settings = FitSettings(
             epochs=epochs, batch_size=self.settings.batch_size, lr=lr, clip_norm=1.0, seed=self.seed, threads=1
         )
 
         def make(folder: Path) -> SpikingNetwork:
-            """Train and save it."""
+            """Train the network and save it."""
             train_on_events(
                 net, rows(self.data.train_images), self.data.train_labels, settings=settings, state_folder=folder,
                 resume=True, identity=key,

@@ -77,7 +77,7 @@ def _run(data: Dataset, settings: DeploymentSettings, command: str, folder: Path
 
 
 def page(found: Sequence[tuple[str, int, dict[str, Any]]], *, command: str) -> str:
-    """The Markdown page."""
+    """The results as a Markdown page."""
     origin = found[0][2]["provenance"]
     settings = origin["settings"]
     versions = ", ".join(f"{k} {v}" for k, v in origin["versions"].items())
@@ -135,7 +135,7 @@ def _weight_table(found: Sequence[tuple[str, int, dict[str, Any]]]) -> Iterator[
 
 
 def main() -> None:
-    """Run and write."""
+    """Run the experiments and write their page."""
     parser = argparse.ArgumentParser(description="Write docs/results/results.md.")
     parser.add_argument("--runs", type=Path, default=Path("runs/results"))
     parser.add_argument("--out", type=Path, default=Path("docs/results/results.md"))

@@ -36,7 +36,7 @@ _COMPARED = ("every spike", "final u", "final v", "readout", "counts")
 def summarize(
     dataset: Dataset, *, settings: DeploymentSettings, stages: StageResults, deployed: Deployed, command: str
 ) -> Report:
-    """The report of a deployment run."""
+    """Build the report of a deployment run."""
     program = deployed.lowered.program
     samples = len(dataset.test_labels)
     measured = {**stages.accuracy, "integer": deployed.simulation.accuracy(dataset.test_labels)}
@@ -91,7 +91,7 @@ def summarize(
 
 
 def _layers(deployed: Deployed, samples: int) -> tuple[LayerRow, ...]:
-    """One row for each layer."""
+    """The report's table of layers."""
     counts = deployed.simulation.counts
     totals = counts.totals()
     rows = []

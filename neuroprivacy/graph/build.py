@@ -50,7 +50,7 @@ def _to_node(graph: Checked, name: str, value: Leaf | Tree) -> Any:
 
 
 def _state_shapes(node: Any, shapes: InOut) -> None:
-    """Ours in place of nir's."""
+    """Set a node's input and output types to these shapes; the graph's own check found them, nir infers fewer."""
     for attribute, key, shape in (("input_type", "input", shapes[0]), ("output_type", "output", shapes[1])):
         setattr(node, attribute, {key: None if shape is None else np.array(shape, np.int64)})
 
@@ -130,7 +130,7 @@ def _texts(where: str, value: Any) -> Any:
 
 
 def _text(where: str, value: str | bytes) -> str:
-    """Text that HDF5 can hold."""
+    """Convert to text that HDF5 can store."""
     try:
         text = (value if isinstance(value, bytes) else value.encode()).decode()
     except UnicodeError as error:
@@ -151,7 +151,7 @@ def _metadata(tree: Tree) -> dict[str, Any]:
 
 
 def _plain(value: Leaf | Tree) -> Any:
-    """As nir.read gives it: an array without axes is a numpy scalar."""
+    """Convert an array without axes to a numpy scalar, as nir.read returns it."""
     if isinstance(value, dict):
         return {name: _plain(below) for name, below in value.items()}
     if isinstance(value, np.ndarray) and not value.ndim:

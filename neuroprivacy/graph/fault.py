@@ -39,7 +39,7 @@ def shown_name(name: str | bytes) -> str:
 
 
 def place(path: tuple[str, ...]) -> str:
-    """Where a path in a file is, in the words of a graph.
+    """Name a path of the file in terms of the graph: node, parameter, edge.
 
     ("node", "nodes", "fc", "weight") → "fc: weight"; nested graphs are joined with "/"; the rest is "graph: ...".
     """

@@ -49,7 +49,7 @@ def save_nir(graph: nir.NIRGraph, path: Path) -> Path:
 
 
 def load_nir(path: Path) -> nir.NIRGraph:
-    """Read a graph.
+    """Read a NIR graph from a file.
 
     Raises:
         BadFile: the file is missing, too large, not NIR, or holds values that no network can have.

@@ -47,7 +47,7 @@ def pack_tree(tree: Tree) -> tuple[bytes, list[NDArray[Any]]]:
 
 
 def pack_fault(fault: Fault) -> bytes:
-    """A whole message that refuses."""
+    """A message that reports a refused file."""
     return _packed({"fault": [fault.reason, fault.hint, fault.kind]})
 
 
@@ -57,7 +57,7 @@ def _packed(value: object) -> bytes:
 
 
 def unpack(read: ReadBytes, read_into: ReadInto, *, limit_bytes: int) -> Tree:
-    """The tree of a message.
+    """Decode a message to the tree that it carries.
 
     Raises:
         Fault: the message refuses, or is not one.

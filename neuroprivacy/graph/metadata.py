@@ -29,7 +29,7 @@ DEFAULT_DT_S = 1e-4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphInfo:
-    """What a graph says about itself beyond NIR.
+    """What a graph states beyond NIR: time step, encoder, reset and how it was trained.
 
     Attributes:
         dt_s: time step, seconds; None if the graph does not say.
@@ -50,7 +50,7 @@ class GraphInfo:
     schedule: str | None = None
 
     def to_metadata(self) -> dict[str, Any]:
-        """As graph metadata; fields that are None are left out."""
+        """The metadata dictionary of a NIR graph; fields that are None are left out."""
         fields = {
             "dt_s": self.dt_s, "reset": self.reset, "readout": self.readout, "coding": self.coding,
             "steps": self.time_steps, "readout_beta": self.readout_beta, "schedule": self.schedule,
@@ -65,7 +65,7 @@ class GraphInfo:
 
 
 def read_info(graph: nir.NIRGraph) -> GraphInfo:
-    """What `to_metadata` wrote.
+    """Read back what `to_metadata` wrote.
 
     Raises:
         UnsupportedNode: a field has a value that is not known here.

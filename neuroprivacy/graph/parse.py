@@ -22,7 +22,7 @@ ROOT = ("version", "node")
 
 
 def parse(content: bytes, *, before_reading: Callable[[int], None] = lambda declared: None) -> Tree:
-    """The tree of a NIR file.
+    """Read the content of a NIR file as a tree of groups and values.
 
     Args:
         content: the bytes of the file: what is looked at first and what is read then are the same.

@@ -52,7 +52,7 @@ class _Scan:
         self.seen: set[Any] = set()
 
     def group(self, group: Any, path: Path) -> None:
-        """A group and all below it."""
+        """Scan an HDF5 group and everything below it."""
         self._object(group, path)
         if len(path) > MAX_DEPTH:
             raise Fault(f"{place(path)}: groups are nested deeper than {MAX_DEPTH}", kind="structure", hint=_ANEW)

@@ -49,7 +49,7 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 
 
 def read_tree(file: int, size: int) -> Tree:
-    """The tree of an open file.
+    """Read the tree of an open file, in a helper process with limited memory and time.
 
     Args:
         file: descriptor of a regular file, at its start.
@@ -82,7 +82,7 @@ class _Gone(Exception):
 
 
 class _Late(Exception):
-    """A deadline is over."""
+    """The child did not answer before its deadline."""
 
 
 class _Helper:
@@ -130,7 +130,7 @@ class _Helper:
         return self._answer(source, size, deadline)
 
     def _answer(self, source: int, size: int, deadline: float) -> Tree:
-        """What the child sent; where that breaks off, how the child ended says why."""
+        """Decode the child's answer; if it is incomplete, explain why from how the child ended."""
 
         def read(number: int) -> bytes:
             return _exactly(source, number, deadline)
@@ -199,7 +199,7 @@ def _late() -> Fault:
 
 
 def _killed(number: int) -> Fault:
-    """What the signal that ended a child says about the file."""
+    """Explain the signal that ended the child, as a refusal of the file."""
     if number in (signal.SIGALRM, signal.SIGXCPU):
         return _late()
     if number == signal.SIGKILL:

@@ -160,7 +160,7 @@ def _confine(size: int) -> None:
 
 
 def _limit_memory(size: int, declared: int) -> None:
-    """As much as a file of that size needs that declares so many bytes of arrays."""
+    """Limit this process's memory to what a file of that size with that many bytes of arrays needs."""
     _limit("RLIMIT_AS", memory_limit(size, declared), memory_limit(size, declared_limit(size)))
 
 

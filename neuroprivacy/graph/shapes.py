@@ -63,7 +63,7 @@ def check_parameters(where: str, kind: str, node: Node) -> None:
 
 
 def own_shapes(where: str, kind: str, node: Node) -> InOut:
-    """What a node says about its shapes by itself; neurons that hold a single value say nothing.
+    """The input and output shape that a node's parameters imply; none for neurons with a single value for all.
 
     Raises:
         Fault: a kernel is larger than the padded input that the node states.
@@ -85,7 +85,7 @@ def own_shapes(where: str, kind: str, node: Node) -> InOut:
 
 
 def given_shape(where: str, kind: str, node: Node, taken: Shape) -> Shape:
-    """What a node gives for an input of that shape.
+    """The output shape of a node for an input shape.
 
     Raises:
         Fault: it cannot take such an input.
@@ -116,7 +116,7 @@ def given_shape(where: str, kind: str, node: Node, taken: Shape) -> Shape:
 
 
 def node_output_shape(where: str, node: Any, taken: Shape) -> Shape:
-    """What a node of nir's own types, no graph, gives for an input of that shape.
+    """The output shape of a single nir node (not a nested graph) for an input shape.
 
     Raises:
         Fault: it cannot take such an input.
@@ -189,7 +189,7 @@ def _input_shape(
 
 
 def _takes(name: str, kind: str, node: Node, taken: Shape | None, given: Shape) -> bool:
-    """Whether a node can have that input."""
+    """Whether a node accepts an input of that shape."""
     if taken is not None:
         return given in _without_ones(taken) if kind == "Output" else given == taken
     if kind != GRAPH:

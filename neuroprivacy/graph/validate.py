@@ -23,7 +23,7 @@ _GRAPH_FIELDS = ("type", "nodes", "edges", "metadata")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """A graph that was found good.
+    """A graph that passed all checks.
 
     Attributes:
         tree: the fields of the graph.
@@ -39,7 +39,7 @@ class Checked:
 
 
 def validate(tree: Tree) -> Checked:
-    """The graph of a whole file.
+    """Check the tree of a whole file.
 
     Raises:
         Fault: it is none, or no network can have its values.
@@ -99,7 +99,7 @@ def check_graph(prefix: str, tree: Tree) -> Checked:
 
 
 def _kind(where: str, node: Tree) -> str:
-    """The type that a node states."""
+    """The node type that an entry of the file names."""
     if "type" not in node:
         raise Fault(f"{where}: states no type", kind="structure", hint="write it with nir.write")
     kind = text(f"{where}: type", node["type"])
@@ -149,7 +149,7 @@ def _reachable(
 
 
 def _outside(graph: Checked) -> InOut:
-    """What a nested graph takes and gives, where it has one input and one output."""
+    """Input and output shape of a nested graph that has one input and one output."""
 
     def only(kind: str) -> Shape | None:
         nodes: Any = graph.tree["nodes"]

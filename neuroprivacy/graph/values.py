@@ -71,7 +71,7 @@ def check_metadata(where: str, value: Leaf | Tree | None, depth: int = 0) -> Non
 
 
 def text(where: str, value: Leaf | Tree | None) -> str:
-    """One piece of text.
+    """Read a single piece of text.
 
     Raises:
         Fault: it is none.
@@ -108,7 +108,7 @@ def _check(where: str, field: Field, value: Leaf | Tree, space: int) -> None:
 
 
 def _integers(where: str, field: Field, value: NDArray[Any], space: int) -> None:
-    """Strides, axes and shapes."""
+    """Read strides, axes and shapes."""
     if value.dtype.kind not in "iu" and not (field.rule == "shape" and not value.size):
         raise Fault(f"{where} holds {value.dtype} values where integers belong", kind="type")
     if field.rule == "shape":

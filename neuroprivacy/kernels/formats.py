@@ -24,7 +24,7 @@ WeightBits = int | Literal["ternary"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixedPoint:
-    """A fixed-point format.
+    """A two's-complement fixed-point format.
 
     Attributes:
         bits: width in bits, the sign included; 1 ... 62.

@@ -28,7 +28,7 @@ ThresholdTest = Literal[">", ">="]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NeuronRule:
-    """The arithmetic of a target's neurons.
+    """The arithmetic of a target's neurons: number formats, decay, reset and refractory rules.
 
     Attributes:
         activation_shift: s, bits by which a synaptic sum is shifted up before it enters u.
@@ -67,7 +67,7 @@ def decay_by_factor(value: Float64, *, factor: Float64 | float, truncates: bool)
 
 
 def crosses_threshold(v: NDArray[Number], theta: NDArray[Number], test: ThresholdTest) -> Bools:
-    """Whether a membrane passes the threshold test; both in least significant bits of the membrane."""
+    """Whether a membrane passes the threshold test; both in the membrane's least significant bits."""
     crossed: Bools = v > theta if test == ">" else v >= theta
     return crossed
 

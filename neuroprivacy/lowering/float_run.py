@@ -32,7 +32,7 @@ class FloatRun:
 
 
 def run_float(network: RealNetwork, inputs: Mapping[str, NDArray[np.int64]]) -> FloatRun:
-    """Run a network.
+    """Run a network in float64; the integers are compared with this.
 
     Args:
         network: of any stage of the real-valued or quantized IR; its real weights are used.
@@ -51,7 +51,7 @@ def run_float(network: RealNetwork, inputs: Mapping[str, NDArray[np.int64]]) -> 
 
 
 def start_layer(run: FloatRun, layer: RealLayer, samples: int, steps: int) -> None:
-    """Allocate the arrays of a layer."""
+    """Allocate a layer's arrays."""
     shape = (samples, steps, layer.size)
     run.spikes[layer.name] = np.zeros(shape, np.uint8)
     for kept in (run.u, run.v, run.before):

@@ -89,7 +89,7 @@ def paths(nodes: list[tuple[str, Any]], *, shape: Shape) -> list[Path]:
 
 
 def _extended(name: str, node: Any, path: Path) -> Path:
-    """The path with one more node."""
+    """A copy of the path with one more node at its end."""
     if isinstance(node, nir.Flatten):
         return replace(path, shape=(path.size,))
     path = replace(path, shape=read_as(name, node, path.shape))
@@ -148,7 +148,7 @@ def _first_map(
 
 
 def _scaled(name: str, node: Any, path: Path) -> Path:
-    """The path times a factor for each value."""
+    """A copy of the path whose result is multiplied by one factor per value."""
     factor = np.broadcast_to(np.asarray(node.scale, np.float64), path.shape).reshape(-1)
     linear = path.linear
     if isinstance(linear, Unweighted):

@@ -24,7 +24,7 @@ DEFAULT_TIME_STEPS = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LowerOptions:
-    """Choices of lowering.
+    """Options of lowering.
 
     Attributes:
         dt_s: time step, seconds; None takes the graph's own, or the one that its time constants imply.
@@ -87,7 +87,7 @@ class FrontEndContext:
 
     @classmethod
     def of(cls, graph: nir.NIRGraph, options: LowerOptions) -> FrontEndContext:
-        """The context of a graph."""
+        """The lowering context of a graph."""
         return FrontEndContext(options=options, info=read_info(graph))
 
     @property
@@ -97,7 +97,7 @@ class FrontEndContext:
 
     @property
     def ideal_schedule(self) -> bool:
-        """Whether biases are to act as without latency; not if the network was trained with the chip's bias timing."""
+        """Whether biases act as without latency; false if the network was trained with the bias timing of the chip."""
         return self.info.schedule != "chip"
 
 

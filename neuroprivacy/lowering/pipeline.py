@@ -37,7 +37,7 @@ from neuroprivacy.targets.spec import TargetSpec, load_target
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One step of lowering.
+    """One pass of the lowering pipeline.
 
     Attributes:
         name: of its function.
@@ -102,7 +102,7 @@ def lower(
     options: LowerOptions | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> Lowered:
-    """Turn a graph into a Program.
+    """Lower a NIR graph to an integer Program for a target.
 
     Args:
         graph: the network.

@@ -20,7 +20,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Grid:
-    """A convolution as two axes.
+    """A two-dimensional convolution, described along its two axes.
 
     Attributes:
         map: the convolution.
@@ -35,7 +35,7 @@ class _Grid:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Demand:
-    """The resources of a layer.
+    """The chip resources that a layer needs.
 
     Attributes:
         layer: the layer.
@@ -72,7 +72,7 @@ class Demand:
 
 
 def demand_of(layer: Layer) -> Demand:
-    """The resources of a layer."""
+    """Compute the chip resources that a layer needs."""
     grids = tuple(_grid(edge.map) for edge in layer.edges)
     fan_in, sources = np.zeros(layer.size, np.int64), np.zeros(layer.size, np.int64)
     for edge, grid in zip(layer.edges, grids, strict=True):

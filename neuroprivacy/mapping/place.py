@@ -26,7 +26,7 @@ _SECONDARY = "the limit is a secondary figure"
 
 
 def place(program: Program, *, target: TargetSpec | None = None, refusals: Iterable[Issue] = ()) -> Placement:
-    """Place a network on a chip.
+    """Estimate the placement of a network on a chip's cores.
 
     Args:
         program: the network.
@@ -92,7 +92,7 @@ def _room(limits: Limits) -> dict[str, tuple[str, int]]:
 
 
 def _divided(spec: TargetSpec, demands: Sequence[Demand], bits: int) -> tuple[Core, ...]:
-    """Equal cores: every layer is partitioned."""
+    """Partition every layer onto cores of equal size."""
     room = {name: limit for name, (_, limit) in _room(spec.limits).items()}
     parts, sent = split_layers(demands, room, bits)
     found: list[Core] = []
@@ -163,7 +163,7 @@ def _matched(program: Program, spec: TargetSpec, demands: Sequence[Demand], issu
 def _layers(
     program: Program, spec: TargetSpec, demands: Sequence[Demand], cores: Sequence[Core], bits: int
 ) -> tuple[LayerUse, ...]:
-    """Every layer in numbers."""
+    """The table of layers with cores and use."""
     outs = fan_outs(program.layers, program.sizes)
     found = []
     for demand in demands:
@@ -351,14 +351,14 @@ def _issue(
 
 
 def _stated(standing: str, where: str, what: str, value: int | None, limit: int | None, hint: str) -> Issue:
-    """An exceeded limit of some standing."""
+    """The sentence about an exceeded limit, given how well the limit is documented."""
     secondary = standing == "secondary"
     text = f"{hint} ({_SECONDARY if secondary else f'a {standing} limit'})" if standing else hint
     return Issue(where=where, what=what, value=value, limit=limit, hint=text, fatal=not secondary)
 
 
 def _notes(spec: TargetSpec, demands: Sequence[Demand], bits: int) -> tuple[str, ...]:
-    """The assumptions of the estimate."""
+    """The sentences on what the estimate assumes."""
     limits = spec.limits
     notes = [
         "This is an estimate from counts and public limits, not the work of the chip's compiler, which may differ."

@@ -13,7 +13,7 @@ RESOURCES = {"neurons": "neurons", "memory_bits": "synapse memory", "axons_in": 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Core:
-    """One core and the neurons on it.
+    """One core and the neurons placed on it.
 
     Attributes:
         index: of the core; an index from the chip's number of cores on is a core of a further chip.
@@ -39,7 +39,7 @@ class Core:
 
     @property
     def neurons(self) -> int:
-        """Neurons on this core."""
+        """Number of neurons on this core."""
         return self.last - self.first
 
     @property
@@ -55,7 +55,7 @@ class Core:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerUse:
-    """One layer in numbers.
+    """Cores and resources that one layer uses.
 
     Attributes:
         name: of the layer.
@@ -107,7 +107,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """A network on a chip, estimated.
+    """The estimated placement of a network on a chip.
 
     Attributes:
         target: name of the chip.
@@ -136,16 +136,16 @@ class Placement:
 
     @property
     def totals(self) -> dict[str, tuple[int, int | None]]:
-        """Name -> (used, limit)."""
+        """Resource name -> (used, limit), over the whole chip."""
         return {use.name: (use.used, use.limit) for use in self.uses}
 
     @property
     def doubtful(self) -> bool:
-        """Whether a limit is exceeded whose figure is only secondary."""
+        """Whether a limit is exceeded whose value comes from a secondary source only."""
         return any(not issue.fatal and issue.limit is not None for issue in self.issues)
 
     def sentence(self) -> str:
-        """The answer in one line."""
+        """Whether the network fits, in one line."""
         number = len(self.cores)
         where = f"{number} {'core' if number == 1 else 'cores'}" if self.cores else self.layers_words()
         fatal = sum(issue.fatal for issue in self.issues)
@@ -161,7 +161,7 @@ class Placement:
         return f"one processor, {number} {'layer' if number == 1 else 'layers'}"
 
     def describe(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """The placement as values that JSON can hold."""
         return {
             "target": self.target,
             "title": self.title,

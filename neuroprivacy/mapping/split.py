@@ -62,7 +62,7 @@ def destinations(
 
 
 def _cut(demand: Demand, room: Mapping[str, int], synapse_bits: int, sent: Int64) -> tuple[Partition, ...]:
-    """The partitions of one layer."""
+    """Cut one layer into partitions, one for each core."""
     size = demand.layer.size
     alone = {
         "neurons": 1,
@@ -75,7 +75,7 @@ def _cut(demand: Demand, room: Mapping[str, int], synapse_bits: int, sent: Int64
     axons = np.concatenate(([0], np.cumsum(sent[demand.order])))
 
     def axons_fit(first: int, last: int) -> bool:
-        """Whether a core has input axons for all sources of these neurons."""
+        """Whether a core has enough input axons for all sources of these neurons."""
         return "axons_in" not in left or demand.axons_in(first, last) <= left["axons_in"]
 
     found: list[Partition] = []

@@ -72,7 +72,7 @@ def encoder_from(described: Mapping[str, Any]) -> Encoder:
 
 
 def encode(samples: NDArray[np.float32], *, encoder: Encoder, first: int = 0) -> NDArray[np.int16]:
-    """Encode samples.
+    """Turn samples into the input of a Program, time step by time step.
 
     Args:
         samples: (samples, *shape), values in [0, 1].

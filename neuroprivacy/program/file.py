@@ -90,7 +90,7 @@ def _narrow(array: NDArray[np.int64]) -> NDArray[Any]:
 
 
 def _rebuild(described: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Program:
-    """The inverse of `describe_program` and `program_arrays`."""
+    """Build the Program from its stored description and arrays."""
     return Program(
         target=target_from_dict(described["target"], where="program.json: target"),
         inputs=tuple(Port(**{**port, "shape": tuple(port["shape"])}) for port in described["inputs"]),

@@ -154,7 +154,7 @@ class ConvMap:
         return self._axis(axis).paths()
 
     def _axis(self, axis: int) -> _Axis:
-        """The geometry of one axis."""
+        """The convolution's geometry along one axis."""
         return _Axis(
             size=self.in_shape[axis + 1],
             pooled=self.pooled_shape[axis + 1],

@@ -26,7 +26,7 @@ Readout = Literal["spike_count", "membrane"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
-    """A named input.
+    """A named input of a Program.
 
     Attributes:
         name: unique among ports and layers.
@@ -44,7 +44,7 @@ class Port:
 
     @property
     def size(self) -> int:
-        """Number of values of one step."""
+        """Number of values in one time step."""
         return math.prod(self.shape)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 
 def run_order(names: Sequence[str], pairs: Iterable[tuple[str, str]]) -> tuple[tuple[tuple[str, ...], bool], ...]:
-    """Strongly connected components in topological order.
+    """The order in which layers run: strongly connected components, topologically sorted.
 
     Args:
         names: of the nodes; members of a component keep this order.

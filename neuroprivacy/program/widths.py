@@ -12,12 +12,12 @@ from neuroprivacy.program.network import Layer, Program
 
 
 def largest_inputs(program: Program) -> dict[str, int]:
-    """Port name -> its largest |x|."""
+    """Port name -> the largest absolute value that it can send."""
     return {port.name: max(abs(port.low), abs(port.high)) for port in program.inputs}
 
 
 def fits_32_bits(program: Program, layer: Layer, *, steps: int | None = None) -> bool:
-    """Whether every sum, current, membrane and intermediate result of a layer fits 32 bits.
+    """Whether all sums, currents, membranes and intermediate results of a layer fit 32 bits.
 
     Args:
         program: the layer's Program.

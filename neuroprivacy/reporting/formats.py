@@ -57,7 +57,7 @@ def points(difference: float) -> str:
 
 
 def joule(value: float | None) -> str:
-    """1.45e-6 → "1.45 µJ"."""
+    """Energy with a unit prefix: 1.45e-6 becomes "1.45 µJ"."""
     if value is None:
         return MISSING
     if value == 0:
@@ -73,7 +73,7 @@ def picojoule(value: float) -> str:
 
 
 def ratio(value: float | None) -> str:
-    """8.874 → "8.87×"."""
+    """A ratio: 8.874 becomes "8.87×"."""
     return MISSING if value is None else f"{number(value) if value >= 100 else _significant(value)}×"
 
 
@@ -92,7 +92,7 @@ def flatten(value: Any, within: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _plain(value: Any) -> str:
-    """One value as text."""
+    """A single value as text."""
     if value is None or value == "":
         return MISSING
     return ("yes" if value else "no") if isinstance(value, bool) else str(value)

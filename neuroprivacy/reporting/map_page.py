@@ -83,7 +83,7 @@ def grids(placement: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _label(height: float) -> float:
-    """Where the number stands in a core: in the middle of the fill, or of what is free above it."""
+    """Vertical position of a core's label: in the middle of the filled part, or of the free part above it."""
     return (_SIDE - height / 2 if height >= _SIDE / 2 else (_SIDE - height) / 2) + 5
 
 

@@ -83,5 +83,5 @@ def _environment() -> Environment:
 
 
 def _read(name: str) -> str:
-    """A file of this package."""
+    """Read a template or style file of this package."""
     return (resources.files("neuroprivacy.reporting") / name).read_text(encoding="utf-8")

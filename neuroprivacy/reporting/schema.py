@@ -31,7 +31,7 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSection(Section):
-    """What was classified."""
+    """The data set that was classified."""
 
     name: str
     test_samples: int | None = None
@@ -93,7 +93,7 @@ class LayerRow(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class BackendRow(Section):
-    """Whether a backend agreed with the reference in every integer compared."""
+    """Whether a backend agreed with the reference in every integer that was compared."""
 
     samples: int
     identical: bool
@@ -122,7 +122,7 @@ class Target(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Report(Section):
-    """A whole report."""
+    """A whole report, as `report.json` stores it."""
 
     title: str = "neuroprivacy report"
     command: str | None = None

@@ -77,7 +77,7 @@ class Artifact:
 
 @runtime_checkable
 class Backend(Protocol):
-    """The protocol of a backend."""
+    """What every backend implements."""
 
     def check(self, program: Program) -> tuple[Issue, ...]:
         """The reasons why this backend cannot run `program`; empty if it can."""
@@ -111,7 +111,7 @@ def backend_names() -> tuple[str, ...]:
 
 
 def load_backend(name: str) -> Backend:
-    """A backend by its name.
+    """Load a backend by its name.
 
     Raises:
         BackendNotFound: none, or more than one, is installed under that name, or it fails to import.
@@ -169,7 +169,7 @@ def _running(name: str) -> Backend:
 
 
 def check_inputs(program: Program, spikes: Inputs | NDArray[Any]) -> dict[str, Int64]:
-    """The arrays of `inputs_as_given`, as int64.
+    """The arrays of `inputs_as_given`, checked and converted to int64.
 
     Raises:
         ConfigurationError: with where, what, value and limit.

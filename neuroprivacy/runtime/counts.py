@@ -132,12 +132,12 @@ class Tally(Protocol):
 
 
 class EventTally:
-    """A tally of counted events."""
+    """Event counts of a run, added up as it goes."""
 
     def __init__(
         self, program: Program, events: Mapping[str, Int64], observed: Mapping[str, Observed] | None = None
     ) -> None:
-        """Of a run.
+        """Start counting a run.
 
         Args:
             program: the Program of the run.
@@ -161,7 +161,7 @@ class EventTally:
 
 
 def count(program: Program, tally: Tally, *, steps: int, late: bool = False) -> Counts:
-    """Counts of a run.
+    """Turn a run's tally into its `Counts`.
 
     Args:
         program: the Program of the run.
@@ -173,7 +173,7 @@ def count(program: Program, tally: Tally, *, steps: int, late: bool = False) -> 
     sizes = program.sizes  # not the Program: late counts may be kept for long
 
     def of_layer(name: str) -> LayerCounts:
-        """Counts of one layer."""
+        """The counts of one layer."""
         per_edge, spikes = tally.operations(name), tally.events(name)
         return LayerCounts(
             spikes=spikes,

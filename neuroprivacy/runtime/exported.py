@@ -52,7 +52,7 @@ def write_artifact(program: Program, *, backend: str, folder: Path) -> Artifact:
 
 
 def open_artifact(folder: Path) -> Artifact:
-    """What `write_artifact` (`neuroprivacy export`) wrote.
+    """Open a folder that `write_artifact` (`neuroprivacy export`) wrote.
 
     Raises:
         BadFile: the folder holds no export, or its parts do not belong together.
@@ -71,7 +71,7 @@ def open_artifact(folder: Path) -> Artifact:
 def run_dataset(
     artifact: Artifact, data: Dataset, *, samples: int | None = None, progress: Progress = silent
 ) -> Simulation:
-    """Encode and run the test split."""
+    """Encode the test split of a data set and run it."""
     done = simulate(artifact, images=data.test_images[:samples], progress=progress)
     return replace(done, labels=data.test_labels[:samples])
 
@@ -132,7 +132,7 @@ def result_paths(out: Path | None, folders: Sequence[Path]) -> list[Path | None]
 def run_spikes(
     artifact: Artifact, source: Path, *, samples: int | None = None, progress: Progress = silent
 ) -> Simulation:
-    """Run a file of spikes.
+    """Run the spikes of a file.
 
     Raises:
         BadFile: the file is no spikes.

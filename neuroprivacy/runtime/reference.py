@@ -151,14 +151,14 @@ class ReferenceBackend:
     """The reference as a backend, so that it can be named beside the others."""
 
     def check(self, program: Program) -> tuple[Issue, ...]:
-        """The reference runs every Program."""
+        """No issues: the reference runs every Program."""
         return ()
 
     def build(self, program: Program, folder: Path) -> Artifact:
-        """Save the Program itself."""
+        """Save the Program; there is nothing to compile."""
         save_program(program, folder)
         return Artifact(backend="reference", folder=folder, program=program)
 
     def run(self, artifact: Artifact, spikes: Inputs, record: Record) -> RunResult:
-        """Run it here."""
+        """Run the Program in this process."""
         return run_reference(artifact.program, spikes, record=record)

@@ -95,7 +95,7 @@ def _joined(folder: Path, starts: range, program: Program) -> Simulation:
 
 
 def _compute(shard: _Shard) -> Simulation:
-    """Run a shard, in a worker."""
+    """Run one shard, in a worker process."""
     return simulate(shard.artifact, images=shard.images, first=shard.first)
 
 

@@ -38,7 +38,7 @@ def simulate(
     first: int = 0,
     progress: Progress = silent,
 ) -> Simulation:
-    """Encode and run images.
+    """Encode images and run them through a built Program.
 
     Args:
         artifact: a built Program with an encoder.
@@ -57,7 +57,7 @@ def simulate(
 
 
 def _without_spikes(result: RunResult) -> ReadoutResult:
-    """What a data set's result stores of each batch, so that memory stays bounded."""
+    """What is kept of each batch, spikes left out, so that memory stays bounded."""
     return ReadoutResult(readout=result.readout, counts=result.counts, versions=result.versions)
 
 

@@ -18,7 +18,7 @@ IMAGES = 200
 
 
 def load_calibration(graph: nir.NIRGraph, source: Path, *, seed: int = 0) -> dict[str, Int64]:
-    """What `LowerOptions.calibration` takes: port name -> int64 (samples, steps, values).
+    """Read calibration input for `LowerOptions.calibration`: port name -> int64 (samples, steps, values).
 
     Args:
         graph: to be lowered; images are encoded as it states.

@@ -36,7 +36,7 @@ from neuroprivacy.training.network import shifted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SynthesisSettings:
-    """How images are made.
+    """How the synthetic images are made.
 
     Attributes:
         count: images in all, spread evenly over the classes.
@@ -65,7 +65,7 @@ class SynthesisSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SyntheticSet:
-    """Synthetic samples.
+    """Synthetic images with their labels.
 
     Attributes:
         images: float32 (samples, *shape) in [0, 1], in random order.
@@ -92,7 +92,7 @@ class SyntheticSet:
 
 
 def load_synthetic(folder: Path) -> SyntheticSet:
-    """Read a set back.
+    """Read a set that `SyntheticSet.save` wrote.
 
     Raises:
         BadFile: files are missing or damaged.

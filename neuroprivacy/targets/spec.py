@@ -108,7 +108,7 @@ class Energy:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
 class TargetSpec:
-    """One chip.
+    """The integer formats, rules and limits of one chip.
 
     Attributes:
         name: as given to `--target`.
@@ -171,7 +171,7 @@ class TargetSpec:
 
     @property
     def weight_range(self) -> tuple[int, int]:
-        """Lowest and highest weight."""
+        """Lowest and highest integer weight."""
         half = 1 << (self.weight_bits - 1)
         return -half, half - 1
 
@@ -182,7 +182,7 @@ class TargetSpec:
 
     @property
     def membrane_range(self) -> tuple[int, int]:
-        """Lowest and highest value of v."""
+        """Lowest and highest value of the membrane v."""
         half = 1 << (self.membrane_bits - 1)
         return (1 - half if self.membrane_symmetric else -half), half - 1
 

@@ -20,7 +20,7 @@ Values = Sequence[int] | NDArray[Any] | int
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Case:
-    """A hand-made case of one rule.
+    """A small hand-made Program that tests one rule.
 
     Attributes:
         name: in snake_case, unique.
@@ -60,7 +60,7 @@ def layer(
     reset: Reset = "hard",
     fires: bool = True,
 ) -> Layer:
-    """A layer with the defaults of an integrate-and-fire neuron without synaptic memory."""
+    """Make a layer; what is not given is that of an integrate-and-fire neuron without synaptic memory."""
     shape = edges[0].map.out_shape
     size = int(np.prod(shape))
     return Layer(

@@ -84,7 +84,7 @@ _NINE = np.arange(1, 10).reshape(1, 1, 3, 3)
 
 
 def map_cases() -> tuple[Case, ...]:
-    """The cases of this file."""
+    """The cases that test linear maps."""
     return (
         _dense(
             "dense_mixed_signs_keep_odd_weights", "int8 weights -128 ... 127, whatever the signs",

@@ -43,7 +43,7 @@ def _neuron(
 
 
 def neuron_cases() -> tuple[Case, ...]:
-    """The cases of this file."""
+    """The cases that test neuron rules."""
     soft: Any = {"target": "loihi2-soft", "reset": "soft"}
     return (
         _neuron(
@@ -183,7 +183,7 @@ def neuron_cases() -> tuple[Case, ...]:
 
 
 def _readout_case() -> Case:
-    """A non-firing layer is not reset."""
+    """A case for readout layers: neurons that never fire are not reset."""
     program = network(
         [layer("n", [edge("input", [[9], [-4]], delay=0)], threshold=1, fires=False)],
         target="int8",

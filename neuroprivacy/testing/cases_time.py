@@ -9,7 +9,7 @@ from neuroprivacy.testing.case import Case, edge, layer, network, train
 
 
 def time_cases() -> tuple[Case, ...]:
-    """The cases of this file."""
+    """The cases that test delays, latency and recurrence."""
     return (
         _chain(), _delays(), _join(), _late_join(),
         _early_output(), _recurrent(), _mutual(), _bias_chain(), _aligned_bias(), _batch(),

@@ -57,7 +57,7 @@ class ConformanceReport:
         return tuple(o for o in self.outcomes if o.status == "failed")
 
     def tally(self) -> dict[str, int]:
-        """Status -> how many."""
+        """Status -> number of outcomes."""
         return {s: sum(o.status == s for o in self.outcomes) for s in ("passed", "failed", "refused", "excluded")}
 
 
@@ -69,7 +69,7 @@ def case_inputs(case: Case) -> dict[str, Int64]:
 
 
 def expectation_faults(case: Case, result: RunResult) -> Iterator[str]:
-    """Where a result leaves the case's own hand-made integers (sample 0)."""
+    """Where a result differs from the case's own hand-made integers (sample 0)."""
     for quantity, wanted, found in (
         ("spikes", case.expect_spikes, result.layer_spikes),
         ("u", case.expect_u, result.states_u),
@@ -96,7 +96,7 @@ def check_backend(
     states: bool = True,
     exclusions: Mapping[str, str] | None = None,
 ) -> ConformanceReport:
-    """Run the kit against a backend.
+    """Run the conformance kit on a backend.
 
     Args:
         name: of an installed backend, or a backend that is not installed (yet).
@@ -137,7 +137,7 @@ def check_backend(
 
 
 def random_name(drawn: RandomCase, kind: str = "random") -> str:
-    """What a random Program ("random") or graph ("graph") is called in a report."""
+    """The name of a random Program ("random") or graph ("graph") in a report."""
     return f"{kind}-{drawn.seed}-{drawn.program.target.name}"
 
 

@@ -33,7 +33,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RandomGraph:
-    """A random graph with its input.
+    """A random NIR graph with its input.
 
     Attributes:
         graph: the network.
@@ -85,7 +85,7 @@ def random_graph(
 
 
 class _Growth:
-    """A graph that grows."""
+    """A random graph while it is built, node by node."""
 
     def __init__(self, rng: np.random.Generator, spec: TargetSpec, *, steps: int, samples: int) -> None:
         self.rng, self.spec = rng, spec
@@ -108,16 +108,16 @@ class _Growth:
             self.sources.append(name)
 
     def chance(self, probability: float) -> bool:
-        """Whether something happens."""
+        """Draw whether something happens."""
         return bool(self.rng.random() < probability)
 
     def options(self, steps: int) -> LowerOptions:
-        """How the graph is lowered."""
+        """Draw the options with which the graph is lowered."""
         bits = self.spec.weight_bits if self.chance(0.7) else int(self.rng.integers(3, self.spec.weight_bits))
         return LowerOptions(dt_s=DT_S, input_max=self.input_max, time_steps=steps, weight_bits=bits)
 
     def graph(self) -> nir.NIRGraph:
-        """What has grown so far, all neurons that lead nowhere as outputs; some layers nested."""
+        """The graph built so far: all neurons that lead nowhere are outputs, and some layers are nested graphs."""
         nodes, edges = dict(self.nodes), list(self.edges)
         if not any(isinstance(node, nir.Output) for node in nodes.values()):
             last = self.sources[-1]
@@ -209,7 +209,7 @@ class _Growth:
         return at, shape, members
 
     def _kinds(self, shape: Shape) -> list[str]:
-        """What a path holds."""
+        """Draw the node types of a linear path."""
         before = [str(self.rng.choice(["scale", "delay", "pool"]))] if self.chance(0.25) else []
         after = [str(self.rng.choice(["scale", "delay", "pool"]))] if self.chance(0.2) else []
         roll = self.rng.random()
@@ -379,7 +379,7 @@ class _Growth:
         return next((f"{outer}/{name}" for outer, members in self.nested.items() if name in members), name)
 
     def _is_chain(self, members: list[str]) -> bool:
-        """Whether nodes are joined in a row, and with the rest only through their ends."""
+        """Whether nodes form a chain that is joined to the rest only at its ends."""
         inside = set(members)
         entering = [(a, b) for a, b in self.edges if b in inside and a not in inside]
         return len(entering) == 1 and entering[0][1] == members[0]

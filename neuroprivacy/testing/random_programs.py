@@ -39,7 +39,7 @@ class RandomCase:
 
     @property
     def lively(self) -> bool:
-        """Whether every layer fires within RATE_RANGE."""
+        """Whether every layer's firing rate is within RATE_RANGE."""
         return all(RATE_RANGE[0] <= rate <= RATE_RANGE[1] for rate in self.rates.values())
 
 

@@ -34,7 +34,7 @@ MAX_CHUNK = 128
 
 
 def load_network(folder):
-    """The description and its arrays."""
+    """Read the network's description and its arrays."""
     with open(os.path.join(folder, "network.json"), encoding="utf-8") as stream:
         described = json.load(stream)
     with np.load(os.path.join(folder, "network.npz"), allow_pickle=False) as archive:
@@ -76,7 +76,7 @@ def lava_classes():
                 np.savez(self.proc_params["path"], final_u=self.u, final_v=self.v, **arrays)
 
     class Soft(Recorded):
-        """The same with another reset."""
+        """The same neuron process with a soft reset: the threshold is subtracted."""
 
         def reset_voltage(self, spike_vector):
             self.v[spike_vector] -= self.effective_vth
@@ -137,7 +137,7 @@ def build(lava, described, arrays, inputs, steps, states, scratch):
 
 
 def connect(lava, part, samples, edge, outlet, inlet):
-    """One Lava connection for all samples."""
+    """Make one Lava connection that serves all samples."""
     weights = csr_matrix(block_diag([part * 2] * samples, format="csr"), dtype=np.int32)
     options = {"weight_exp": -1, "num_message_bits": edge["message_bits"], "sign_mode": lava["MIXED"]}
     if edge["delay"] == 1:
@@ -202,7 +202,7 @@ def run_apart(*arguments):
 
 
 def run_network(folder, inputs, record):
-    """All samples, in chunks; quantity.layer -> array."""
+    """Run all samples, in chunks; returns arrays keyed "quantity.layer"."""
     described, arrays = load_network(folder)
     lava = lava_classes()
     samples, given = next(iter(inputs.values())).shape[:2]
@@ -216,7 +216,7 @@ def run_network(folder, inputs, record):
 
 
 def versions():
-    """What runs here."""
+    """Versions of Python, Lava and numpy in this process."""
     from importlib.metadata import version
 
     return {"lava-nc": version("lava-nc"), "numpy": np.__version__, "python": sys.version.split()[0]}
@@ -310,7 +310,7 @@ def run_file(network, source, target):
 
 
 def main():
-    """The command line."""
+    """Entry point of the worker's command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--network", default=os.path.dirname(os.path.abspath(__file__)), help="folder of network.json")
     parser.add_argument("--input", help="npz of spikes")

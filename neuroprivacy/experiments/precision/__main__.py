@@ -14,7 +14,7 @@ from neuroprivacy.experiments.recurrent import Rows
 
 
 def main() -> None:
-    """Run and write."""
+    """Run the experiment and write its page."""
     parser = argparse.ArgumentParser(description="Write docs/results/precision.md.")
     parser.add_argument("--runs", type=Path, default=Path("runs/precision"))
     parser.add_argument("--out", type=Path, default=Path("docs/results/precision.md"))

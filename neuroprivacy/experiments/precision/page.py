@@ -9,7 +9,7 @@ from neuroprivacy.experiments.precision.catalogue import BOUNDS, CALIBRATION, FI
 
 
 def page(found: Sequence[dict[str, Any]], *, command: str) -> str:
-    """The Markdown page."""
+    """The results as a Markdown page."""
     first = found[0]
     of = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
     where = f"{first['machine']['processor']}, {first['machine']['cores']} cores, {first['machine']['system']}"
@@ -77,7 +77,7 @@ _CAVEAT = """
 
 
 def _verdicts(found: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """What was asked for, and whether it was met."""
+    """The lines that say which accuracy bounds were met."""
     yield "## Required accuracy"
     yield ""
     yield (
@@ -94,7 +94,7 @@ def _verdicts(found: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _verdict(each: dict[str, Any], way: str, points: float, changed: float | None) -> str:
-    """Of one network and way."""
+    """The line for one network and one way to quantize it."""
     got = each["ways"].get(way)
     if got is None:
         return "not run"

@@ -29,14 +29,14 @@ from neuroprivacy.runtime.backend import Artifact, build
 
 
 class Subject(Protocol):
-    """A network that can be measured."""
+    """What the runner needs of a network to measure it."""
 
     @property
     def title(self) -> str:
-        """What the table calls it."""
+        """The network's name in the result table."""
 
     def describe(self) -> dict[str, Any]:
-        """Its settings, plain values."""
+        """The network's settings, as values that JSON can hold."""
 
     def trained(self) -> Any:
         """The float network, trained or taken up."""
@@ -45,16 +45,16 @@ class Subject(Protocol):
         """The network, trained on at a width."""
 
     def outputs(self, net: Any, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Of the float network, (samples, classes)."""
+        """Outputs of the float network on the test set, (samples, classes)."""
 
     def graph(self, net: Any) -> nir.NIRGraph:
-        """In NIR."""
+        """The network as a NIR graph."""
 
     def calibration(self, graph: nir.NIRGraph, images: NDArray[np.float32]) -> Mapping[str, Int64]:
         """The images as they would be sent."""
 
     def predicted(self, artifact: Artifact, images: NDArray[np.float32]) -> Int64:
-        """Of the integers, (samples,)."""
+        """Classes that the integer network predicts, (samples,)."""
 
 
 def measure(
@@ -139,7 +139,7 @@ def _bounded(network: Network | Rows, graph: nir.NIRGraph, target: str) -> tuple
 def _subject(
     network: Network | Rows, data: Any, reset: Reset, seed: int, folder: Path, keys: tuple[str, str]
 ) -> Subject:
-    """The network with what it needs."""
+    """Build the network of a catalogue entry, with its data."""
     if isinstance(network, Rows):
         return RowNetwork(settings=network, data=data, seed=seed, folder=folder, keys=keys)
     return ImageNetwork(

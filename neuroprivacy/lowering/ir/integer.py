@@ -14,7 +14,7 @@ from neuroprivacy.program import Layer, Program
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class IntegerNetwork:
-    """The layers of a Program.
+    """A network whose layers hold integers only.
 
     Attributes:
         network: the quantized IR, layer by layer.
@@ -39,13 +39,13 @@ class BoundedNetwork(IntegerNetwork):
 
     @classmethod
     def of(cls, network: IntegerNetwork, *, max_steps: int | None) -> Self:
-        """The layers with a proof."""
+        """Join the integer layers with the proof of their ranges."""
         return cls(**{**field_values(network), "max_steps": max_steps})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Lowered:
-    """A Program with its diagnostics.
+    """A Program and the diagnostics of its lowering; the result of `lower`.
 
     Attributes:
         program: the integers.
@@ -59,5 +59,5 @@ class Lowered:
     real_network: QuantizedNetwork
 
     def diagnosed(self, found: Iterable[Issue]) -> Self:
-        """The same with more diagnostics."""
+        """A copy with more diagnostics."""
         return replace(self, diagnostics=(*self.diagnostics, *found))

@@ -190,7 +190,7 @@ class RealNetwork:
         return {port.name: (port.low, port.high) for port in self.inputs}
 
     def diagnosed(self, found: Iterable[Issue]) -> Self:
-        """The network with more diagnostics."""
+        """A copy with more diagnostics."""
         return replace(self, diagnostics=(*self.diagnostics, *found))
 
 

@@ -11,7 +11,7 @@ from neuroprivacy.lowering.ir.real import RealConnection, RealLayer, RealNetwork
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ScheduledConnection(RealConnection):
-    """A connection with its delay.
+    """A connection with its delay in time steps.
 
     Attributes:
         delay: time steps on the target, the target's own cost and the model delay included.

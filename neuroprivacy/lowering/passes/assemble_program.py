@@ -11,7 +11,7 @@ from neuroprivacy.program.encoder import Encoder
 
 
 def assemble_program(network: BoundedNetwork, context: LoweringContext) -> Lowered:
-    """The Program.
+    """Build the Program from the integer layers.
 
     Raises:
         OutOfRange: a number does not fit its declared width.

@@ -42,11 +42,11 @@ class Range:
 
     @property
     def holds(self) -> bool:
-        """Whether the width is proved."""
+        """Whether the values are proved to fit the format's width."""
         return self.floor <= self.low and self.high <= self.ceiling
 
     def diagnostic(self) -> Issue:
-        """The value that exceeds the width."""
+        """The diagnostic for a value that can exceed its width."""
         worst, limit = (self.high, self.ceiling) if self.high > self.ceiling else (self.low, self.floor)
         return Issue(
             where=self.layer,

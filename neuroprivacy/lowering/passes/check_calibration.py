@@ -8,7 +8,7 @@ from neuroprivacy.lowering.options import LoweringContext
 
 
 def check_calibration(network: RealNetwork, context: LoweringContext) -> RealNetwork:
-    """The network as it is.
+    """Check the calibration input against the network's ports; the network itself is returned unchanged.
 
     Raises:
         ConfigurationError: a port has no samples, or they do not fit.

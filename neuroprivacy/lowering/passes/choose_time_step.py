@@ -10,7 +10,7 @@ from neuroprivacy.lowering.options import FrontEndContext
 
 
 def choose_time_step(graph: nir.NIRGraph, context: FrontEndContext) -> ContinuousNetwork:
-    """The graph with its time step.
+    """Decide the time step with which the graph is put into discrete time.
 
     Raises:
         ConfigurationError: no source gives a time step.

@@ -44,7 +44,7 @@ def compensated(
 
 
 def _uncompensated(layer: Layer, neurons: Int64) -> Issue:
-    """Neurons whose bias acts too early."""
+    """Neurons whose bias acts too early and cannot be corrected."""
     shown = ", ".join(map(str, neurons[:5]))
     return Issue(
         where=layer.name,

@@ -45,7 +45,7 @@ def _check_common(layer: QuantizedLayer, target: TargetSpec, *, is_output: bool)
 
 
 def integer_layer(layer: QuantizedLayer, target: TargetSpec) -> Layer:
-    """One layer of the Program."""
+    """Build one layer of the Program from its quantized form."""
     weight_scale = layer.neuron_scale
     if not layer.fires:
         threshold = np.array([target.threshold_max])
@@ -76,7 +76,7 @@ def integer_layer(layer: QuantizedLayer, target: TargetSpec) -> Layer:
 
 
 def _integer_map(connection: QuantizedConnection) -> LinearMap:
-    """The map with the integer weights."""
+    """The linear map with its weights as integers."""
     conv = connection.map.conv
     if conv is None:
         return DenseMap(weight=connection.q_weight)
@@ -100,7 +100,7 @@ def _current_decay(layer: QuantizedLayer, target: TargetSpec) -> Int64:
 
 
 def _constants(values: Float64) -> Float64:
-    """(1,) if all neurons agree, else (neurons,)."""
+    """Shorten to shape (1,) where all neurons share one value; otherwise (neurons,)."""
     return values if differ(values) else values[:1]
 
 

@@ -41,7 +41,7 @@ def silent_steps(layer: Layer, ranges: Ranges, *, latency: int, target: TargetSp
     ceiling = target.threshold_max << target.threshold_shift
 
     def holds(steps: int) -> bool:
-        """Whether the membrane stays below the threshold for so many input time steps."""
+        """Whether the membrane is proved to stay below the threshold for all time steps of the input."""
         _, (_, high) = layer_state_bounds(layer, ranges, steps=steps + latency, target=target)
         return high <= ceiling
 

@@ -36,7 +36,7 @@ def split_signed_input(network: RealNetwork, context: LoweringContext) -> RealNe
 
 
 def _split(linear: RealMap, source: str) -> RealMap:
-    """The map from the doubled port."""
+    """The map that reads the port's positive and negative channel."""
     weight = np.concatenate([linear.weight, -linear.weight], axis=1)
     if linear.conv is None:
         return replace(linear, weight=weight)

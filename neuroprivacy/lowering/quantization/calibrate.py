@@ -37,7 +37,7 @@ class Calibration:
     """The samples, and the spikes of both networks for them."""
 
     def __init__(self, network: RealNetwork, inputs: Mapping[str, Int64]) -> None:
-        """Before the first layer.
+        """Start before the first layer.
 
         Args:
             network: the real network.
@@ -171,5 +171,5 @@ def _rows(connection: RealConnection, x: Float64, *, batches: float) -> Float64:
 
 
 def _thinned(x: Float64, limit: int) -> Float64:
-    """Evenly chosen rows."""
+    """Select evenly spaced rows."""
     return x if len(x) <= limit else x[np.linspace(0, len(x) - 1, limit).astype(np.int64)]

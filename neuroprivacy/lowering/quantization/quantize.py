@@ -75,7 +75,7 @@ def quantize(network: ScheduledNetwork, context: LoweringContext) -> QuantizedNe
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Context:
-    """The context of one layer.
+    """What the quantization of one layer depends on.
 
     Attributes:
         context: of the pass.
@@ -223,7 +223,7 @@ def _stated_scale(layer: ScheduledLayer, grid: Grid, rows: int, *, floor: Float6
 def _with_integers(
     layer: ScheduledLayer, weight_scale: Float64, at: _Context, *, on_step: bool = False
 ) -> QuantizedLayer:
-    """The layer with integer weights."""
+    """The layer with its weights rounded to integers."""
     connections = []
     for i, connection in enumerate(layer.connections):
         weight = connection.map.weight

@@ -42,7 +42,7 @@ class Grid:
     high: int
 
     def rounded(self, scaled: Float64) -> Float64:
-        """The nearest of them, as floats."""
+        """The nearest representable integers, as floats."""
         return np.clip(np.rint(scaled), self.low, self.high)
 
 
@@ -123,7 +123,7 @@ def round_weights(
     *,
     common: float = 0.0,
 ) -> Int64:
-    """Integers for weights (groups, rows, columns).
+    """Round weights (groups, rows, columns) to integers.
 
     Args:
         weight: (groups, rows, columns).

@@ -49,7 +49,7 @@ def _by_row(values: Float64, rows: int) -> Float64:
 
 
 def widths_hold(layer: QuantizedLayer, target: TargetSpec, steps: int, ranges: Ranges) -> bool:
-    """Whether current and silent readout of `smallest_scale` also fit with the integer weights."""
+    """Whether current and silent readout at `smallest_scale` also fit their widths with the rounded weights."""
     connections = tuple(replace(c, map=replace(c.map, weight=c.q_weight.astype(np.float64))) for c in layer.connections)
     positive, negative = one_sided_sums(replace(layer, connections=connections), ranges)
     per_step = float(max(positive.max(), negative.max()))
@@ -75,7 +75,7 @@ def one_sided_sums(layer: RealLayer, ranges: Ranges) -> tuple[Float64, Float64]:
 
 
 def _reads_graded(layer: RealLayer, ranges: Ranges) -> bool:
-    """Whether a source of the layer sends graded values."""
+    """Whether a source of the layer sends graded values in place of spikes."""
     return any(max(map(abs, ranges.get(c.source, SPIKES))) > 1 for c in layer.connections)
 
 
