@@ -48,7 +48,7 @@ def test_from_data_to_energy(family: str, tmp_path: Path, cli) -> None:
 
     written = step("export", folder["encrypted"], "--backend", "nir", "--out", folder["nir"])
     graph = load_nir(Path(written["file"]))
-    assert (read_info(graph).reset, read_info(graph).steps) == ("hard", 8)
+    assert (read_info(graph).reset, read_info(graph).time_steps) == ("hard", 8)
 
     # The same program from the checkpoint and from the file that was written of it.
     exported = step("export", folder["encrypted"], "--backend", "fixedpoint", "--out", folder["chip"])
