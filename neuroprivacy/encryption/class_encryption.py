@@ -26,6 +26,7 @@ from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.core.progress import Progress, silent
 from neuroprivacy.core.storage import digest
 from neuroprivacy.networks import SpikingNetwork, spiking_input
+from neuroprivacy.networks.quantize import clamp_biases
 from neuroprivacy.training.fit import FitSettings, fit
 from neuroprivacy.training.network import shifted
 
@@ -99,7 +100,7 @@ def encrypt(
 
     Args:
         net: the converted network; it is not changed.
-        teacher: the ANN; its answer to each image is label and target of the distillation.
+        teacher: the ANN, which is not changed; its outputs are the labels and the target of the distillation.
         images: synthetic images (samples, *shape) in [0, 1].
         settings: how.
         state_folder: see `neuroprivacy.training.fit`; likewise `resume` and `progress`.
@@ -112,7 +113,7 @@ def encrypt(
     if images.shape[1:] != net.input_shape:
         raise ConfigurationError(f"images: shape {images.shape[1:]} is not the network's {net.input_shape}")
     trained = deepcopy(net).to(device)
-    teacher = teacher.to(device).eval()
+    teacher = deepcopy(teacher).to(device).eval()
     inputs = torch.from_numpy(np.array(images, np.float32))
     torch.manual_seed(chosen.fit.seed)
     scale = readout_scale(trained, teacher, inputs[:500].to(device))
@@ -132,13 +133,13 @@ def encrypt(
         loss=loss,
         settings=chosen.fit,
         augment=(lambda x: shifted(x, chosen.shift, flip=False)) if picture and chosen.shift else None,
+        project=lambda: clamp_biases(trained),
         state_folder=state_folder,
         resume=resume,
         identity=_identity(net, teacher, inputs, chosen),
         progress=progress,
     )
     trained = trained.cpu().eval()
-    teacher.cpu()
     return Encrypted(network=trained, loss=history, readout_scale=scale, weights=weight_change(net, trained))
 
 
@@ -175,7 +176,7 @@ def weight_change(before: SpikingNetwork, after: SpikingNetwork) -> dict[str, We
     old = dict(before.named_parameters())
     table: dict[str, WeightChange] = {}
     for name, new in after.named_parameters():
-        a, b = old[name].detach().flatten(), new.detach().flatten()
+        a, b = old[name].detach().cpu().flatten(), new.detach().cpu().flatten()
         norm = float(a.norm())
         table[name.removeprefix("layers.")] = WeightChange(
             relative_distance=float((b - a).norm()) / norm if norm else 0.0,

@@ -25,10 +25,9 @@ from neuroprivacy.lowering.ir import ContinuousNetwork, RealNetwork
 from neuroprivacy.lowering.node_maps import conv_options, read_as
 from neuroprivacy.lowering.options import DEFAULT_TIME_STEPS
 from neuroprivacy.networks import Node, SpikingNetwork, SpikingNeuron, SpikingSpec
-from neuroprivacy.networks.layer_graph import Kind, Shape
+from neuroprivacy.networks.layer_graph import RESERVED, Kind, Shape
 from neuroprivacy.networks.layers import Delay, Scale, SumPool2d, output_shape
 from neuroprivacy.networks.quantized import state_unit
-from neuroprivacy.networks.tracing import RESERVED
 
 #: Relative distance from 1 of an input gain that single precision rounds to 1.
 _ROUNDED = 2.0**-21

@@ -19,7 +19,7 @@ from neuroprivacy.export.neurons import neuron_node
 from neuroprivacy.graph.metadata import WEIGHT_SCALE
 from neuroprivacy.kernels.linear import as_pair
 from neuroprivacy.networks import SpikingNeuron
-from neuroprivacy.networks.layers import Delay, Scale, SumPool2d
+from neuroprivacy.networks.layers import Delay, Scale, SumPool2d, check_options
 from neuroprivacy.networks.quantized import QuantizedScale, computed_weight, weight_unit
 
 
@@ -46,8 +46,9 @@ def node_of(name: str, module: nn.Module, shape: tuple[int, ...], dt_s: float) -
     Raises:
         UnsupportedNode: the layer has no NIR form.
     """
+    check_options(name, module)
     if isinstance(module, SpikingNeuron):
-        return _neuron(module, shape, dt_s)
+        return _neuron(name, module, shape, dt_s)
     if isinstance(module, nn.Linear):
         weight, unit = weight_of(module)
         if module.bias is None:
@@ -95,7 +96,7 @@ def scale_factor(module: Scale | QuantizedScale) -> torch.Tensor:
     return value.detach().reshape(module.factor.shape)
 
 
-def _neuron(module: SpikingNeuron, shape: tuple[int, ...], dt_s: float) -> nir.NIRNode:
+def _neuron(name: str, module: SpikingNeuron, shape: tuple[int, ...], dt_s: float) -> nir.NIRNode:
     if module.is_plain:
         full = np.ones(shape, np.float32)
         threshold = full * float(module.threshold)
@@ -103,4 +104,4 @@ def _neuron(module: SpikingNeuron, shape: tuple[int, ...], dt_s: float) -> nir.N
             return nir.IF(r=full / dt_s, v_threshold=threshold, v_reset=full * 0)
         tau = dt_s / (1 - float(module.beta))
         return nir.LIF(tau=full * tau, r=full * (tau / dt_s), v_leak=full * 0, v_threshold=threshold, v_reset=full * 0)
-    return neuron_node(module, shape, dt_s)
+    return neuron_node(name, module, shape, dt_s)

@@ -125,6 +125,9 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         with torch.device("meta"):  # shapes without memory: a description may ask for more than there is
             _build(described, tensors).load_state_dict({name: value.to("meta") for name, value in tensors.items()})
         net = _build(described, tensors)
+        types = {value.dtype for value in tensors.values() if value.is_floating_point()}
+        if len(types) == 1:
+            net.to(types.pop())  # a network in double precision stays so
         net.load_state_dict(tensors)
     except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadFile(folder / "model.json", f"does not describe its weights ({error})") from error

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.networks.layer_graph import Node
-from neuroprivacy.networks.layers import Delay, Scale, SumPool2d
+from neuroprivacy.networks.layers import Delay, Scale, SumPool2d, check_options
 from neuroprivacy.networks.neuron import SpikingNeuron
 from neuroprivacy.networks.quantize import quantize_weights
 from neuroprivacy.networks.quantized import QuantizedScale, state_unit, weight_unit
@@ -44,6 +44,7 @@ def describe_network(net: SpikingNetwork) -> dict[str, Any]:
 
     Raises:
         ConfigurationError: a layer is none of those that can be written.
+        UnsupportedNode: a layer has an option that is not written.
     """
     nodes = [{"name": n.name, "kind": n.kind, "sources": list(n.sources), "shape": list(n.shape)} for n in net.nodes]
     layers = {name: _described(name, module) for name, module in net.layers.items()}
@@ -87,6 +88,7 @@ def _described(name: str, module: nn.Module) -> dict[str, Any]:
     quantized = hasattr(module, "quant_weight")
     if kind is None or (type(module) is not kind and not quantized):
         raise ConfigurationError(f"{name}: {type(module).__name__} cannot be stored in a checkpoint; save it as .nir")
+    check_options(name, module)
     values = {field: getattr(module, field) for field in _FIELDS[kind]}
     if isinstance(module, _WITH_BIAS):
         values["bias"] = module.bias is not None

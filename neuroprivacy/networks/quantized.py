@@ -158,15 +158,16 @@ class QuantizedScale(nn.Module):
     """
 
     factor: Tensor
+    owner: nn.Module
 
     def __init__(self, factor: Tensor, owner: nn.Module) -> None:
         super().__init__()
         self.register_buffer("factor", factor.clone())
-        self.__dict__["owner"] = owner
+        self.__dict__["owner"] = owner  # a submodule would be listed, moved and stored twice
 
     def quant_weight(self) -> Any:
         """The factor on the owner's grid, with its scale, as brevitas' layers give their weights."""
-        owner: Any = self.__dict__["owner"]
+        owner: Any = self.owner
         return owner.weight_quant(self.factor.reshape(1, *[1] * (owner.weight.ndim - 1)))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -38,7 +38,8 @@ def recomputed(
     Returns:
         (T, batch, ...).
     """
-    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    # Layers that share a weight scale share its parameter: listed twice, its gradient would count twice.
+    parameters = list(dict.fromkeys(p for module in modules for p in module.parameters() if p.requires_grad))
     draws = any(isinstance(module, nn.Dropout) and module.training and module.p > 0 for module in modules)
     width = max(1, SLICE_BYTES // (values * inputs[0].element_size()))
     result: Tensor = _Recomputed.apply(compute, tuple(spikes), draws, width, *inputs, *parameters)  # type: ignore[no-untyped-call]

@@ -29,8 +29,7 @@ def recorded_spikes(
         on, off = np.split(real, 2, axis=2)
         real = on - off
     net.eval()
-    device = next(net.parameters()).device
-    x = torch.from_numpy(real).to(device).swapaxes(0, 1)
+    x = torch.from_numpy(real).to(next(net.parameters())).swapaxes(0, 1)
     x = x.reshape(*x.shape[:2], *net.input_shape)
     spikes = net(x, record=True, schedule="ideal").spikes
     return {name: s.swapaxes(0, 1).flatten(2).cpu().numpy().astype(np.uint8) for name, s in spikes.items()}
