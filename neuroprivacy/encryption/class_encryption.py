@@ -1,7 +1,7 @@
 """Class encryption training: PrivateSNN's word for retraining the converted network on synthetic images.
 
-It is obfuscation and has no key: weights, thresholds and steps are in the hands of whoever holds the chip. What it is
-worth against an attacker has to be measured (see the report and docs/guide/threat_model.md).
+It is obfuscation and has no key: whoever has the chip has weights, thresholds and time steps. Its protection has to be
+measured with attacks (see the report and docs/guide/threat_model.md).
 
     L = (1 - m)·CE(c U_L^T, y) + m·τ²·KD(A(X)/τ, c U_L^T/τ)                       Kim et al. 2022, Eq. 3
     KD(a, s) = KL(softmax(a) || softmax(s))
@@ -160,10 +160,10 @@ def distillation_loss(own: Tensor, teacher: Tensor, *, mix: float, temperature: 
 
 
 @torch.no_grad()
-def readout_scale(net: SpikingNetwork, teacher: nn.Module, images: Tensor, *, chunk: int = 50) -> float:
+def readout_scale(net: SpikingNetwork, teacher: nn.Module, images: Tensor, *, batch: int = 50) -> float:
     """c that brings centred readouts nearest to centred ANN logits: Σ z U / Σ U²."""
     net.eval()
-    readout = torch.cat([net(spiking_input(part, spec=net.spec)).readout for part in torch.split(images, chunk)])
+    readout = torch.cat([net(spiking_input(part, spec=net.spec)).readout for part in torch.split(images, batch)])
     logits = teacher(images)
     readout = readout - readout.mean(1, keepdim=True)
     logits = logits - logits.mean(1, keepdim=True)

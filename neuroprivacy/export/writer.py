@@ -54,7 +54,7 @@ class GraphWriter:
         self.join(sources, name, nir.Output({"output": np.array(shape)}), shape)
 
     def summands(self, name: str) -> tuple[str, ...]:
-        """The nodes whose values together are what a node gives."""
+        """The nodes whose values add up to a node's value."""
         node = self.by_name[name]
         return (
             tuple(part for source in node.sources for part in self.summands(source)) if node.kind == "add" else (name,)

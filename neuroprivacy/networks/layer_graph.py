@@ -85,7 +85,7 @@ class LayerGraph:
         """The result of an ANN if some nodes had other values.
 
         Args:
-            values: what `run` gave.
+            values: result of `run`.
             instead: node -> its other value.
         """
         changed = dict(instead)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from neuroprivacy.core.errors import UnsupportedNode
 from neuroprivacy.kernels.linear import as_pair
 from neuroprivacy.networks.layer_graph import Shape
-from neuroprivacy.networks.quantized import computed_weight, state_unit, weight_unit
+from neuroprivacy.networks.quantized import computed_weight, register_weight_scale, weight_scale_of
 
 Weighted = nn.Linear | nn.Conv1d | nn.Conv2d
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
@@ -139,8 +139,8 @@ def plain_copy(layer: Weighted) -> Weighted:
         )  # fmt: skip
     copy.to(device=layer.weight.device, dtype=layer.weight.dtype)
     copy.weight.copy_(computed_weight(layer))
-    if (scale := weight_unit(layer)) is not None:
-        state_unit(copy, scale)
+    if (scale := weight_scale_of(layer)) is not None:
+        register_weight_scale(copy, scale)
     if copy.bias is not None and layer.bias is not None:
         copy.bias.copy_(layer.bias)
     return copy.eval()

@@ -113,7 +113,7 @@ def check_nodes(nodes: Sequence[Node], layers: Mapping[str, nn.Module], outputs:
         if "." in node.name or not node.name or node.name in RESERVED:
             raise ConfigurationError(f"{node.name}: torch takes no module of this name; choose another")
         if missing := [s for s in node.sources if s not in known and getattr(by_name.get(s), "kind", "") != "neuron"]:
-            raise ConfigurationError(f"{node.name}: reads {', '.join(missing)}, which no earlier node gives")
+            raise ConfigurationError(f"{node.name}: reads {', '.join(missing)}, which no earlier node computes")
         if node.kind in ("layer", "neuron") and node.name not in layers:
             raise ConfigurationError(f"{node.name}: has no module")
         if node.kind == "neuron" and not isinstance(layers[node.name], SpikingNeuron):

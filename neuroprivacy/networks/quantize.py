@@ -20,7 +20,14 @@ from neuroprivacy.kernels.formats import WeightBits
 from neuroprivacy.networks.layer_graph import RESERVED, Node
 from neuroprivacy.networks.layers import WEIGHTED, Scale, plain_copy
 from neuroprivacy.networks.populations import Population
-from neuroprivacy.networks.quantized import SCALE, QuantizedScale, input_scale, pool_factor, quantized_layer, state_unit
+from neuroprivacy.networks.quantized import (
+    SCALE,
+    QuantizedScale,
+    input_scale,
+    pool_factor,
+    quantized_layer,
+    register_weight_scale,
+)
 from neuroprivacy.networks.spiking import SpikingNetwork
 from neuroprivacy.targets.spec import load_target
 
@@ -138,8 +145,8 @@ def _check_paths(net: SpikingNetwork, population: Population) -> None:
             found[name] = {(count + more, value * factor) for count, value in before}
             if any(count > 1 for count, _ in found[name]):
                 raise ConfigurationError(
-                    f"{name}: follows another layer with weights without neurons between; their product lies on no "
-                    "grid; make them one layer"
+                    f"{name}: follows another layer with weights without neurons between; their product is not "
+                    "quantized; make them one layer"
                 )
         return found[name]
 
@@ -201,7 +208,7 @@ def _exact(name: str, layer: nn.Module, layers: Mapping[str, nn.Module], bits: W
     factors = torch.cat([each.factor.reshape(-1) for each in layers.values() if isinstance(each, Scale)])
     if not bool((factors == factors[0]).all()):
         raise ConfigurationError(f"{name}: factors alone lead into its population; give it a layer with weights")
-    state_unit(layer, scale)
+    register_weight_scale(layer, scale)
     return layer
 
 

@@ -22,7 +22,7 @@ from neuroprivacy.networks.layers import Delay
 from neuroprivacy.networks.neuron import IntegerForm, SpikingNeuron, State
 from neuroprivacy.networks.populations import Population, check_nodes, latency_of, plan
 from neuroprivacy.networks.quantized import QuantizedScale, input_scale, layer_scale
-from neuroprivacy.networks.recompute import is_too_much, recomputed
+from neuroprivacy.networks.recompute import exceeds_memory, recomputed
 from neuroprivacy.networks.spec import Schedule, SpikingSpec
 from neuroprivacy.program.encoder import DIRECT_HIGH
 from neuroprivacy.targets.spec import load_target
@@ -53,11 +53,11 @@ class SpikingNetwork(nn.Module):
         spec: settings of neurons, coding, time steps, readout and quantization.
         nodes: what is computed, in order.
         layers: modules by the name of their node.
-        outputs: nodes that are read; the first gives the readout.
-        recompute: gradient checkpointing: training keeps only the spikes of each population, a byte each, and computes
-            what lies between them a second time for the gradient: about a third slower, in a fraction of the memory,
-            the same numbers but for the order of sums (see `recompute`). None: where a pass would keep more than 4
-            GiB, or half of a GPU's memory.
+        outputs: nodes that are read; the first is the readout.
+        recompute: gradient checkpointing: a forward pass stores only the spikes, a byte each, and the
+            backward pass computes the values between them again. It is about a third slower and needs a fraction of the
+            memory; gradients are equal up to the order of sums (see `recompute`). None: where a pass would store more
+            than 4 GiB, or half of a GPU's memory.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class SpikingNetwork(nn.Module):
         given = next(iter(values.values()))
         again = torch.is_grad_enabled() and self._recomputes(given)
         memos: defaultdict[int, Memo] = defaultdict(dict)  # by latency: on a chip it delays what a population reads
-        kept: dict[str, Tensor] = {}
+        spikes: dict[str, Tensor] = {}
         for members, loop in self.plan.groups:
             if loop:
                 values.update(self._loop(members, values, chip))
@@ -137,15 +137,15 @@ class SpikingNetwork(nn.Module):
                 memo = memos[latency_of(self.plan, members[0].name) if chip else 0]
                 values[members[0].name] = self._straight(members[0], values, chip, again, memo)
             if record:
-                kept.update({p.name: values[p.name] for p in members if p.neurons and self._neuron(p).fires})
+                spikes.update({p.name: values[p.name] for p in members if p.neurons and self._neuron(p).fires})
             self._forget(members[-1], values)
-        return SpikingOutput(readout=self._read(values[self.outputs[0]], chip), spikes=kept)
+        return SpikingOutput(readout=self._read(values[self.outputs[0]], chip), spikes=spikes)
 
     def _inputs(self, x: Tensor | Mapping[str, Tensor], chip: bool) -> dict[str, Tensor]:
         ports = [node.name for node in self.nodes if node.kind == "input"]
         given = dict(x) if isinstance(x, Mapping) else {ports[0]: x}
         if given.keys() != set(ports):
-            raise ConfigurationError(f"input: the network reads {', '.join(ports)}; given is {', '.join(given)}")
+            raise ConfigurationError(f"input: the network reads {', '.join(ports)}; the input names {', '.join(given)}")
         if not chip:
             return given
         idle = self._idle()
@@ -238,7 +238,7 @@ class SpikingNetwork(nn.Module):
         return read
 
     def _value(self, name: str, delay: float, read: Read, memo: Memo) -> Tensor:
-        """What a node gives, (T or 1, batch, *shape), `delay` time steps late; biases are not delayed."""
+        """A node's value, (T or 1, batch, *shape), `delay` time steps late; biases are not delayed."""
         node = self._by_name[name]
         if node.kind in ("input", "neuron"):
             return read(name, delay)
@@ -284,12 +284,12 @@ class SpikingNetwork(nn.Module):
         if self.spec.state_target is None:
             return None
         return IntegerForm(
-            target=load_target(self.spec.state_target), unit=self.current_scale(population.current),
+            target=load_target(self.spec.state_target), weight_scale=self.current_scale(population.current),
             bias=self._constant_current(population),
         )  # fmt: skip
 
     def current_scale(self, name: str) -> Tensor:
-        """The real value of one integer of what a node gives on a chip, float64; as it broadcasts over its shape."""
+        """The real value of one integer of a node's value on a chip, float64; broadcasts over the node's shape."""
         node = self._by_name[name]
         if node.kind == "input":
             return torch.tensor(input_scale(self.spec.coding), dtype=torch.float64)
@@ -303,7 +303,7 @@ class SpikingNetwork(nn.Module):
 
     @torch.no_grad()
     def _constant_current(self, population: Population) -> Tensor | None:
-        """The part of a population's current that no input changes: what its biases give, (*shape); None for none."""
+        """The constant part of a population's current, made by its biases, (*shape); None for none."""
         modules = [self.module_of(name) for name in population.members]
         if all(getattr(module, "bias", None) is None for module in modules):
             return None
@@ -324,12 +324,12 @@ class SpikingNetwork(nn.Module):
         return value(population.current)[0]
 
     def _recomputes(self, x: Tensor) -> bool:
-        """Whether parts are computed a second time for their gradient: as asked for, or where memory wants it."""
+        """Whether gradient checkpointing is used: by `recompute`, or by the memory that the pass needs."""
         if self.recompute is not None:
             return self.recompute
         neurons = sum(math.prod(self._by_name[name].shape) for name in self.neurons())
         values = neurons * max(self.spec.time_steps, len(x)) * x.shape[1]
-        return is_too_much(8 * values, x.device)  # membranes and spikes are kept, in single precision
+        return exceeds_memory(8 * values, x.device)  # membranes and spikes are stored, in single precision
 
     def _over_time(self, value: Tensor) -> Tensor:
         """A constant value at every time step."""
@@ -381,7 +381,7 @@ class SpikingNetwork(nn.Module):
         return found
 
     def _fires(self, name: str) -> bool:
-        """Whether a node gives nothing but 0 and 1."""
+        """Whether a node's values are spikes."""
         found = self.module_of(name)
         return isinstance(found, SpikingNeuron) and found.fires
 

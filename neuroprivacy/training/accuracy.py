@@ -16,7 +16,7 @@ from neuroprivacy.program.encoder import Encoder, encode
 def logits(net: nn.Module, images: NDArray[np.float32], *, batch_size: int = 250, seed: int = 0) -> NDArray[np.float32]:
     """Outputs of a network: (samples, outputs).
 
-    A spiking network gets exactly the integers that `encode` gives its deployed form, scaled to real values.
+    A spiking network reads the integers that `encode` makes for its deployed form, scaled to real values.
 
     Args:
         net: ANN or SpikingNetwork.

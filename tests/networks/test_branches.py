@@ -69,7 +69,10 @@ def test_a_state_dict_holds_weights_and_thresholds() -> None:
 @pytest.mark.parametrize(
     ("node", "text"),
     [
-        (Node(name="a", kind="layer", sources=("later",), shape=(4,)), "a: reads later, which no earlier node gives"),
+        (
+            Node(name="a", kind="layer", sources=("later",), shape=(4,)),
+            "a: reads later, which no earlier node computes",
+        ),
         (Node(name="a", kind="layer", sources=("input",), shape=(4,)), "a: has no module"),
         (Node(name="a", kind="neuron", sources=("input",), shape=(4,)), "a: has no module"),
         (Node(name="a", kind="relu", sources=("input",), shape=(4,)), "a: is a ReLU; convert the network first"),
