@@ -107,7 +107,7 @@ def _plain(module: nn.Module) -> nn.Module:
         copy = plain_copy(module)
         with torch.no_grad():
             copy.weight.copy_(module.weight)
-        delattr(copy, "weight_unit")
+        delattr(copy, "weight_scale")
         return copy.train(module.training)
     return deepcopy(module)
 

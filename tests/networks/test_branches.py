@@ -165,5 +165,5 @@ def test_several_inputs_go_by_name() -> None:
     net = SpikingNetwork(spec(), nodes, {})
     x, y = torch.rand(3, 5, 3), torch.rand(3, 5, 3)
     torch.testing.assert_close(net({"left": x, "right": y}).readout, (x + y).sum(0))
-    with pytest.raises(ConfigurationError, match="input: the network reads left, right; given is left"):
+    with pytest.raises(ConfigurationError, match="input: the network reads left, right; the input names left"):
         net(x)
