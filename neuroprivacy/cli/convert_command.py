@@ -48,5 +48,5 @@ def command(
     show(
         {"model": str(out), "thresholds": thresholds, "time_steps": time_steps},
         as_json=as_json,
-        text=f"{text}\n\nkept in {out}",
+        text=f"{text}\n\nwritten to {out}",
     )

@@ -52,4 +52,4 @@ def command(
     discard_state(out)
     rows = [[name, f"{w.relative_distance:.4f}", f"{w.cosine:.4f}"] for name, w in made.weights.items()]
     text = table(rows, header=["weights", "relative distance", "cosine"])
-    show({"model": str(out), **info}, as_json=as_json, text=f"{text}\n\nkept in {out}")
+    show({"model": str(out), **info}, as_json=as_json, text=f"{text}\n\nwritten to {out}")

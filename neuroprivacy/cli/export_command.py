@@ -9,7 +9,6 @@ import click
 
 from neuroprivacy.cli import options
 from neuroprivacy.cli.lowering import lower_options, lowering
-from neuroprivacy.cli.models import load_graph
 from neuroprivacy.cli.output import show
 
 
@@ -22,11 +21,12 @@ from neuroprivacy.cli.output import show
 def command(model: Path, backend: str, out: Path, target: str, choices: dict[str, Any], as_json: bool) -> None:
     """Lower MODEL (a checkpoint folder or a .nir file) to the target's integers and write it to --out."""
     from neuroprivacy.core.provenance import versions
+    from neuroprivacy.export.model import model_graph
     from neuroprivacy.graph import save_nir
     from neuroprivacy.lowering import lower
     from neuroprivacy.runtime.exported import write_artifact
 
-    graph = load_graph(model)
+    graph = model_graph(model)
     if backend == "nir":
         path = save_nir(graph, out / "network.nir")
         show({"file": str(path)}, as_json=as_json, text=f"written: {path}")

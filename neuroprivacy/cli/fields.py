@@ -1,22 +1,11 @@
-"""Options of `train --spiking`, as settings of a spiking network."""
+"""Options of `train` that need --spiking."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from neuroprivacy.core.errors import ConfigurationError
-
-
-def spiking_spec(beta: float, reset: Any, coding: Any, time_steps: int, surrogate: str, schedule: Any) -> Any:
-    """The `SpikingSpec` of the options."""
-    from neuroprivacy.networks import SpikingSpec
-
-    return SpikingSpec(
-        beta=beta, reset=reset, coding=coding, time_steps=time_steps, surrogate=surrogate, schedule=schedule
-    )
 
 
 def refuse_spiking_options() -> None:

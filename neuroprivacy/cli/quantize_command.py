@@ -1,4 +1,4 @@
-"""`neuroprivacy quantize`: train a spiking network on at a chip's weight width, in the chip's integers."""
+"""`neuroprivacy quantize`: quantization-aware training in a chip's integers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("quantize")
 @click.argument("snn", type=options.FILE)
-@click.option("--dataset", required=True, help="Whose training split it is trained on.")
+@click.option("--dataset", required=True, help="Data set to train on.")
 @click.option("--weight-bits", type=WidthParameter(), required=True, help="2 ... 8 or ternary.")
 @options.target
 @click.option(
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     type=options.COUNT,
     default=4,
     show_default=True,
-    help="Most populations that a layer may become, each with a scale of its own; export with as many.",
+    help="Largest number of populations of a layer, each with a weight scale; export with as many.",
 )
 @click.option(
     "--calibration-samples",
     type=click.IntRange(min=0),
     default=500,
     show_default=True,
-    help="Training images that choose the integers that training begins with; 0 rounds each layer by itself.",
+    help="Training images that calibrate the start; 0 rounds each layer by itself.",
 )
 @options.out("runs/quantized")
 @click.option("--epochs", type=options.COUNT, default=1, show_default=True)
@@ -49,39 +49,33 @@ def command(
     out: Path, epochs: int, lr: float, batch_size: int, data_root: Path | None, seed: int, threads: int, device: str,
     resume: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Train SNN on with rounded weights and the target's integer neurons: what is trained is what is deployed."""
+    """Train SNN on with quantized weights and the integer neurons of the target."""
     from neuroprivacy.core.provenance import provenance
     from neuroprivacy.data import load_dataset
-    from neuroprivacy.networks import check_device, load_checkpoint, quantize_weights, save_checkpoint
-    from neuroprivacy.training import FitSettings, accuracy, train
+    from neuroprivacy.networks import check_device, load_checkpoint, save_checkpoint
+    from neuroprivacy.training import FitSettings
     from neuroprivacy.training.fit import discard_state
-    from neuroprivacy.training.quantized_start import quantized_start
+    from neuroprivacy.training.quantize import train_quantized
 
     check_device(device)
     data = load_dataset(dataset, data_root=data_root)
-    trained = load_checkpoint(snn).spiking
-    if calibration_samples:
-        start = quantized_start(
-            trained, bits=weight_bits, target=target, populations=populations,
-            images=data.train_images[:calibration_samples],
-        )  # fmt: skip
-    else:
-        start = quantize_weights(trained, weight_bits, state_target=target, populations=populations)
-    settings = FitSettings(epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, threads=threads)
     with progress_bars() as bars:
-        net = train(
-            start, dataset=data, settings=settings, state_folder=out, resume=resume, device=device,
+        made = train_quantized(
+            load_checkpoint(snn).spiking, dataset=data, bits=weight_bits, target=target, populations=populations,
+            calibration_samples=calibration_samples, state_folder=out, resume=resume, device=device,
+            settings=FitSettings(epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, threads=threads),
             progress=bars("quantize"),
         )  # fmt: skip
-    before, after = (accuracy(n, data.test_images, data.test_labels) for n in (start, net))
-    info = {"populations": populations, "calibration_samples": calibration_samples} | provenance(
-        command=f"quantize {dataset}", seed=seed, threads=threads, dataset=data.name, accuracy=after
+    chosen = {"populations": populations, "calibration_samples": calibration_samples}
+    info = provenance(
+        command=f"quantize {dataset}", seed=seed, threads=threads, dataset=data.name, accuracy=made.accuracy
     )
-    save_checkpoint(net, out, info=info)
+    save_checkpoint(made.network, out, info=chosen | info)
     discard_state(out)
     result = {
-        "model": str(out), "accuracy": after, "accuracy_before_training": before, "weight_bits": weight_bits,
-        "target": target, "seed": seed, "populations": populations, "calibration_samples": calibration_samples,
+        "model": str(out), "accuracy": made.accuracy, "accuracy_before_training": made.accuracy_before,
+        "weight_bits": weight_bits, "target": target, "seed": seed, **chosen,
     }  # fmt: skip
-    text = f"accuracy {percent(after)} in {target}'s integers ({percent(before)} before training), kept in {out}"
+    before, after = percent(made.accuracy_before), percent(made.accuracy)
+    text = f"accuracy {after} in {target}'s integers ({before} before training), written to {out}"
     show(result, as_json=as_json, text=text)

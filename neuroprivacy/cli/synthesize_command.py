@@ -43,4 +43,4 @@ def command(ann: Path, out: Path, count: int, iterations: int, seed: int, device
         )
     made.save(out)
     result = {"samples": str(out), "count": len(made.images), "mean": float(made.images.mean()), "seed": seed}
-    show(result, as_json=as_json, text=f"{len(made.images)} images of {spec.input_shape} in {out}")
+    show(result, as_json=as_json, text=f"{len(made.images)} images of {spec.input_shape}, written to {out}")

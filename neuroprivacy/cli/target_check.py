@@ -9,7 +9,6 @@ import click
 
 from neuroprivacy.cli import options
 from neuroprivacy.cli.lowering import lower_options, lowering
-from neuroprivacy.cli.models import load_graph
 from neuroprivacy.cli.output import show, table
 
 if TYPE_CHECKING:
@@ -30,13 +29,14 @@ def command(model: Path, out: Path, target: str, choices: dict[str, Any], as_jso
     """
     from neuroprivacy.core.errors import CheckFailed, raise_fatal
     from neuroprivacy.experiments.target_check import check_target
+    from neuroprivacy.export.model import model_graph
     from neuroprivacy.reporting import write_map
     from neuroprivacy.runtime.exported import is_exported, open_artifact
 
     if is_exported(model):
         placed = check_target(open_artifact(model).program, target=target)
     else:
-        graph = load_graph(model)
+        graph = model_graph(model)
         placed = check_target(graph, target=target, options=lower_options(graph, choices))
     described = {**placed.describe(), "model": model.resolve().name}
     page = write_map(out, described)

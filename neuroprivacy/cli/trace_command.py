@@ -9,7 +9,6 @@ import click
 
 from neuroprivacy.cli import options
 from neuroprivacy.cli.lowering import lower_options, lowering
-from neuroprivacy.cli.models import load_graph, torch_run
 from neuroprivacy.cli.output import show, table
 
 
@@ -32,6 +31,7 @@ def command(
     """Run MODEL twice on the same input and find the first step, layer and neuron that differ; writes trace.html."""
     from neuroprivacy.core.errors import ConfigurationError
     from neuroprivacy.divergence import trace
+    from neuroprivacy.export.model import model_graph, torch_run
     from neuroprivacy.lowering import lower
     from neuroprivacy.reporting import write_trace
     from neuroprivacy.runtime.exported import load_inputs
@@ -40,7 +40,7 @@ def command(
     if len(names) != 2:
         raise ConfigurationError(f"trace: --between names {len(names)} sides; give two, as in float,reference")
     options.refuse_both("trace", dataset, source)
-    graph = load_graph(model)
+    graph = model_graph(model)
     lowered = lower(graph, target=target, options=lower_options(graph, choices))
     data = options.load(dataset, data_root)
     inputs = load_inputs(lowered.program, data or source, samples=samples)

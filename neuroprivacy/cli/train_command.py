@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -41,15 +41,15 @@ from neuroprivacy.cli.output import percent, progress_bars, show
 def command(
     dataset: str, family: str, out: Path, data_root: Path | None, download: bool, epochs: int | None,
     lr: float | None, batch_size: int | None, width: float, bias: bool, batch_norm: bool, signed_input: bool,
-    spiking: bool, surrogate: str, beta: float, reset: str, coding: str, schedule: str, time_steps: int, seed: int,
+    spiking: bool, surrogate: str, beta: float, reset: Any, coding: Any, schedule: Any, time_steps: int, seed: int,
     threads: int, device: str, resume: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Train a network on a data set and keep it in --out."""
-    from neuroprivacy.cli.fields import refuse_spiking_options, spiking_spec
+    """Train a network on a data set and write it to --out."""
+    from neuroprivacy.cli.fields import refuse_spiking_options
     from neuroprivacy.core.provenance import provenance
     from neuroprivacy.data import load_dataset
     from neuroprivacy.experiments.presets import default_training
-    from neuroprivacy.networks import check_device, model_spec, save_checkpoint
+    from neuroprivacy.networks import SpikingSpec, check_device, model_spec, save_checkpoint
     from neuroprivacy.training import accuracy, train
     from neuroprivacy.training.fit import discard_state
 
@@ -61,18 +61,14 @@ def command(
         family, input_shape=data.sample_shape, classes=data.num_classes, width=width, bias=bias,
         batch_norm=batch_norm, signed_input=signed_input,
     )  # fmt: skip
-    usual = default_training(data.name, seed=seed, threads=threads)
-    settings = replace(
-        usual,
-        epochs=usual.epochs if epochs is None else epochs,
-        lr=usual.lr if lr is None else lr,
-        batch_size=usual.batch_size if batch_size is None else batch_size,
+    settings = default_training(data.name, epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, threads=threads)
+    chosen = SpikingSpec(
+        beta=beta, reset=reset, coding=coding, time_steps=time_steps, surrogate=surrogate, schedule=schedule
     )
-    chosen = spiking_spec(beta, reset, coding, time_steps, surrogate, schedule) if spiking else None
     with progress_bars() as bars:
         net = train(
-            spec, dataset=data, settings=settings, spiking=chosen, state_folder=out, resume=resume, device=device,
-            progress=bars("train"),
+            spec, dataset=data, settings=settings, spiking=chosen if spiking else None, state_folder=out,
+            resume=resume, device=device, progress=bars("train"),
         )  # fmt: skip
     right = accuracy(net, data.test_images, data.test_labels)
     info = provenance(
@@ -81,8 +77,5 @@ def command(
     save_checkpoint(net, out, spec=spec, info=info)
     discard_state(out)
     result = {"model": str(out), "accuracy": right, "test_samples": len(data.test_labels), "seed": seed}
-    show(
-        result,
-        as_json=as_json,
-        text=f"accuracy {percent(right)} of {len(data.test_labels)} test samples, kept in {out}",
-    )
+    text = f"accuracy {percent(right)} of {len(data.test_labels)} test samples, written to {out}"
+    show(result, as_json=as_json, text=text)

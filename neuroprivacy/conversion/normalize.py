@@ -1,13 +1,13 @@
 """An ANN's layer graph to a spiking network: thresholds along the graph, first layer first.
 
 A neuron that fires at rate r stands for an activation a = λ r: λ is the activation of one spike. Weights stay the
-ANN's; a layer that reads spikes of λ gives a current that is 1/λ of the ANN's, so its bias is divided by λ, and the
+ANN's; the current of a layer that reads spikes of λ is 1/λ of the ANN's, so its bias is divided by λ, and the
 threshold of the neurons behind it is θ/λ (threshold balancing). Where values of different λ meet in a sum, and where
 the result is read, λ is multiplied into the weights before it, or into a factor where there are none (an identity
 shortcut): from there on values are the ANN's. Source: Rueckauer et al. 2017, data-based normalization; Sengupta et al.
 2019.
 
-With a soft reset λ is the threshold in units of the activation. A hard reset throws away what exceeds the threshold:
+With a soft reset λ is the threshold in units of the activation. A hard reset discards what exceeds the threshold:
 there, and for `matched`, λ is the factor that brings the rates nearest to the activations (least squares).
 """
 
@@ -25,7 +25,7 @@ from neuroprivacy.conversion.thresholds import FRACTIONS, ThresholdMethod, large
 from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.networks import LayerGraph, Node, SpikingNetwork, SpikingNeuron, SpikingSpec, Surrogate
 from neuroprivacy.networks.layers import WEIGHTED, Scale, SignedInput
-from neuroprivacy.networks.quantized import weight_unit
+from neuroprivacy.networks.quantized import weight_scale_of
 
 
 @torch.no_grad()
@@ -36,9 +36,9 @@ def spiking_form(
 
     Args:
         ann: batch norm folded.
-        spec: what the network shall be.
-        images: (samples, *input shape), what the ANN sees.
-        spikes: (T or 1, samples, *input shape), the same as the spiking network sees them.
+        spec: settings of the network.
+        images: (samples, *input shape), input of the ANN.
+        spikes: (T or 1, samples, *input shape), the same images as the spiking network's input.
         method: how thresholds are found.
 
     Raises:
@@ -95,7 +95,7 @@ class _Making:
             out = self._free("outact")
             self._neurons(out, name, last.shape, self.activations[last.name], read=True)
             return out
-        return self._in_units_of_the_ann(name, self._free("outscale")) if self.spec.readout == "membrane" else name
+        return self._as_the_ann(name, self._free("outscale")) if self.spec.readout == "membrane" else name
 
     def _of(self, name: str) -> str:
         return self.renamed.get(name, name)
@@ -113,13 +113,13 @@ class _Making:
     def _sum(self, node: Node) -> None:
         sources = tuple(self._of(source) for source in node.sources)
         if len({self.per_spike[source] for source in sources}) > 1:
-            sources = tuple(self._in_units_of_the_ann(s, self._free(f"{node.name}_{s}")) for s in sources)
+            sources = tuple(self._as_the_ann(s, self._free(f"{node.name}_{s}")) for s in sources)
         total = sum((self.now[source] for source in sources[1:]), start=self.now[sources[0]])
         made = Node(name=node.name, kind="add", sources=sources, shape=node.shape)
         self._put(made, None, total, self.per_spike[sources[0]])
 
-    def _in_units_of_the_ann(self, source: str, name: str) -> str:
-        """The node that gives the ANN's values: with λ in the weights before it, or a factor behind it."""
+    def _as_the_ann(self, source: str, name: str) -> str:
+        """The node whose values are the ANN's: with λ in the weights before it, or a factor behind it."""
         factor = self.per_spike[source]
         if factor == 1:
             return source
@@ -130,8 +130,8 @@ class _Making:
             layer.weight.mul_(factor)
             if layer.bias is not None:
                 layer.bias.mul_(factor)
-            if (scale := weight_unit(layer)) is not None:
-                scale.mul_(factor)  # the integers stay as they are
+            if (weight_scale := weight_scale_of(layer)) is not None:
+                weight_scale.mul_(factor)  # the integers stay as they are
             for each in chain:
                 self.now[each], self.per_spike[each] = self.now[each] * factor, 1.0
             return source
@@ -160,18 +160,18 @@ class _Making:
         """Neurons in place of a ReLU, or behind what is read: their threshold, and the activation of their spikes."""
         surrogate = Surrogate(name=self.spec.surrogate, scale=self.spec.surrogate_scale)
         neuron = SpikingNeuron(beta=self.spec.beta, reset=self.spec.reset, surrogate=surrogate)
-        unit, current = self.per_spike[source], self.now[source]
+        scale, current = self.per_spike[source], self.now[source]
         if self.method.name == "matched" and not read:
             threshold, per_spike = self._matched(neuron, current, name, activation)
         else:
             if self.method.name == "max-input":
                 threshold = self.method.scale * largest(name, current)
-                most = threshold * unit
+                most = threshold * scale
             else:
                 percentile = self.method.percentile if self.method.name == "percentile" else None
                 most = largest(name, activation, percentile=percentile)
                 most *= 1.0 if self.method.name == "matched" else self.method.scale
-                threshold = most / unit
+                threshold = most / scale
             neuron.threshold.fill_(threshold)
             per_spike = most
             if self.spec.reset == "hard" or self.method.name == "matched":

@@ -4,10 +4,10 @@
     percentile  θ = a percentile of its positive activations                              Rueckauer et al. 2017
     max-input   θ = largest weighted input of the spikes before, over time steps, too     Sengupta et al. 2019
     matched     θ = the fraction of the largest weighted input for which the ANN's remaining layers, on this layer's
-                spike rates, answer most like the ANN itself (Kullback-Leibler divergence)      ours
+                spike rates, have outputs closest to the ANN's (Kullback-Leibler divergence)      ours
 
-`max-input` is the rule of PrivateSNN's code. `matched` asks what the threshold does to the answer, not to the layer: on
-synthetic images, whose largest input is far above that of real ones, it is what makes hard-reset networks work.
+`max-input` is the rule of PrivateSNN's code. `matched` judges a threshold by the network's output, not by the layer's:
+synthetic images have far larger inputs than real ones, and hard-reset networks fail with thresholds from these.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Class encryption training: PrivateSNN's word for retraining the converted network on synthetic images.
 
-It is obfuscation and has no key: weights, thresholds and steps are in the hands of whoever holds the chip. What it is
-worth against an attacker has to be measured (see the report and docs/guide/threat_model.md).
+It is obfuscation and has no key: whoever has the chip has weights, thresholds and time steps. Its protection has to be
+measured with attacks (see the report and docs/guide/threat_model.md).
 
     L = (1 - m)·CE(c U_L^T, y) + m·τ²·KD(A(X)/τ, c U_L^T/τ)                       Kim et al. 2022, Eq. 3
     KD(a, s) = KL(softmax(a) || softmax(s))
@@ -26,6 +26,7 @@ from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.core.progress import Progress, silent
 from neuroprivacy.core.storage import digest
 from neuroprivacy.networks import SpikingNetwork, spiking_input
+from neuroprivacy.networks.quantize import clamp_biases
 from neuroprivacy.training.fit import FitSettings, fit
 from neuroprivacy.training.network import shifted
 
@@ -99,7 +100,7 @@ def encrypt(
 
     Args:
         net: the converted network; it is not changed.
-        teacher: the ANN; its answer to each image is label and target of the distillation.
+        teacher: the ANN, which is not changed; its outputs are the labels and the target of the distillation.
         images: synthetic images (samples, *shape) in [0, 1].
         settings: how.
         state_folder: see `neuroprivacy.training.fit`; likewise `resume` and `progress`.
@@ -112,7 +113,7 @@ def encrypt(
     if images.shape[1:] != net.input_shape:
         raise ConfigurationError(f"images: shape {images.shape[1:]} is not the network's {net.input_shape}")
     trained = deepcopy(net).to(device)
-    teacher = teacher.to(device).eval()
+    teacher = deepcopy(teacher).to(device).eval()
     inputs = torch.from_numpy(np.array(images, np.float32))
     torch.manual_seed(chosen.fit.seed)
     scale = readout_scale(trained, teacher, inputs[:500].to(device))
@@ -132,13 +133,13 @@ def encrypt(
         loss=loss,
         settings=chosen.fit,
         augment=(lambda x: shifted(x, chosen.shift, flip=False)) if picture and chosen.shift else None,
+        project=lambda: clamp_biases(trained),
         state_folder=state_folder,
         resume=resume,
         identity=_identity(net, teacher, inputs, chosen),
         progress=progress,
     )
     trained = trained.cpu().eval()
-    teacher.cpu()
     return Encrypted(network=trained, loss=history, readout_scale=scale, weights=weight_change(net, trained))
 
 
@@ -159,10 +160,10 @@ def distillation_loss(own: Tensor, teacher: Tensor, *, mix: float, temperature: 
 
 
 @torch.no_grad()
-def readout_scale(net: SpikingNetwork, teacher: nn.Module, images: Tensor, *, chunk: int = 50) -> float:
+def readout_scale(net: SpikingNetwork, teacher: nn.Module, images: Tensor, *, batch: int = 50) -> float:
     """c that brings centred readouts nearest to centred ANN logits: Σ z U / Σ U²."""
     net.eval()
-    readout = torch.cat([net(spiking_input(part, spec=net.spec)).readout for part in torch.split(images, chunk)])
+    readout = torch.cat([net(spiking_input(part, spec=net.spec)).readout for part in torch.split(images, batch)])
     logits = teacher(images)
     readout = readout - readout.mean(1, keepdim=True)
     logits = logits - logits.mean(1, keepdim=True)
@@ -175,7 +176,7 @@ def weight_change(before: SpikingNetwork, after: SpikingNetwork) -> dict[str, We
     old = dict(before.named_parameters())
     table: dict[str, WeightChange] = {}
     for name, new in after.named_parameters():
-        a, b = old[name].detach().flatten(), new.detach().flatten()
+        a, b = old[name].detach().cpu().flatten(), new.detach().cpu().flatten()
         norm = float(a.norm())
         table[name.removeprefix("layers.")] = WeightChange(
             relative_distance=float((b - a).norm()) / norm if norm else 0.0,

@@ -16,11 +16,17 @@ from neuroprivacy.training import FitSettings
 _EPOCHS = {"digits": 60, "mnist": 8, "fashion-mnist": 14, "cifar-10": 30}
 
 
-def default_training(dataset: str, *, seed: int = 0, threads: int = 1) -> FitSettings:
-    """Default training of an ANN on a data set."""
-    if dataset in ("mnist", "fashion-mnist", "cifar-10", "cifar-100"):
-        return FitSettings(epochs=_EPOCHS.get(dataset, 30), batch_size=128, lr=2e-3, seed=seed, threads=threads)
-    return FitSettings(epochs=_EPOCHS.get(dataset, 200), batch_size=32, lr=2e-3, seed=seed, threads=threads)
+def default_training(
+    dataset: str, *, epochs: int | None = None, lr: float | None = None, batch_size: int | None = None, seed: int = 0,
+    threads: int = 1,
+) -> FitSettings:  # fmt: skip
+    """Training of a network on a data set, with the defaults of that data set for what is None."""
+    large = dataset in ("mnist", "fashion-mnist", "cifar-10", "cifar-100")
+    return FitSettings(
+        epochs=_EPOCHS.get(dataset, 30 if large else 200) if epochs is None else epochs,
+        batch_size=(128 if large else 32) if batch_size is None else batch_size,
+        lr=2e-3 if lr is None else lr, seed=seed, threads=threads,
+    )  # fmt: skip
 
 
 def default_deployment(dataset: Dataset, *, seed: int = 0, threads: int = 1, **model: Any) -> DeploymentSettings:

@@ -25,10 +25,9 @@ from neuroprivacy.lowering.ir import ContinuousNetwork, RealNetwork
 from neuroprivacy.lowering.node_maps import conv_options, read_as
 from neuroprivacy.lowering.options import DEFAULT_TIME_STEPS
 from neuroprivacy.networks import Node, SpikingNetwork, SpikingNeuron, SpikingSpec
-from neuroprivacy.networks.layer_graph import Kind, Shape
+from neuroprivacy.networks.layer_graph import RESERVED, Kind, Shape
 from neuroprivacy.networks.layers import Delay, Scale, SumPool2d, output_shape
-from neuroprivacy.networks.quantized import state_unit
-from neuroprivacy.networks.tracing import RESERVED
+from neuroprivacy.networks.quantized import register_weight_scale
 
 #: Relative distance from 1 of an input gain that single precision rounds to 1.
 _ROUNDED = 2.0**-21
@@ -53,8 +52,8 @@ def from_nir(
             float`); in float32 input gains that differ from 1 by rounding alone are 1.
 
     Returns:
-        Nodes named as the graph's, dots as underscores; sums have nodes of their own. `to_nir` gives the graph back, up
-        to these names and where two forms compute the same: of R and w_in the product is kept, a neuron without memory
+        Nodes named as the graph's, dots as underscores; sums have nodes of their own. `to_nir` is the inverse, up
+        to these names and equivalent forms: only the product of R and w_in is preserved, a neuron without memory
         is a Threshold, and uneven `same` padding is a row of zeros in the kernel.
 
     Raises:
@@ -203,7 +202,9 @@ def _layer(name: str, node: Any, shape: Shape, dt_s: float) -> nn.Module:
         made = _convolution(name, node, shape)
     scale = weight_scale(node)
     if scale is not None:
-        state_unit(made, torch.from_numpy(scale.copy()) if scale.size > 1 else torch.tensor(float(scale.item())))
+        register_weight_scale(
+            made, torch.from_numpy(scale.copy()) if scale.size > 1 else torch.tensor(float(scale.item()))
+        )
     return made
 
 

@@ -11,10 +11,11 @@ from typing import Any
 import nir
 from torch import nn
 
-from neuroprivacy.core.errors import ConfigurationError
+from neuroprivacy.core.errors import ConfigurationError, UnsupportedNode
 from neuroprivacy.export.nodes import node_of
 from neuroprivacy.export.writer import GraphWriter
 from neuroprivacy.graph.metadata import DEFAULT_DT_S, GraphInfo
+from neuroprivacy.kernels.neuron import Reset
 from neuroprivacy.networks import Node, SpikingNetwork
 from neuroprivacy.networks.layer_graph import Shape
 
@@ -59,9 +60,25 @@ def to_nir(net: nn.Module, *, input_shape: Sequence[int] | None = None, dt_s: fl
         writer.end(name, "output" if len(outputs) == 1 else f"output_{name}")
     spec = net.spec
     return writer.graph(GraphInfo(
-        dt_s=dt_s, reset=spec.reset, readout=spec.readout, coding=spec.coding, time_steps=spec.time_steps,
+        dt_s=dt_s, reset=_reset(net), readout=spec.readout, coding=spec.coding, time_steps=spec.time_steps,
         readout_beta=spec.beta, schedule=spec.schedule,
     ))  # fmt: skip
+
+
+def _reset(net: SpikingNetwork) -> Reset:
+    """The one reset rule of all neurons; that of the settings where there are none.
+
+    Raises:
+        UnsupportedNode: two populations differ in it.
+    """
+    first: dict[Reset, str] = {}
+    for name, neuron in net.neurons().items():
+        first.setdefault(neuron.reset, name)
+    if len(first) > 1:
+        raise UnsupportedNode(
+            f"{first['soft']}: has a soft reset and {first['hard']} a hard one; give all neurons one rule"
+        )
+    return next(iter(first), net.spec.reset)
 
 
 def _without_reshaping(net: SpikingNetwork) -> tuple[list[Node], list[str]]:

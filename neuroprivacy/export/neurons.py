@@ -17,28 +17,40 @@ from neuroprivacy.networks import SpikingNeuron
 Float64 = NDArray[np.float64]
 
 
-def neuron_node(module: SpikingNeuron, shape: tuple[int, ...], dt_s: float) -> nir.NIRNode:
+def neuron_node(name: str, module: SpikingNeuron, shape: tuple[int, ...], dt_s: float) -> nir.NIRNode:
     """A population as a NIR node with parameters of its full shape.
 
     Args:
+        name: of the population, for refusals.
         module: the population.
         shape: of it.
         dt_s: duration of one time step, seconds.
 
     Raises:
-        UnsupportedNode: a bias without leak, which NIR's integrate-and-fire neuron does not have.
+        UnsupportedNode: a bias without leak, or an initial membrane of neurons that do not spike: NIR has no such node.
     """
     beta, alpha, gain, bias, start, threshold = (
         _full(value, shape)
         for value in (module.beta, module.alpha, module.gain, module.v_bias, module.v_init, module.threshold)
     )
-    if (beta == 0).all() and not alpha.any() and not bias.any() and not start.any() and (gain == 1).all():
+    if start.any() and not module.fires:
+        raise UnsupportedNode(f"{name}: an initial membrane of neurons that do not spike has no NIR form; set v_init=0")
+    if (
+        module.fires
+        and (beta == 0).all()
+        and not alpha.any()
+        and not bias.any()
+        and not start.any()
+        and (gain == 1).all()
+    ):
         return nir.Threshold(threshold=threshold)
     reset = -start
     ends = {"v_threshold": threshold + reset, "v_reset": reset} if module.fires else {}
     if (beta == 1).all() and not alpha.any():
         if bias.any():
-            raise UnsupportedNode("a bias of neurons without leak has no NIR form; put it into the layer before them")
+            raise UnsupportedNode(
+                f"{name}: a bias of neurons without leak has no NIR form; put it into the layer before them"
+            )
         return nir.IF(r=gain / dt_s, **ends) if module.fires else nir.I(r=gain / dt_s)
     tau = dt_s / np.maximum(1 - beta, 2.0**-40)
     leak = bias * tau / dt_s + reset

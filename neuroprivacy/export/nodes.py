@@ -1,7 +1,7 @@
 """Layers of torch as NIR nodes, each with full-shape parameters, so that other frameworks can read the file.
 
-IF:   dv/dt = R I            with R = 1/dt        gives v += I in one Euler step
-LIF:  tau dv/dt = -v + R I   with tau = dt/(1 - beta), R = tau/dt   gives v = beta v + I
+IF:   dv/dt = R I            with R = 1/dt        is v += I in one Euler step
+LIF:  tau dv/dt = -v + R I   with tau = dt/(1 - beta), R = tau/dt   is v = beta v + I
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from neuroprivacy.export.neurons import neuron_node
 from neuroprivacy.graph.metadata import WEIGHT_SCALE
 from neuroprivacy.kernels.linear import as_pair
 from neuroprivacy.networks import SpikingNeuron
-from neuroprivacy.networks.layers import Delay, Scale, SumPool2d
-from neuroprivacy.networks.quantized import QuantizedScale, computed_weight, weight_unit
+from neuroprivacy.networks.layers import Delay, Scale, SumPool2d, check_options
+from neuroprivacy.networks.quantized import QuantizedScale, computed_weight, weight_scale_of
 
 
 def array(tensor: torch.Tensor) -> NDArray[np.float32]:
@@ -30,8 +30,8 @@ def array(tensor: torch.Tensor) -> NDArray[np.float32]:
 
 def weight_of(module: nn.Linear | nn.Conv1d | nn.Conv2d) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """The weights that a layer computes with, and the scale of its integer weights, if it has one, as metadata."""
-    unit = weight_unit(module)
-    return array(computed_weight(module)), {} if unit is None else {WEIGHT_SCALE: array(unit).reshape(-1)}
+    scale = weight_scale_of(module)
+    return array(computed_weight(module)), {} if scale is None else {WEIGHT_SCALE: array(scale).reshape(-1)}
 
 
 def node_of(name: str, module: nn.Module, shape: tuple[int, ...], dt_s: float) -> nir.NIRNode:
@@ -41,22 +41,23 @@ def node_of(name: str, module: nn.Module, shape: tuple[int, ...], dt_s: float) -
         name: of the layer, for refusals.
         module: the layer.
         shape: of its input, without the batch.
-        dt_s: what one time step lasts, seconds.
+        dt_s: duration of one time step, seconds.
 
     Raises:
         UnsupportedNode: the layer has no NIR form.
     """
+    check_options(name, module)
     if isinstance(module, SpikingNeuron):
-        return _neuron(module, shape, dt_s)
+        return _neuron(name, module, shape, dt_s)
     if isinstance(module, nn.Linear):
-        weight, unit = weight_of(module)
+        weight, metadata = weight_of(module)
         if module.bias is None:
-            return nir.Linear(weight=weight, metadata=unit)
-        return nir.Affine(weight=weight, bias=array(module.bias), metadata=unit)
+            return nir.Linear(weight=weight, metadata=metadata)
+        return nir.Affine(weight=weight, bias=array(module.bias), metadata=metadata)
     if isinstance(module, nn.Conv1d | nn.Conv2d):
         return _convolution(module, shape)
     if isinstance(module, Scale | QuantizedScale):
-        scale = weight_unit(module)
+        scale = weight_scale_of(module)
         factor = np.broadcast_to(array(scale_factor(module)), shape).astype(np.float32)
         return nir.Scale(scale=factor, metadata={} if scale is None else {WEIGHT_SCALE: array(scale).reshape(-1)})
     if isinstance(module, Delay):
@@ -72,18 +73,18 @@ def node_of(name: str, module: nn.Module, shape: tuple[int, ...], dt_s: float) -
 
 
 def _convolution(module: nn.Conv1d | nn.Conv2d, shape: tuple[int, ...]) -> nir.NIRNode:
-    weight, unit = weight_of(module)
+    weight, metadata = weight_of(module)
     bias = array(module.bias if module.bias is not None else torch.zeros(module.out_channels))
     if isinstance(module, nn.Conv2d):
         return nir.Conv2d(
             input_shape=(int(shape[1]), int(shape[2])), weight=weight, stride=tuple(module.stride),
             padding=module.padding if isinstance(module.padding, str) else tuple(module.padding),
-            dilation=tuple(module.dilation), groups=module.groups, bias=bias, metadata=unit,
+            dilation=tuple(module.dilation), groups=module.groups, bias=bias, metadata=metadata,
         )  # fmt: skip
     return nir.Conv1d(
         input_shape=int(shape[1]), weight=weight, stride=int(module.stride[0]),
         padding=module.padding if isinstance(module.padding, str) else int(module.padding[0]),
-        dilation=int(module.dilation[0]), groups=module.groups, bias=bias, metadata=unit,
+        dilation=int(module.dilation[0]), groups=module.groups, bias=bias, metadata=metadata,
     )  # fmt: skip
 
 
@@ -95,7 +96,7 @@ def scale_factor(module: Scale | QuantizedScale) -> torch.Tensor:
     return value.detach().reshape(module.factor.shape)
 
 
-def _neuron(module: SpikingNeuron, shape: tuple[int, ...], dt_s: float) -> nir.NIRNode:
+def _neuron(name: str, module: SpikingNeuron, shape: tuple[int, ...], dt_s: float) -> nir.NIRNode:
     if module.is_plain:
         full = np.ones(shape, np.float32)
         threshold = full * float(module.threshold)
@@ -103,4 +104,4 @@ def _neuron(module: SpikingNeuron, shape: tuple[int, ...], dt_s: float) -> nir.N
             return nir.IF(r=full / dt_s, v_threshold=threshold, v_reset=full * 0)
         tau = dt_s / (1 - float(module.beta))
         return nir.LIF(tau=full * tau, r=full * (tau / dt_s), v_leak=full * 0, v_threshold=threshold, v_reset=full * 0)
-    return neuron_node(module, shape, dt_s)
+    return neuron_node(name, module, shape, dt_s)

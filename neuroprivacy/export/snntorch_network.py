@@ -55,7 +55,7 @@ def snntorch_to_nir(module: nn.Module, *, input_shape: Shape, dt_s: float = DEFA
     Args:
         module: a Sequential, or any module whose forward torch.fx can trace; it is not changed.
         input_shape: of one time step's input, without the batch.
-        dt_s: what one time step lasts, seconds.
+        dt_s: duration of one time step, seconds.
 
     Returns:
         Nodes named as the module's layers (dots become underscores), from `input` to `output`; batch norm is folded
@@ -102,11 +102,11 @@ def snntorch_to_nir(module: nn.Module, *, input_shape: Shape, dt_s: float = DEFA
 
 
 def _feedback(name: str, module: Any, shape: Shape) -> dict[str, Any]:
-    """Nodes from a population back to itself: recurrent weights, and what a late reset owes."""
+    """Nodes from a population back to itself: recurrent weights, and the correction of a late reset."""
     found: dict[str, Any] = {}
     if isinstance(module, _RECURRENT):
         found[f"{name}_recurrent"] = _recurrent(f"{name}_recurrent", module, shape)
-    if (owed := _owed(name, module, shape)).any():
+    if (owed := _late_reset(name, module, shape)).any():
         found[f"{name}_reset"] = nir.Scale(scale=owed)
     return found
 
@@ -133,39 +133,39 @@ def _reset(name: str, module: Any) -> Reset:
         UnsupportedNode: it equals none.
     """
     mechanism, delay = _MECHANISMS.get(module.state_function.__name__, "unknown"), bool(module.reset_delay)
-    said = f'{name}: {type(module).__name__} with reset_mechanism="{mechanism}", reset_delay={delay}'
+    rule = f'{name}: {type(module).__name__} with reset_mechanism="{mechanism}", reset_delay={delay}'
     if mechanism != module.reset_mechanism or int(module.reset_mechanism_val) != module.reset_dict.get(mechanism):
         raise UnsupportedNode(
             f'{name}: its reset_mechanism was changed to "{module.reset_mechanism}" after it was made, and snnTorch '
             f'goes on with "{mechanism}" in part; make the neuron anew'
         )
     if mechanism == "none":
-        raise UnsupportedNode(f"{said} never resets; {_RETRAIN}, or end in a Linear for a membrane readout")
+        raise UnsupportedNode(f"{rule} never resets; {_RETRAIN}, or end in a Linear for a membrane readout")
     if isinstance(module, snntorch.RSynaptic) and not delay:
         raise UnsupportedNode(
-            f'{said} does not reset its state in snnTorch 1.0.0; retrain with RLeaky and reset_mechanism="zero", or '
+            f'{rule} does not reset its state in snnTorch 1.0.0; retrain with RLeaky and reset_mechanism="zero", or '
             'with reset_mechanism="subtract", reset_delay=True, beta=1'
         )
     if mechanism == "zero":
         if not delay or isinstance(module, snntorch.Leaky):
             return "hard"
         remedy = 'retrain with RLeaky, or with "subtract" and beta=1' if _is_rsynaptic(module) else _RETRAIN
-        raise UnsupportedNode(f"{said} loses the input of the step after a spike, which a chip does not; {remedy}")
+        raise UnsupportedNode(f"{rule} loses the input of the step after a spike, which a chip does not; {remedy}")
     if not delay:
         raise UnsupportedNode(
-            f"{said} never spends a membrane above twice the threshold; {_RETRAIN}, or with beta=1, reset_delay=True"
+            f"{rule} never spends a membrane above twice the threshold; {_RETRAIN}, or with beta=1, reset_delay=True"
         )
-    if isinstance(module, _WITH_CURRENT) and bool((_kept(module.beta) != 1).any()):
+    if isinstance(module, _WITH_CURRENT) and bool((_decay_factor(module.beta) != 1).any()):
         remedy = "retrain with RLeaky, or with beta=1" if _is_rsynaptic(module) else f"{_RETRAIN}, or with beta=1"
-        raise UnsupportedNode(f"{said} subtracts after the leak, a chip before it; {remedy}")
+        raise UnsupportedNode(f"{rule} subtracts after the leak, a chip before it; {remedy}")
     return "soft"
 
 
-def _owed(name: str, module: Any, shape: Shape) -> NDArray[np.float64]:
-    """What a neuron that subtracts θ after the leak loses one step after a spike beyond what ours does: (β - 1) θ."""
+def _late_reset(name: str, module: Any, shape: Shape) -> NDArray[np.float64]:
+    """Weight from a spike to the neuron's next time step where θ is subtracted after the leak: (β - 1) θ."""
     if _reset(name, module) == "hard":
         return np.zeros(shape)
-    beta = _full(name, "beta", _kept(module.beta), shape)
+    beta = _full(name, "beta", _decay_factor(module.beta), shape)
     return np.asarray((beta - 1) * _full(name, "threshold", module.threshold, shape), np.float64)
 
 
@@ -185,7 +185,7 @@ def _common_reset(neurons: dict[str, Any]) -> Reset | None:
     return next(iter(first), None)
 
 
-def _kept(value: torch.Tensor) -> NDArray[np.float64]:
+def _decay_factor(value: torch.Tensor) -> NDArray[np.float64]:
     """A decay per step as snnTorch uses it: between 0 and 1."""
     return np.asarray(value.detach().cpu().double().clamp(0, 1), np.float64)
 
@@ -209,14 +209,14 @@ def _neuron(name: str, module: Any, shape: Shape, dt_s: float) -> nir.NIRNode:
     if threshold.min() <= 0:
         raise UnsupportedNode(f"{name}: threshold ({threshold.min():g}) is not positive; rescale the layer")
     ends = {"v_threshold": threshold, "v_reset": np.zeros(shape)}
-    beta = _full(name, "beta", _kept(module.beta), shape)
+    beta = _full(name, "beta", _decay_factor(module.beta), shape)
     if not isinstance(module, _WITH_CURRENT) and (beta == 1).all():
         return nir.IF(r=np.full(shape, _unit_gain(dt_s)), **ends)
     tau, gain = _constant(beta, dt_s)
     ends["v_leak"] = np.zeros(shape)
     if not isinstance(module, _WITH_CURRENT):
         return nir.LIF(tau=tau, r=gain, **ends)
-    alpha = _full(name, "alpha", _kept(module.alpha), shape)
+    alpha = _full(name, "alpha", _decay_factor(module.alpha), shape)
     if alpha.max() == 1:
         raise UnsupportedNode(f"{name}: alpha is 1, a synaptic current that never decays; retrain with alpha below 1")
     tau_syn, w_in = _constant(alpha, dt_s)
@@ -229,12 +229,12 @@ def _unit_gain(step: float) -> float:
     return float(np.nextafter(r, 0)) if r * step > 1 else r
 
 
-def _constant(kept: NDArray[np.float64], dt_s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _constant(decay: NDArray[np.float64], dt_s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The time constant of a decay per step, and the factor that gives a gain of 1 with it, never more.
 
     In float64: sums of weights on a grid do equal thresholds, and a gain of 1 + 1e-8 would make such neurons fire.
     """
-    tau = np.maximum(dt_s / np.maximum(1 - kept, _NO_LEAK), dt_s)
+    tau = np.maximum(dt_s / np.maximum(1 - decay, _NO_LEAK), dt_s)
     taken = 1 - (1 - dt_s / tau)
     gain = np.asarray(1 / taken)
     return tau, np.where(gain * taken > 1, np.nextafter(gain, 0), gain)

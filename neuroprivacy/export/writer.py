@@ -50,10 +50,11 @@ class GraphWriter:
         if len(sources) > 1:
             self.join(sources, last, _same(shape), shape)
             sources = (last,)
+        name = self._free(name)
         self.join(sources, name, nir.Output({"output": np.array(shape)}), shape)
 
     def summands(self, name: str) -> tuple[str, ...]:
-        """The nodes whose values together are what a node gives."""
+        """The nodes whose values add up to a node's value."""
         node = self.by_name[name]
         return (
             tuple(part for source in node.sources for part in self.summands(source)) if node.kind == "add" else (name,)
@@ -64,11 +65,17 @@ class GraphWriter:
         self.nodes[name] = node
         for number, source in enumerate(sources):
             if (source, name) in self.edges:
-                again = f"{name}_again{number}"
+                again = self._free(f"{name}_again{number}")
                 self.nodes[again] = _same(shape)
                 self.edges.append((source, again))
                 source = again
             self.edges.append((source, name))
+
+    def _free(self, name: str) -> str:
+        """A name that no node has."""
+        while name in self.nodes or name in self.by_name:
+            name += "_"
+        return name
 
     def graph(self, info: GraphInfo) -> nir.NIRGraph:
         """The finished graph. nir takes one side of a kernel for both; shapes are inferred by our own reader."""

@@ -7,6 +7,7 @@ is built only after its shapes were held against the weights that are there.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,7 @@ def save_checkpoint(
 
 
 def content_digest(described: Mapping[str, Any]) -> str:
-    """SHA-256 of what `model.json` says, its own digest left out."""
+    """SHA-256 of the content of `model.json` without its own digest."""
     content = {name: value for name, value in described.items() if name != "content_sha256"}
     return digest(json.dumps(content, sort_keys=True).encode())
 
@@ -122,9 +123,14 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         )
     try:
         tensors = safetensors.torch.load(payload)
+        # Earlier files name the weight scale of a layer weight_unit.
+        tensors = {re.sub(r"\bweight_unit$", "weight_scale", name): value for name, value in tensors.items()}
         with torch.device("meta"):  # shapes without memory: a description may ask for more than there is
             _build(described, tensors).load_state_dict({name: value.to("meta") for name, value in tensors.items()})
         net = _build(described, tensors)
+        types = {value.dtype for value in tensors.values() if value.is_floating_point()}
+        if len(types) == 1:
+            net.to(types.pop())  # a network in double precision stays so
         net.load_state_dict(tensors)
     except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadFile(folder / "model.json", f"does not describe its weights ({error})") from error
@@ -154,7 +160,7 @@ def ann_spec(folder: Path) -> families.ModelSpec:
 
 
 def _described(path: Path) -> dict[str, Any]:
-    """What `model.json` says, unchanged since it was written."""
+    """The content of `model.json`, its digest checked."""
     described = read_json(path)
     if described.get("format") not in _READABLE:
         raise BadFile(path, f"has format {described.get('format')!r}, this version reads {FORMAT}")

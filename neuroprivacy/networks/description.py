@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.networks.layer_graph import Node
-from neuroprivacy.networks.layers import Delay, Scale, SumPool2d
+from neuroprivacy.networks.layers import Delay, Scale, SumPool2d, check_options
 from neuroprivacy.networks.neuron import SpikingNeuron
 from neuroprivacy.networks.quantize import quantize_weights
-from neuroprivacy.networks.quantized import QuantizedScale, state_unit, weight_unit
+from neuroprivacy.networks.quantized import QuantizedScale, register_weight_scale, weight_scale_of
 from neuroprivacy.networks.spec import spec_from
 from neuroprivacy.networks.spiking import SpikingNetwork
 from neuroprivacy.networks.surrogate import Surrogate
@@ -44,6 +44,7 @@ def describe_network(net: SpikingNetwork) -> dict[str, Any]:
 
     Raises:
         ConfigurationError: a layer is none of those that can be written.
+        UnsupportedNode: a layer has an option that is not written.
     """
     nodes = [{"name": n.name, "kind": n.kind, "sources": list(n.sources), "shape": list(n.shape)} for n in net.nodes]
     layers = {name: _described(name, module) for name, module in net.layers.items()}
@@ -72,7 +73,7 @@ def network_from(described: Mapping[str, Any]) -> SpikingNetwork:
 
 def _described(name: str, module: nn.Module) -> dict[str, Any]:
     if isinstance(module, Scale | QuantizedScale):
-        return {"layer": "Scale", "shape": list(module.factor.shape), "unit": _unit_shape(module)}
+        return {"layer": "Scale", "shape": list(module.factor.shape), "weight_scale": _weight_scale_shape(module)}
     if isinstance(module, Delay):
         return {"layer": "Delay", "time_steps": module.time_steps.tolist()}
     if isinstance(module, SpikingNeuron):
@@ -87,17 +88,18 @@ def _described(name: str, module: nn.Module) -> dict[str, Any]:
     quantized = hasattr(module, "quant_weight")
     if kind is None or (type(module) is not kind and not quantized):
         raise ConfigurationError(f"{name}: {type(module).__name__} cannot be stored in a checkpoint; save it as .nir")
+    check_options(name, module)
     values = {field: getattr(module, field) for field in _FIELDS[kind]}
     if isinstance(module, _WITH_BIAS):
         values["bias"] = module.bias is not None
-        values["unit"] = None if quantized else _unit_shape(module)
+        values["weight_scale"] = None if quantized else _weight_scale_shape(module)
     return {"layer": kind.__name__, **values}
 
 
-def _unit_shape(module: nn.Module) -> list[int] | None:
-    """Shape of the weight scale that a layer states; None where it states none, or another layer owns it."""
-    unit = None if isinstance(module, QuantizedScale) else weight_unit(module)
-    return None if unit is None else list(unit.shape)
+def _weight_scale_shape(module: nn.Module) -> list[int] | None:
+    """Shape of a layer's weight scale; None where it has none, or another layer owns it."""
+    scale = None if isinstance(module, QuantizedScale) else weight_scale_of(module)
+    return None if scale is None else list(scale.shape)
 
 
 def _constant(value: float | Tensor) -> float | list[int]:
@@ -113,7 +115,7 @@ def layer_from(described: Mapping[str, Any]) -> nn.Module:
     """A fresh layer of a description."""
     values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in described.items()}
     kind = values.pop("layer")
-    unit = values.pop("unit", None)
+    scale = values.pop("weight_scale", values.pop("unit", None))  # its name in earlier files
     made: nn.Module
     if kind == "Scale":
         made = Scale(torch.ones(values.pop("shape", ())))
@@ -129,6 +131,6 @@ def layer_from(described: Mapping[str, Any]) -> nn.Module:
     else:
         known = ", ".join(("Scale", "Delay", "SpikingNeuron", *_MAKERS))
         raise ConfigurationError(f"checkpoint: {kind!r} is no layer that can be made; choose {known}")
-    if unit is not None:
-        state_unit(made, torch.zeros(unit))
+    if scale is not None:
+        register_weight_scale(made, torch.zeros(scale))
     return made

@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from neuroprivacy.core.errors import UnsupportedNode
 from neuroprivacy.networks.layer_graph import LayerGraph, Node
 from neuroprivacy.networks.layers import NORMS, WEIGHTED, Weighted, plain_copy
-from neuroprivacy.networks.quantized import weight_unit
+from neuroprivacy.networks.quantized import weight_scale_of
 
 
 @torch.no_grad()
@@ -23,7 +23,7 @@ def folded(where: str, before: object, norm: nn.BatchNorm1d | nn.BatchNorm2d) ->
 
     Args:
         where: name of the batch norm, for refusals.
-        before: what gives the batch norm its values, and nothing else.
+        before: the layer whose output only the batch norm reads.
         norm: taken with its running statistics.
 
     Raises:
@@ -33,9 +33,9 @@ def folded(where: str, before: object, norm: nn.BatchNorm1d | nn.BatchNorm2d) ->
         raise UnsupportedNode(
             f"{where}: batch norm does not follow a convolution or linear layer of its own; it cannot be folded"
         )
-    if weight_unit(before) is not None:
+    if weight_scale_of(before) is not None:
         raise UnsupportedNode(
-            f"{where}: batch norm would take the quantized weights before it off their grid; fold it first, then "
+            f"{where}: batch norm would change the quantized weights before it; fold it first, then "
             "quantize and train on"
         )
     if norm.running_mean is None or norm.running_var is None:

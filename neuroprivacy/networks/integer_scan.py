@@ -2,7 +2,7 @@
 
     a = round(activation)      u = wrap(tz(u·(4096 - du')) + (a << s))      v = saturate(tz(v·(4096 - dv)) + u + bias)
 
-so that what is trained is what is deployed: a network that spikes through this function spikes as its Program does. The
+so that the trained network spikes exactly as its Program. The
 gradient passes every rounding, wrap and saturation as if it were not there (straight-through, Bengio et al. 2013), and
 the threshold by a surrogate; that of the recurrences is the exact one of the leaky neuron.
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from neuroprivacy.kernels.neuron import DECAY_BITS, DECAY_ONE, NeuronRule
 
-#: ∂spike/∂v at membrane v for threshold θ, both in units of the float network.
+#: ∂spike/∂v at membrane v for threshold θ, both real values.
 Derivative = Callable[[Tensor, Tensor], Tensor]
 #: Values of one tensor in one block, and the fewest neurons of one; chosen by measurement.
 _BLOCK = 2**18
@@ -31,10 +31,10 @@ class IntegerNeuron:
 
     Attributes:
         rule: the target's arithmetic.
-        threshold: mantissa, weight units; a number or an int64 tensor that broadcasts over one step.
+        threshold: mantissa, in integers; a number or an int64 tensor that broadcasts over one time step.
         du: current decay 0 ... 4095, before the hardware's offset.
         dv: membrane decay 0 ... 4095.
-        bias: added to v in each step, lsb; a number or an int64 tensor that broadcasts over one step.
+        bias: added to v in each time step, least significant bits; a number or an int64 tensor, as the threshold.
         soft: whether a spike subtracts the threshold instead of clearing the membrane.
     """
 
@@ -47,20 +47,20 @@ class IntegerNeuron:
 
 
 def integer_scan(
-    activation: Tensor, neuron: IntegerNeuron, *, derivative: Derivative, unit: float | Tensor = 1.0
+    activation: Tensor, neuron: IntegerNeuron, *, derivative: Derivative, weight_scale: float | Tensor = 1.0
 ) -> Tensor:
-    """Spikes of a layer over all steps.
+    """Spikes of a layer over all time steps.
 
     Args:
-        activation: (T, ...), synaptic sums in weight units; they are rounded to whole ones.
+        activation: (T, ...), synaptic input in multiples of the weight scale; rounded to integers.
         neuron: its integers.
         derivative: the surrogate.
-        unit: what one weight unit is worth in the float network, as it broadcasts over one step.
+        weight_scale: real value of one integer of the synaptic input; broadcasts over one time step.
 
     Returns:
         (T, ...), 0 or 1, of the type of `activation`.
     """
-    of_neurons = torch.as_tensor(unit, dtype=activation.dtype, device=activation.device)
+    of_neurons = torch.as_tensor(weight_scale, dtype=activation.dtype, device=activation.device)
     spikes: Tensor = _IntegerScan.apply(activation, neuron, derivative, of_neurons)[0]  # type: ignore[no-untyped-call]
     return spikes
 
@@ -111,9 +111,9 @@ class _IntegerScan(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        activation: Tensor, neuron: IntegerNeuron, derivative: Derivative, unit: Tensor
+        activation: Tensor, neuron: IntegerNeuron, derivative: Derivative, weight_scale: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Spikes, and the membrane before each reset in weight units, both (T, ...)."""
+        """Spikes, and the membrane before each reset in multiples of the weight scale, both (T, ...)."""
         rule = neuron.rule
         kept_u = DECAY_ONE - neuron.du - rule.du_offset if rule.keeps_current else 0
         spikes, before = like(activation), like(activation)
@@ -140,8 +140,8 @@ class _IntegerScan(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
         """Keep what the backward needs."""
-        _, ctx.neuron, ctx.derivative, unit = inputs
-        ctx.save_for_backward(*output, unit)
+        _, ctx.neuron, ctx.derivative, weight_scale = inputs
+        ctx.save_for_backward(*output, weight_scale)
         ctx.mark_non_differentiable(output[1])
         ctx.set_materialize_grads(False)  # or zeros are made for the membranes
 
@@ -150,16 +150,16 @@ class _IntegerScan(torch.autograd.Function):
         """Gradient of the activation."""
         if grad_spikes is None:
             return (None,) * 4
-        spikes, before, unit = ctx.saved_tensors
+        spikes, before, weight_scale = ctx.saved_tensors
         neuron: IntegerNeuron = ctx.neuron
         rule = neuron.rule
         alpha = (DECAY_ONE - neuron.du - rule.du_offset) / DECAY_ONE if rule.keeps_current else 0.0
         beta = 1 - neuron.dv / DECAY_ONE
         threshold = torch.as_tensor(neuron.threshold << rule.threshold_shift).to(before) / (1 << rule.activation_shift)
         gradient = like(before)
-        constants = (_of_neurons(value, before) for value in (unit, threshold * unit))
-        for v, worth, theta, fired, given, wanted in blocks(before, *constants, spikes, grad_spikes, gradient):
-            direct = given * ctx.derivative(v * worth, theta) * worth
+        constants = (_of_neurons(value, before) for value in (weight_scale, threshold * weight_scale))
+        for v, scale, theta, fired, given, wanted in blocks(before, *constants, spikes, grad_spikes, gradient):
+            direct = given * ctx.derivative(v * scale, theta) * scale
             of_v, of_u = torch.zeros_like(v[0]), torch.zeros_like(v[0])
             for t in range(len(v) - 1, -1, -1):
                 of_before = direct[t] + (of_v if neuron.soft else of_v * (1 - fired[t]))

@@ -14,6 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+#: Names that a container of modules keeps for itself; no layer can have one.
+RESERVED = frozenset(dir(nn.ModuleDict()))
 Shape = tuple[int, ...]
 Kind = Literal["input", "layer", "relu", "neuron", "add"]
 
@@ -83,7 +85,7 @@ class LayerGraph:
         """The result of an ANN if some nodes had other values.
 
         Args:
-            values: what `run` gave.
+            values: result of `run`.
             instead: node -> its other value.
         """
         changed = dict(instead)

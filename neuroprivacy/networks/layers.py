@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from neuroprivacy.core.errors import UnsupportedNode
 from neuroprivacy.kernels.linear import as_pair
 from neuroprivacy.networks.layer_graph import Shape
-from neuroprivacy.networks.quantized import computed_weight, state_unit, weight_unit
+from neuroprivacy.networks.quantized import computed_weight, register_weight_scale, weight_scale_of
 
 Weighted = nn.Linear | nn.Conv1d | nn.Conv2d
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
@@ -139,8 +139,8 @@ def plain_copy(layer: Weighted) -> Weighted:
         )  # fmt: skip
     copy.to(device=layer.weight.device, dtype=layer.weight.dtype)
     copy.weight.copy_(computed_weight(layer))
-    if (scale := weight_unit(layer)) is not None:
-        state_unit(copy, scale)
+    if (scale := weight_scale_of(layer)) is not None:
+        register_weight_scale(copy, scale)
     if copy.bias is not None and layer.bias is not None:
         copy.bias.copy_(layer.bias)
     return copy.eval()
@@ -165,27 +165,42 @@ def supported(where: str, module: nn.Module, shape: Shape) -> nn.Module:
             )
     if isinstance(module, nn.AdaptiveAvgPool2d):
         return _even_pool(where, module, shape)
+    check_options(where, module)
     if isinstance(module, nn.AvgPool2d):
-        padded = as_pair(module.padding) != (0, 0)
-        if module.ceil_mode or module.divisor_override is not None or (padded and not module.count_include_pad):
-            raise UnsupportedNode(
-                f"{where}: ceil_mode, divisor_override and count_include_pad=False have no form; use the defaults"
-            )
         return module
     if isinstance(module, nn.Flatten):
         if module.start_dim != 1 or module.end_dim not in (-1, len(shape)):
             raise UnsupportedNode(f"{where}: flattens some dimensions only; use nn.Flatten()")
         return module
     if isinstance(module, WEIGHTED):
-        if isinstance(module, nn.Linear):
-            if len(shape) != 1:
-                raise UnsupportedNode(f"{where}: Linear reads values of shape {shape}; put nn.Flatten() before it")
-        elif module.padding_mode != "zeros":
-            raise UnsupportedNode(f"{where}: padding_mode {module.padding_mode!r} has no form; use zeros and retrain")
+        if isinstance(module, nn.Linear) and len(shape) != 1:
+            raise UnsupportedNode(f"{where}: Linear reads values of shape {shape}; put nn.Flatten() before it")
         return plain_copy(module)
     if isinstance(module, (*NORMS, SignedInput)):
         return module
     raise UnsupportedNode(f"{where}: {kind} has no spiking form; {remedy(kind)}")
+
+
+def check_options(where: str, module: nn.Module) -> None:
+    """Refuse options of a layer that neither NIR nor a checkpoint holds.
+
+    Args:
+        where: name of the layer, for refusals.
+        module: any layer.
+
+    Raises:
+        UnsupportedNode: it has one.
+    """
+    if isinstance(module, nn.AvgPool2d):
+        padded = as_pair(module.padding) != (0, 0)
+        if module.ceil_mode or module.divisor_override is not None or (padded and not module.count_include_pad):
+            raise UnsupportedNode(
+                f"{where}: ceil_mode, divisor_override and count_include_pad=False have no form; use the defaults"
+            )
+    if isinstance(module, nn.Conv1d | nn.Conv2d) and module.padding_mode != "zeros":
+        raise UnsupportedNode(f"{where}: padding_mode {module.padding_mode!r} has no form; use zeros and retrain")
+    if isinstance(module, nn.Flatten) and module.start_dim != 1:
+        raise UnsupportedNode(f"{where}: flattens some dimensions only; use nn.Flatten()")
 
 
 def _even_pool(where: str, module: nn.AdaptiveAvgPool2d, shape: Shape) -> nn.AvgPool2d:

@@ -32,26 +32,26 @@ class IntegerForm:
 
     Attributes:
         target: the chip.
-        unit: weight scale, the real value of one integer of the synaptic input; as it broadcasts over one time step.
-        bias: the part of the current that is constant, as it broadcasts over one time step; None for none.
+        weight_scale: real value of one integer of the synaptic input; broadcasts over one time step.
+        bias: the part of the current that is constant, broadcasts over one time step; None for none.
     """
 
     target: TargetSpec
-    unit: Tensor
+    weight_scale: Tensor
     bias: Tensor | None = None
 
     def scan(self, current: Tensor, neuron: SpikingNeuron) -> Tensor:
         """Spikes for a current (T, batch, ...), as `lower` will have the chip compute them.
 
         Raises:
-            ConfigurationError: the neuron has constants that training in integers does not know, or a bias does not
+            ConfigurationError: the neuron has constants that integer training does not support, or a bias does not
                 fit its width.
         """
-        target, unit = self.target, self.unit.to(current.device)
+        target, scale = self.target, self.weight_scale.to(current.device)
         # The bias enters as an integer: its gradient is that of the current that it is part of.
         constant = 0.0 if self.bias is None else self.bias.detach()
         theta = integer_threshold(
-            neuron.threshold.detach().double().cpu().numpy(), scale=self.unit.double().cpu().numpy(),
+            neuron.threshold.detach().double().cpu().numpy(), scale=self.weight_scale.double().cpu().numpy(),
             test=target.threshold_test,
         )  # fmt: skip
         beta, alpha = self._decays(neuron)
@@ -63,8 +63,10 @@ class IntegerForm:
             bias=self.integer_bias(),
             soft=neuron.reset == "soft",
         )
-        unit = unit.to(current.dtype)
-        return integer_scan((current - constant) / unit, integers, derivative=neuron.surrogate.derivative, unit=unit)
+        scale = scale.to(current.dtype)
+        return integer_scan(
+            (current - constant) / scale, integers, derivative=neuron.surrogate.derivative, weight_scale=scale
+        )
 
     def rounded_bias(self, current: Tensor) -> Tensor:
         """A readout's current (T, batch, ...) with its bias as the chip adds it; the gradient is that of the
@@ -72,7 +74,7 @@ class IntegerForm:
         """
         if self.bias is None:
             return current
-        scale = self.unit.to(current.device) / (1 << self.target.activation_shift)
+        scale = self.weight_scale.to(current.device) / (1 << self.target.activation_shift)
         return current + (self.integer_bias() * scale - self.bias.detach()).to(current.dtype)
 
     def _decays(self, neuron: SpikingNeuron) -> tuple[float, float]:
@@ -98,9 +100,9 @@ class IntegerForm:
         population of equal weight scale."""
         if self.bias is None:
             return torch.zeros((), dtype=torch.int64)
-        unit = self.unit.cpu()
-        exact = self.bias.detach().cpu().double() / unit * (1 << self.target.activation_shift)
-        population = torch.from_numpy(alike(unit.expand_as(exact).flatten().numpy())).view(exact.shape)
+        scale = self.weight_scale.cpu()
+        exact = self.bias.detach().cpu().double() / scale * (1 << self.target.activation_shift)
+        population = torch.from_numpy(alike(scale.expand_as(exact).flatten().numpy())).view(exact.shape)
         found = torch.zeros(exact.shape, dtype=torch.int64)
         for each in range(int(population.max()) + 1):
             here = population == each

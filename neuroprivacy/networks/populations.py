@@ -14,7 +14,7 @@ import networkx as nx
 from torch import nn
 
 from neuroprivacy.core.errors import ConfigurationError, UnsupportedNode
-from neuroprivacy.networks.layer_graph import Node
+from neuroprivacy.networks.layer_graph import RESERVED, Node
 from neuroprivacy.networks.layers import Delay
 from neuroprivacy.networks.neuron import SpikingNeuron
 
@@ -74,12 +74,8 @@ def plan(nodes: Sequence[Node], layers: Mapping[str, nn.Module], outputs: Sequen
         nodes: in the order of the network; neurons may read later neurons.
         layers: modules by name.
         outputs: nodes that are read.
-
-    Raises:
-        ConfigurationError: a node reads what no node gives, lacks its module, or layers form a cycle without neurons.
     """
     by_name = {node.name: node for node in nodes}
-    _check(nodes, by_name, layers)
     ends = [node.name for node in nodes if node.kind == "neuron"]
     ends += [name for name in outputs if by_name[name].kind != "neuron"]
     found = {name: _population(name, by_name, layers) for name in ends}
@@ -98,11 +94,26 @@ def plan(nodes: Sequence[Node], layers: Mapping[str, nn.Module], outputs: Sequen
     return Plan(groups=tuple(groups), latency=_latency(groups, by_name))
 
 
-def _check(nodes: Sequence[Node], by_name: Mapping[str, Node], layers: Mapping[str, nn.Module]) -> None:
+def check_nodes(nodes: Sequence[Node], layers: Mapping[str, nn.Module], outputs: Sequence[str]) -> None:
+    """Refuse what is no network.
+
+    Raises:
+        ConfigurationError: a node reads an unknown node or a later layer, lacks its module, has a name that is taken or
+            that no module can have; or there is no input, or an output is unknown.
+    """
+    by_name = {node.name: node for node in nodes}
+    if unknown := [name for name in outputs if name not in by_name]:
+        raise ConfigurationError(f"outputs: no node is named {', '.join(unknown)}")
+    if not any(node.kind == "input" for node in nodes):
+        raise ConfigurationError("nodes: there is no input")
     known: set[str] = set()
     for node in nodes:
+        if node.name in known:
+            raise ConfigurationError(f"{node.name}: two nodes have this name")
+        if "." in node.name or not node.name or node.name in RESERVED:
+            raise ConfigurationError(f"{node.name}: torch takes no module of this name; choose another")
         if missing := [s for s in node.sources if s not in known and getattr(by_name.get(s), "kind", "") != "neuron"]:
-            raise ConfigurationError(f"{node.name}: reads {', '.join(missing)}, which no earlier node gives")
+            raise ConfigurationError(f"{node.name}: reads {', '.join(missing)}, which no earlier node computes")
         if node.kind in ("layer", "neuron") and node.name not in layers:
             raise ConfigurationError(f"{node.name}: has no module")
         if node.kind == "neuron" and not isinstance(layers[node.name], SpikingNeuron):
@@ -116,10 +127,14 @@ def _population(name: str, by_name: Mapping[str, Node], layers: Mapping[str, nn.
     neurons = by_name[name].kind == "neuron"
     current = by_name[name].sources[0] if neurons else name
     members: dict[str, None] = {}
+    visited: set[tuple[str, float]] = set()
     connections: dict[Connection, None] = {}
 
     def visit(at: str, delay: float) -> None:
         """Everything that leads to a node, back to inputs and neurons."""
+        if (at, delay) in visited:
+            return
+        visited.add((at, delay))
         node = by_name[at]
         if node.kind in ("input", "neuron"):
             connections.setdefault((at, round(delay)))

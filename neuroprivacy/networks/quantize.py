@@ -17,10 +17,17 @@ from torch import nn
 
 from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.kernels.formats import WeightBits
-from neuroprivacy.networks.layer_graph import Node
+from neuroprivacy.networks.layer_graph import RESERVED, Node
 from neuroprivacy.networks.layers import WEIGHTED, Scale, plain_copy
 from neuroprivacy.networks.populations import Population
-from neuroprivacy.networks.quantized import SCALE, QuantizedScale, input_scale, pool_factor, quantized_layer, state_unit
+from neuroprivacy.networks.quantized import (
+    SCALE,
+    QuantizedScale,
+    input_scale,
+    pool_factor,
+    quantized_layer,
+    register_weight_scale,
+)
 from neuroprivacy.networks.spiking import SpikingNetwork
 from neuroprivacy.targets.spec import load_target
 
@@ -63,17 +70,27 @@ def _with_factors(net: SpikingNetwork) -> tuple[list[Node], dict[str, nn.Module]
     """Nodes and copied layers, with a factor of one on every path that reaches a sum without weights."""
     layers = {name: _plain(module) for name, module in net.layers.items()}
     by_name = {node.name: node for node in net.nodes}
+    taken = set(by_name)
     nodes: list[Node] = []
+
+    def weightless(name: str) -> bool:
+        """Whether a node's values come from an input or neurons without weights between."""
+        node = by_name[name]
+        if node.kind != "layer":
+            return node.kind != "add"  # the summands of a sum have factors of their own
+        return not isinstance(layers[name], _WITH_WEIGHTS) and weightless(node.sources[0])
+
     for node in net.nodes:
         if node.kind != "add":
             nodes.append(node)
             continue
         sources = []
         for source in node.sources:
-            if by_name[source].kind in ("input", "neuron"):
+            if weightless(source):
                 name = f"{node.name}_{source}"
-                while name in by_name:
+                while name in taken or name in RESERVED:
                     name += "_"
+                taken.add(name)
                 layers[name] = Scale(1.0)
                 nodes.append(Node(name=name, kind="layer", sources=(source,), shape=node.shape))
                 source = name
@@ -90,7 +107,7 @@ def _plain(module: nn.Module) -> nn.Module:
         copy = plain_copy(module)
         with torch.no_grad():
             copy.weight.copy_(module.weight)
-        delattr(copy, "weight_unit")
+        delattr(copy, "weight_scale")
         return copy.train(module.training)
     return deepcopy(module)
 
@@ -128,8 +145,8 @@ def _check_paths(net: SpikingNetwork, population: Population) -> None:
             found[name] = {(count + more, value * factor) for count, value in before}
             if any(count > 1 for count, _ in found[name]):
                 raise ConfigurationError(
-                    f"{name}: follows another layer with weights without neurons between; their product lies on no "
-                    "grid; make them one layer"
+                    f"{name}: follows another layer with weights without neurons between; their product is not "
+                    "quantized; make them one layer"
                 )
         return found[name]
 
@@ -188,9 +205,10 @@ def _exact(name: str, layer: nn.Module, layers: Mapping[str, nn.Module], bits: W
     assert isinstance(layer, Scale)
     high = 1 if bits == "ternary" else 2 ** (bits - 1) - 1
     scale = layer.factor.abs().max() / high
-    if len(layers) > 1 or not bool((layer.factor == layer.factor.reshape(-1)[0]).all()):
+    factors = torch.cat([each.factor.reshape(-1) for each in layers.values() if isinstance(each, Scale)])
+    if not bool((factors == factors[0]).all()):
         raise ConfigurationError(f"{name}: factors alone lead into its population; give it a layer with weights")
-    state_unit(layer, scale)
+    register_weight_scale(layer, scale)
     return layer
 
 

@@ -20,8 +20,8 @@ from neuroprivacy.program.encoder import DIRECT_HIGH
 _FRACTIONS = 60
 #: How brevitas names a layer's scales.
 SCALE = "scaling_impl.value"
-#: Buffer of a plain layer that holds the unit of its weights.
-_UNIT = "weight_unit"
+#: Buffer of a plain layer that holds the weight scale of its weights.
+_WEIGHT_SCALE = "weight_scale"
 
 
 def check_weight_bits(bits: WeightBits | None) -> None:
@@ -90,8 +90,7 @@ def _quantizer(bits: WeightBits, *, by_channel: bool) -> Any:
 def fit_scale(layer: Any) -> None:
     """Set a quantized layer's scales to those with the least squared error of its weights.
 
-    Channels that are to share one, as many populations as the layer was made for, take the largest that one of them
-    asks for; such scales are not trained.
+    Channels of one population share the largest of their scales; such scales are not trained.
     """
     layer.train()
     layer.quant_weight()  # makes the parameter, from the largest weights
@@ -99,7 +98,7 @@ def fit_scale(layer: Any) -> None:
         return  # only its shape is asked for
     parameter = _scales(layer)
     largest = parameter.clone()
-    unit = _least_error(layer, parameter, largest)
+    fitted = _least_error(layer, parameter, largest)
     if layer.populations == 1:
         return
     scale = layer.quant_weight().scale.flatten().double().numpy()
@@ -107,7 +106,7 @@ def fit_scale(layer: Any) -> None:
     if group.max() == 0:  # nothing is gained: one for all, the best for all
         _least_error(layer, parameter, torch.full_like(largest, float(largest.max())), together=True)
     else:
-        parameter.copy_(torch.from_numpy(group_max(unit.flatten().double().numpy(), group)).view_as(unit))
+        parameter.copy_(torch.from_numpy(group_max(fitted.flatten().double().numpy(), group)).view_as(fitted))
     _keep_scales(layer)
 
 
@@ -118,7 +117,7 @@ def _scales(layer: Any) -> Tensor:
 
 
 def _keep_scales(layer: Any, *_: object) -> None:
-    """Scales that channels share are not trained: each would go its own way."""
+    """Exclude scales that channels share from training, which would make them differ."""
     if layer.populations > 1:
         _scales(layer).requires_grad_(False)
 
@@ -137,16 +136,16 @@ def _least_error(layer: Any, parameter: Tensor, largest: Tensor, *, together: bo
 
 
 @torch.no_grad()
-def set_scale(layer: Any, unit: Tensor) -> None:
-    """Set what one integer of a quantized layer's weights is worth.
+def set_weight_scale(layer: Any, weight_scale: Tensor) -> None:
+    """Set the weight scale of a quantized layer.
 
     Args:
         layer: made by `quantized_layer`.
-        unit: (output channels,); all the same for a layer of one population.
+        weight_scale: (output channels,); all the same for a layer of one population.
     """
     parameter = _scales(layer)
     ratio = float(parameter.double().flatten()[0] / layer.quant_weight().scale.double().flatten()[0])
-    parameter.copy_((unit.double() * ratio)[: parameter.numel()].view_as(parameter))  # equal ones stay equal
+    parameter.copy_((weight_scale.double() * ratio)[: parameter.numel()].view_as(parameter))  # equal ones stay equal
 
 
 class QuantizedScale(nn.Module):
@@ -154,19 +153,20 @@ class QuantizedScale(nn.Module):
 
     Attributes:
         factor: buffer, the real factor.
-        owner: the quantized layer, kept out of the state of this one.
+        owner: the quantized layer, which is not part of this one's state.
     """
 
     factor: Tensor
+    owner: nn.Module
 
     def __init__(self, factor: Tensor, owner: nn.Module) -> None:
         super().__init__()
         self.register_buffer("factor", factor.clone())
-        self.__dict__["owner"] = owner
+        self.__dict__["owner"] = owner  # a submodule would be listed, moved and stored twice
 
     def quant_weight(self) -> Any:
-        """The factor on the owner's grid, with its scale, as brevitas' layers give their weights."""
-        owner: Any = self.__dict__["owner"]
+        """The quantized factor with the owner's weight scale, as brevitas' layers return their weights."""
+        owner: Any = self.owner
         return owner.weight_quant(self.factor.reshape(1, *[1] * (owner.weight.ndim - 1)))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -175,11 +175,11 @@ class QuantizedScale(nn.Module):
         return x * value.reshape(self.factor.shape)
 
 
-def weight_unit(layer: nn.Module) -> Tensor | None:
-    """The weight scale of a layer, a scalar or one per output channel; None if its weights lie on no grid."""
+def weight_scale_of(layer: nn.Module) -> Tensor | None:
+    """The weight scale of a layer, a scalar or one per output channel; None if its weights are not quantized."""
     quantized = getattr(layer, "quant_weight", None)
-    unit: Tensor | None = getattr(layer, _UNIT, None) if quantized is None else quantized().scale.detach()
-    return unit
+    found: Tensor | None = getattr(layer, _WEIGHT_SCALE, None) if quantized is None else quantized().scale.detach()
+    return found
 
 
 def input_scale(coding: str | None) -> float:
@@ -197,24 +197,24 @@ def pool_factor(module: nn.Module) -> float:
 
 
 def layer_scale(module: nn.Module) -> Tensor:
-    """By what a layer multiplies the real value of one integer, float64; as it broadcasts over one sample."""
-    unit = weight_unit(module)
-    if unit is None:
+    """Factor of a layer on the real value of one integer, float64; broadcasts over one sample."""
+    scale = weight_scale_of(module)
+    if scale is None:
         return torch.tensor(pool_factor(module), dtype=torch.float64)
-    if unit.numel() == 1:
-        return unit.double().reshape(())
+    if scale.numel() == 1:
+        return scale.double().reshape(())
     axes = {nn.Conv1d: 1, nn.Conv2d: 2}
     behind = next((count for kind, count in axes.items() if isinstance(module, kind)), 0)
-    return unit.double().reshape(-1, *[1] * behind)
+    return scale.double().reshape(-1, *[1] * behind)
 
 
 def computed_weight(layer: nn.Module) -> Tensor:
-    """The weights that a layer computes with, whatever makes them."""
+    """The weights that a layer computes with, quantized or not."""
     quantized = getattr(layer, "quant_weight", None)
     found: Tensor = layer.weight if quantized is None else quantized().value  # type: ignore[assignment]
     return found.detach()
 
 
-def state_unit(layer: nn.Module, unit: Tensor) -> None:
-    """Say of a plain layer that its weights lie on the grid of that unit; kept with its state."""
-    layer.register_buffer(_UNIT, unit.clone())
+def register_weight_scale(layer: nn.Module, weight_scale: Tensor) -> None:
+    """Record in a plain layer's state that its weights are integers times this weight scale."""
+    layer.register_buffer(_WEIGHT_SCALE, weight_scale.clone())

@@ -1,9 +1,10 @@
-"""Training long runs of deep networks in little memory: a part keeps what it was given, one byte for a spike, and is
-computed a second time when its gradient is wanted (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
+"""Gradient checkpointing: a population stores its inputs, one byte for a spike, and is computed again in the backward
+pass (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
 
-Both times it is computed by slices of the batch, so that no more than a few tensors of one slice are there at once, and
-with the same masks of dropout. In one slice the numbers are those without it, to the bit; in several, gradients are
-summed in another order and masks are drawn slice by slice. `torch.func` needs networks with `recompute = False`.
+Both passes compute slices of the batch, so that only a few tensors of one slice exist at once, with the same dropout
+masks. With one slice and no layer shared by populations, results are equal to the bit. With several slices, gradients
+are summed in another order and masks are drawn slice by slice; so are those of a layer that two populations share.
+`torch.func` needs networks with `recompute = False`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-#: Bytes that a forward pass may keep on the CPU before parts are recomputed; on a GPU, the share of its memory.
+#: Bytes that a forward pass may store on the CPU before parts are recomputed; on a GPU, the share of its memory.
 CPU_BYTES = 4 * 2**30
 GPU_SHARE = 0.5
 #: Bytes of one tensor of a slice; a slice is one sample at least.
@@ -32,24 +33,25 @@ def recomputed(
         compute: of any samples of the inputs; uses the parameters of `modules` and no others.
         inputs: each (T or 1, batch, ...).
         modules: what computes.
-        spikes: of each input, whether it holds nothing but 0 and 1; it is kept as bytes then.
+        spikes: of each input, whether it holds nothing but 0 and 1; it is stored as bytes then.
         values: of the result, for one sample.
 
     Returns:
         (T, batch, ...).
     """
-    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    # Layers that share a weight scale share its parameter: listed twice, its gradient would count twice.
+    parameters = list(dict.fromkeys(p for module in modules for p in module.parameters() if p.requires_grad))
     draws = any(isinstance(module, nn.Dropout) and module.training and module.p > 0 for module in modules)
     width = max(1, SLICE_BYTES // (values * inputs[0].element_size()))
     result: Tensor = _Recomputed.apply(compute, tuple(spikes), draws, width, *inputs, *parameters)  # type: ignore[no-untyped-call]
     return result
 
 
-def is_too_much(kept: int, device: torch.device) -> bool:
-    """Whether so many bytes should not be kept on that device."""
+def exceeds_memory(stored: int, device: torch.device) -> bool:
+    """Whether a forward pass should not store so many bytes on that device."""
     if device.type != "cuda":
-        return kept > CPU_BYTES
-    return kept > GPU_SHARE * torch.cuda.get_device_properties(device).total_memory
+        return stored > CPU_BYTES
+    return stored > GPU_SHARE * torch.cuda.get_device_properties(device).total_memory
 
 
 class _Recomputed(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""What a spiking network does on exactly the integers that its deployed form is given."""
+"""Spikes of a spiking network for the integers that its deployed form reads."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def recorded_spikes(
     Args:
         net: the network; it is run on its device, in eval mode.
         values: (samples, steps, values) in the integers of the input port.
-        scale: what one of them is worth.
-        split: whether the port has an on and an off channel, which the network sees as one signed value.
+        scale: real value of one of them.
+        split: whether the port has an on and an off channel, which the network reads as one signed value.
 
     Returns:
         Layer name -> (samples, steps, neurons).
@@ -29,8 +29,7 @@ def recorded_spikes(
         on, off = np.split(real, 2, axis=2)
         real = on - off
     net.eval()
-    device = next(net.parameters()).device
-    x = torch.from_numpy(real).to(device).swapaxes(0, 1)
+    x = torch.from_numpy(real).to(next(net.parameters())).swapaxes(0, 1)
     x = x.reshape(*x.shape[:2], *net.input_shape)
     spikes = net(x, record=True, schedule="ideal").spikes
     return {name: s.swapaxes(0, 1).flatten(2).cpu().numpy().astype(np.uint8) for name, s in spikes.items()}

@@ -77,7 +77,7 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        """Keep what the backward needs."""
+        """Store what the backward pass needs."""
         _, threshold, beta, soft, surrogate, detach_reset = inputs
         ctx.save_for_backward(output[1], threshold)
         ctx.mark_non_differentiable(output[1])
@@ -141,7 +141,7 @@ class _Gradient(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        """Nothing is kept."""
+        """Nothing is stored."""
 
     @staticmethod
     def backward(ctx: Any, *_: Tensor) -> tuple[Tensor | None, ...]:

@@ -8,6 +8,7 @@ output is read: by its membrane (U_L^T: it only integrates) or by its spike coun
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -19,15 +20,17 @@ from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.networks.layer_graph import Node, Shape
 from neuroprivacy.networks.layers import Delay
 from neuroprivacy.networks.neuron import IntegerForm, SpikingNeuron, State
-from neuroprivacy.networks.populations import Population, latency_of, plan
-from neuroprivacy.networks.quantized import input_scale, layer_scale
-from neuroprivacy.networks.recompute import is_too_much, recomputed
+from neuroprivacy.networks.populations import Population, check_nodes, latency_of, plan
+from neuroprivacy.networks.quantized import QuantizedScale, input_scale, layer_scale
+from neuroprivacy.networks.recompute import exceeds_memory, recomputed
 from neuroprivacy.networks.spec import Schedule, SpikingSpec
 from neuroprivacy.program.encoder import DIRECT_HIGH
 from neuroprivacy.targets.spec import load_target
 
 #: Reads an input or a population, delayed by so many time steps of the model.
 Read = Callable[[str, float], Tensor]
+#: Values of nodes that several nodes read, by name and delay.
+Memo = dict[tuple[str, float], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,11 +53,11 @@ class SpikingNetwork(nn.Module):
         spec: settings of neurons, coding, time steps, readout and quantization.
         nodes: what is computed, in order.
         layers: modules by the name of their node.
-        outputs: nodes that are read; the first gives the readout.
-        recompute: gradient checkpointing: training keeps only the spikes of each population, a byte each, and computes
-            what lies between them a second time for the gradient: about a third slower, in a fraction of the memory,
-            the same numbers but for the order of sums (see `recompute`). None: where a pass would keep more than 4
-            GiB, or half of a GPU's memory.
+        outputs: nodes that are read; the first is the readout.
+        recompute: gradient checkpointing: a forward pass stores only the spikes, a byte each, and the
+            backward pass computes the values between them again. It is about a third slower and needs a fraction of the
+            memory; gradients are equal up to the order of sums (see `recompute`). None: where a pass would store more
+            than 4 GiB, or half of a GPU's memory.
     """
 
     def __init__(
@@ -68,16 +71,22 @@ class SpikingNetwork(nn.Module):
         """Args as the attributes; `outputs` defaults to the last node.
 
         Raises:
-            ConfigurationError: a node reads what no earlier node gives, or lacks its module.
+            ConfigurationError: a node reads an unknown or later layer or lacks its module, a name is taken or not
+                allowed, or the membrane of a population that spikes is to be read.
         """
         super().__init__()
         self.spec = spec
         self.nodes = tuple(nodes)
-        self.layers = nn.ModuleDict({node.name: layers[node.name] for node in self.nodes if node.name in layers})
         self.outputs = tuple(outputs) if outputs else (self.nodes[-1].name,)
+        check_nodes(self.nodes, layers, self.outputs)
+        self.layers = nn.ModuleDict({node.name: layers[node.name] for node in self.nodes if node.name in layers})
         self.recompute: bool | None = None
         self._by_name = {node.name: node for node in self.nodes}
         self.plan = plan(self.nodes, dict(self.layers.items()), self.outputs)
+        if spec.readout == "membrane" and self._fires(self.outputs[0]):
+            raise ConfigurationError(
+                f"{self.outputs[0]}: spikes, and its membrane is reset; use readout='spike_count', or end in a layer"
+            )
         readers = [source for node in self.nodes for source in node.sources]
         self._shared = {name for name in self._by_name if readers.count(name) > 1}
 
@@ -119,34 +128,38 @@ class SpikingNetwork(nn.Module):
         values = self._inputs(x, chip)
         given = next(iter(values.values()))
         again = torch.is_grad_enabled() and self._recomputes(given)
-        memo: dict[tuple[str, float], Tensor] = {}
-        kept: dict[str, Tensor] = {}
+        memos: defaultdict[int, Memo] = defaultdict(dict)  # by latency: on a chip it delays what a population reads
+        spikes: dict[str, Tensor] = {}
         for members, loop in self.plan.groups:
             if loop:
                 values.update(self._loop(members, values, chip))
             else:
+                memo = memos[latency_of(self.plan, members[0].name) if chip else 0]
                 values[members[0].name] = self._straight(members[0], values, chip, again, memo)
             if record:
-                kept.update({p.name: values[p.name] for p in members if p.neurons and self._neuron(p).fires})
+                spikes.update({p.name: values[p.name] for p in members if p.neurons and self._neuron(p).fires})
             self._forget(members[-1], values)
-        return SpikingOutput(readout=self._read(values[self.outputs[0]], chip), spikes=kept)
+        return SpikingOutput(readout=self._read(values[self.outputs[0]], chip), spikes=spikes)
 
     def _inputs(self, x: Tensor | Mapping[str, Tensor], chip: bool) -> dict[str, Tensor]:
         ports = [node.name for node in self.nodes if node.kind == "input"]
         given = dict(x) if isinstance(x, Mapping) else {ports[0]: x}
         if given.keys() != set(ports):
-            raise ConfigurationError(f"input: the network reads {', '.join(ports)}; given is {', '.join(given)}")
+            raise ConfigurationError(f"input: the network reads {', '.join(ports)}; the input names {', '.join(given)}")
         if not chip:
             return given
-        idle = max(latency_of(self.plan, name) for name in self.outputs)
+        idle = self._idle()
         return {
             n: torch.cat([v := self._over_time(value), v.new_zeros(idle, *v.shape[1:])]) for n, value in given.items()
         }
 
+    def _idle(self) -> int:
+        """Time steps that a chip computes after the input: the largest latency of an output."""
+        return max(latency_of(self.plan, name) for name in self.outputs)
+
     def _straight(
-        self, population: Population, values: Mapping[str, Tensor], chip: bool, again: bool,
-        memo: dict[tuple[str, float], Tensor],
-    ) -> Tensor:  # fmt: skip
+        self, population: Population, values: Mapping[str, Tensor], chip: bool, again: bool, memo: Memo
+    ) -> Tensor:
         """A population outside loops over all time steps, (T, batch, ...); currents where it has no neurons."""
         sources = population.sources
         neuron = self._neuron(population) if population.neurons else None
@@ -155,14 +168,17 @@ class SpikingNetwork(nn.Module):
         return recomputed(
             lambda *each: self._population(population, dict(zip(sources, each, strict=True)), chip, {}),
             [values[source] for source in sources],
-            modules=[neuron, *(m for name in population.members if (m := self.module_of(name)) is not None)],
+            modules=[neuron, *self._computing(population)],
             spikes=[self._fires(source) for source in sources],
             values=math.prod(self._by_name[population.name].shape) * self.spec.time_steps,
         )
 
-    def _population(
-        self, population: Population, values: Mapping[str, Tensor], chip: bool, memo: dict[tuple[str, float], Tensor]
-    ) -> Tensor:
+    def _computing(self, population: Population) -> list[nn.Module]:
+        """The layers of a population, and those whose weight scale they use."""
+        modules = [m for name in population.members if (m := self.module_of(name)) is not None]
+        return [*modules, *(m.owner for m in modules if isinstance(m, QuantizedScale))]
+
+    def _population(self, population: Population, values: Mapping[str, Tensor], chip: bool, memo: Memo) -> Tensor:
         current = self._value(population.current, 0, self._reader(population, values, chip), memo)
         integers = self._integer_form(population)
         if not population.neurons:
@@ -221,8 +237,8 @@ class SpikingNetwork(nn.Module):
 
         return read
 
-    def _value(self, name: str, delay: float, read: Read, memo: dict[tuple[str, float], Tensor]) -> Tensor:
-        """What a node gives, (T or 1, batch, *shape), `delay` time steps late; biases are not delayed."""
+    def _value(self, name: str, delay: float, read: Read, memo: Memo) -> Tensor:
+        """A node's value, (T or 1, batch, *shape), `delay` time steps late; biases are not delayed."""
         node = self._by_name[name]
         if node.kind in ("input", "neuron"):
             return read(name, delay)
@@ -240,9 +256,7 @@ class SpikingNetwork(nn.Module):
             memo[name, delay] = value
         return value
 
-    def _delay(
-        self, module: Delay, source: str, delay: float, read: Read, memo: dict[tuple[str, float], Tensor]
-    ) -> Tensor:
+    def _delay(self, module: Delay, source: str, delay: float, read: Read, memo: Memo) -> Tensor:
         """A delay in front of a node: the delays of a path add up and act on what it reads."""
         values = sorted(set(module.time_steps.flatten().tolist()))
         parts = [self._value(source, delay + more, read, memo) for more in values]
@@ -270,12 +284,12 @@ class SpikingNetwork(nn.Module):
         if self.spec.state_target is None:
             return None
         return IntegerForm(
-            target=load_target(self.spec.state_target), unit=self.current_scale(population.current),
+            target=load_target(self.spec.state_target), weight_scale=self.current_scale(population.current),
             bias=self._constant_current(population),
         )  # fmt: skip
 
     def current_scale(self, name: str) -> Tensor:
-        """The real value of one integer of what a node gives on a chip, float64; as it broadcasts over its shape."""
+        """The real value of one integer of a node's value on a chip, float64; broadcasts over the node's shape."""
         node = self._by_name[name]
         if node.kind == "input":
             return torch.tensor(input_scale(self.spec.coding), dtype=torch.float64)
@@ -283,13 +297,13 @@ class SpikingNetwork(nn.Module):
             return torch.ones((), dtype=torch.float64)
         before = self.current_scale(node.sources[0])
         module = self.module_of(name)
-        if isinstance(module, nn.Flatten) and before.numel() > 1:
-            before = before.expand(self._by_name[node.sources[0]].shape).flatten()
+        if isinstance(module, nn.Flatten | nn.Unflatten) and before.numel() > 1:
+            before = before.expand(self._by_name[node.sources[0]].shape).reshape(node.shape)
         return before if module is None else before * layer_scale(module)
 
     @torch.no_grad()
     def _constant_current(self, population: Population) -> Tensor | None:
-        """The part of a population's current that no input changes: what its biases give, (*shape); None for none."""
+        """The constant part of a population's current, made by its biases, (*shape); None for none."""
         modules = [self.module_of(name) for name in population.members]
         if all(getattr(module, "bias", None) is None for module in modules):
             return None
@@ -310,12 +324,12 @@ class SpikingNetwork(nn.Module):
         return value(population.current)[0]
 
     def _recomputes(self, x: Tensor) -> bool:
-        """Whether parts are computed a second time for their gradient: as asked for, or where memory wants it."""
+        """Whether gradient checkpointing is used: by `recompute`, or by the memory that the pass needs."""
         if self.recompute is not None:
             return self.recompute
         neurons = sum(math.prod(self._by_name[name].shape) for name in self.neurons())
         values = neurons * max(self.spec.time_steps, len(x)) * x.shape[1]
-        return is_too_much(8 * values, x.device)  # membranes and spikes are kept, in single precision
+        return exceeds_memory(8 * values, x.device)  # membranes and spikes are stored, in single precision
 
     def _over_time(self, value: Tensor) -> Tensor:
         """A constant value at every time step."""
@@ -342,7 +356,10 @@ class SpikingNetwork(nn.Module):
         name = self.outputs[0]
         value = self._over_time(value)
         if self.spec.readout == "spike_count":
-            return value[latency_of(self.plan, name) :].sum(0) if chip else value.sum(0)
+            if not chip:
+                return value.sum(0)
+            late = latency_of(self.plan, name)
+            return value[late : len(value) - self._idle() + late].sum(0)
         if self._by_name[name].kind == "neuron":
             return value[-1]
         if self.spec.beta == 1:
@@ -354,7 +371,9 @@ class SpikingNetwork(nn.Module):
 
     def module_of(self, name: str) -> nn.Module | None:
         """The module of a node; None for inputs and sums."""
-        return dict(self.layers.items()).get(name)
+        if name not in self.layers:
+            return None
+        return self.layers[name]
 
     def _neuron(self, population: Population) -> SpikingNeuron:
         found = self.layers[population.name]
@@ -362,7 +381,7 @@ class SpikingNetwork(nn.Module):
         return found
 
     def _fires(self, name: str) -> bool:
-        """Whether a node gives nothing but 0 and 1."""
+        """Whether a node's values are spikes."""
         found = self.module_of(name)
         return isinstance(found, SpikingNeuron) and found.fires
 

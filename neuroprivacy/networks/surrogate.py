@@ -91,7 +91,7 @@ class Surrogate:
 
 
 def _from_snntorch(name: str, distance: Tensor) -> Tensor:
-    """The derivative that snnTorch's own backward gives."""
+    """The derivative that snnTorch's own backward pass computes."""
     import snntorch.surrogate
 
     make: Any = getattr(snntorch.surrogate, name, None)

@@ -23,15 +23,13 @@ from torch import fx, nn
 
 from neuroprivacy.core.errors import UnsupportedNode
 from neuroprivacy.networks.fold import fold_norms
-from neuroprivacy.networks.layer_graph import Kind, LayerGraph, Node, Shape
+from neuroprivacy.networks.layer_graph import RESERVED, Kind, LayerGraph, Node, Shape
 from neuroprivacy.networks.layers import PASSING, SignedInput, first_line, output_shape, plain_name, remedy, supported
 
 _SIZES = {"size", "dim", "numel"}
 _ADDS = {"add", "iadd"}
 _FLATTENS = {"flatten", "view", "reshape"}
 _ZEROS: tuple[Any, ...] = (torch.zeros, torch.zeros_like)
-#: Names that a container of modules keeps for itself; no layer can have one.
-RESERVED = frozenset(dir(nn.ModuleDict()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -324,7 +324,7 @@ def check_program(program: Program) -> tuple[Issue, ...]:
                 Issue(
                     where=layer.name,
                     what=f"the {layer.reset} reset does not exist on {target.name}",
-                    hint="retrain with --reset zero, or choose --target loihi2-soft"
+                    hint="retrain with --reset hard, or choose --target loihi2-soft"
                     if layer.reset == "soft"
                     else "retrain with --reset subtract, or choose --target loihi2",
                 )

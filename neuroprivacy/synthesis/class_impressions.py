@@ -1,8 +1,8 @@
 """Data-free images from a trained ANN: class impressions, optimised in batches.
 
 Step 1 of PrivateSNN (Kim et al. 2022, Algorithm 2), after Nayak et al. 2019: soft labels are drawn from a Dirichlet
-distribution whose concentration is a class's similarity to the others, and images are optimised until the ANN answers
-with them. Where paper and published code differ, and what is added here:
+distribution whose concentration is a class's similarity to the others, and images are optimised until the ANN's
+outputs are these labels. Where paper and published code differ, and what is added here:
 
 - similarity: paper Eq. 2 squares the norms; the code takes the cosine and stretches rows to [0, 1]. Here as the code,
   clamped to 1e-3, because 0 is no concentration;
@@ -120,8 +120,8 @@ def class_similarity(weight: Tensor) -> Tensor:
 
     Source: Kim et al. 2022, Eq. 2, in the form of their published code.
     """
-    unit = nn.functional.normalize(weight, dim=1)
-    cosine = unit @ unit.t()
+    normalized = nn.functional.normalize(weight, dim=1)
+    cosine = normalized @ normalized.t()
     low, high = cosine.amin(1, keepdim=True), cosine.amax(1, keepdim=True)
     return ((cosine - low) / (high - low).clamp(min=1e-12)).clamp(min=1e-3)
 

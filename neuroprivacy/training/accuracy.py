@@ -16,7 +16,7 @@ from neuroprivacy.program.encoder import Encoder, encode
 def logits(net: nn.Module, images: NDArray[np.float32], *, batch_size: int = 250, seed: int = 0) -> NDArray[np.float32]:
     """Outputs of a network: (samples, outputs).
 
-    A spiking network gets exactly the integers that `encode` gives its deployed form, scaled to real values.
+    A spiking network reads the integers that `encode` makes for its deployed form, scaled to real values.
 
     Args:
         net: ANN or SpikingNetwork.
@@ -28,7 +28,7 @@ def logits(net: nn.Module, images: NDArray[np.float32], *, batch_size: int = 250
         ConfigurationError: the network takes events, not images.
     """
     net.eval()
-    device = next(net.parameters()).device
+    like = next(net.parameters())
     found = []
     for first in range(0, len(images), batch_size):
         batch = images[first : first + batch_size]
@@ -40,9 +40,9 @@ def logits(net: nn.Module, images: NDArray[np.float32], *, batch_size: int = 250
             encoder = Encoder(coding=spec.coding, time_steps=steps, seed=seed)
             scale = encoder.port(batch.shape[1:]).scale
             values = encode(batch, encoder=encoder, first=first).swapaxes(0, 1).astype(np.float32) * np.float32(scale)
-            result: Tensor = net(torch.from_numpy(values).to(device)).readout
+            result: Tensor = net(torch.from_numpy(values).to(like)).readout
         else:
-            result = net(torch.from_numpy(batch.copy()).to(device))
+            result = net(torch.from_numpy(batch.copy()).to(like))
         found.append(result.cpu().numpy())
     return np.concatenate(found)
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from neuroprivacy.core.progress import Progress, silent
 from neuroprivacy.networks import SpikingNetwork
+from neuroprivacy.networks.quantize import clamp_biases
 from neuroprivacy.training.fit import FitSettings, fit
 
 
@@ -40,7 +41,8 @@ def train_on_events(
     return fit(
         net, torch.from_numpy(spikes), torch.from_numpy(labels.copy()),
         loss=lambda x, y: nn.functional.cross_entropy(net(x.swapaxes(0, 1)).readout / x.shape[1], y),
-        settings=settings, state_folder=state_folder, resume=resume, identity=identity, progress=progress,
+        settings=settings, project=lambda: clamp_biases(net), state_folder=state_folder, resume=resume,
+        identity=identity, progress=progress,
     )  # fmt: skip
 
 
@@ -49,4 +51,5 @@ def event_logits(net: SpikingNetwork, spikes: NDArray[np.float32], *, batch_size
     """Outputs of a network for spikes (samples, T, *input shape): (samples, outputs)."""
     net.eval()
     parts = torch.split(torch.from_numpy(spikes), batch_size)
-    return np.concatenate([net(part.swapaxes(0, 1)).readout.numpy() for part in parts])
+    like = next(net.parameters())
+    return np.concatenate([net(part.to(like).swapaxes(0, 1)).readout.cpu().numpy() for part in parts])

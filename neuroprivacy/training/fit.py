@@ -82,15 +82,15 @@ def fit(
     Args:
         net: parameters that require gradients are trained.
         inputs: (samples, ...), on any device; moved batch by batch.
-        targets: (samples, ...), handed to `loss`.
+        targets: (samples, ...), passed to `loss`.
         loss: of (input batch, target batch); it calls the network itself.
         settings: how.
         augment: applied to each input batch.
         project: called after each step of the optimizer, to bring parameters back to where they may be.
-        state_folder: where the state after each epoch is kept; None for nowhere.
+        state_folder: the state after each epoch is written here; None for nowhere.
         resume: continue from that state, if there is one.
         identity: of everything else that the run depends on (data, network); a state of another one is refused.
-        progress: told of every step.
+        progress: called after every step.
 
     Returns:
         Mean loss of each epoch.

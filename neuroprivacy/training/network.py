@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.core.progress import Progress, silent
 from neuroprivacy.core.storage import digest
 from neuroprivacy.data import Dataset
@@ -45,8 +46,13 @@ def train(
         The trained network on the CPU, in eval mode.
 
     Raises:
-        ConfigurationError: the coding of a fresh spiking network does not fit the model.
+        ConfigurationError: the coding of a fresh spiking network does not fit the model, or `spiking` is given with a
+            network that exists.
     """
+    if spiking is not None and not isinstance(model, ModelSpec):
+        raise ConfigurationError(
+            "train: `spiking` describes a fresh network; convert an ANN first, or give its ModelSpec"
+        )
     torch.manual_seed(settings.seed)
     net: nn.Sequential | SpikingNetwork
     if isinstance(model, ModelSpec):

@@ -1,7 +1,7 @@
-"""Where training on integers best begins: at the integers that lowering finds with calibration samples.
+"""The start of quantization-aware training: the integers that lowering finds with calibration samples.
 
-Rounding each layer by itself costs most of the accuracy at few bits, and training has to win it back; compensated
-rounding on samples (`lower`) loses little, and training goes on from there.
+At few bits, rounding each layer by itself loses most of the accuracy, which training has to recover. Calibrated
+rounding with error feedback (`lower`) loses little.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from neuroprivacy.lowering import LowerOptions, quantized_network
 from neuroprivacy.lowering.ir import QuantizedLayer
 from neuroprivacy.networks import SpikingNetwork, quantize_weights
 from neuroprivacy.networks.layers import WEIGHTED, Weighted
-from neuroprivacy.networks.quantized import set_scale
+from neuroprivacy.networks.quantized import set_weight_scale
 from neuroprivacy.targets.spec import load_target
 
 
 def quantized_start(
     net: SpikingNetwork, *, bits: WeightBits, target: str, populations: int, images: NDArray[np.float32]
 ) -> SpikingNetwork:
-    """The network with quantized weights that computes what calibrated lowering gives, to be trained on.
+    """The network with the integer weights of calibrated lowering, for quantization-aware training.
 
     Without biases it leaves out the corrections that lowering puts into them. Layers that share a population (a sum of
     two convolutions) keep the common scale that is fitted to their weights.
@@ -43,7 +43,7 @@ def quantized_start(
         DoesNotFit, UnsupportedNode: the network cannot be lowered, see `lower`.
     """
     graph = to_nir(net)
-    # A scale for every neuron is what no population of torch's holds: where the target has it, one for each layer.
+    # Torch layers have a scale for each output channel at most, so a scale for every neuron is not used.
     options = LowerOptions(
         weight_bits=bits, populations=populations, per_channel=False, calibration=encode_for(graph, images)
     )
@@ -59,7 +59,7 @@ def quantized_start(
 
 
 def _take_over(layer: QuantizedLayer, module: Weighted) -> None:
-    """Give a layer of torch the integers, units and biases of a rounded one."""
+    """Copy integers, weight scales and biases of a quantized layer into a torch layer."""
     (connection,) = layer.connections
     on_chip = connection.map.weight
     real = module.weight.double().numpy()
@@ -69,19 +69,19 @@ def _take_over(layer: QuantizedLayer, module: Weighted) -> None:
             "(signed input is sent as two channels); start without calibration (--calibration-samples 0)"
         )
     given = on_chip.reshape(real.shape)
-    # What a pool or the scale of the input puts into the weights of the chip, training keeps outside.
+    # Lowering folds the factor of a pool and the scale of the input into the weights; training does not.
     factor = float((given * real).sum() / (real * real).sum())
     if not np.allclose(given, real * factor, rtol=1e-4, atol=1e-6 * np.abs(given).max()):
         raise ConfigurationError(
             f"{layer.name}: its neurons are scaled each by itself on the chip; start without calibration "
             "(--calibration-samples 0)"
         )
-    # A little more than the smallest unit that the target's widths allow stays so in single precision.
-    unit = np.broadcast_to(layer.weight_scale / factor * (1 + 1e-6), (len(real),))
+    # Slightly above the smallest scale that the target's widths allow, so that single precision does not fall below it.
+    scale = np.broadcast_to(layer.weight_scale / factor * (1 + 1e-6), (len(real),))
     module.weight.copy_(
-        _like(connection.q_weight.reshape(real.shape) * unit.reshape(-1, *[1] * (real.ndim - 1)), module.weight)
+        _like(connection.q_weight.reshape(real.shape) * scale.reshape(-1, *[1] * (real.ndim - 1)), module.weight)
     )
-    set_scale(module, torch.from_numpy(unit.copy()))
+    set_weight_scale(module, torch.from_numpy(scale.copy()))
     if module.bias is not None:
         bias = (layer.bias * layer.state_scale).reshape(len(real), -1).mean(axis=1)
         module.bias.copy_(_like(bias, module.bias))

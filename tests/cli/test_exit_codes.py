@@ -103,7 +103,7 @@ def test_targets(cli, snn: Path, soft_snn: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "o").exists()
     soft = cli("export", soft_snn, "--backend", "fixedpoint", "--out", tmp_path / "o")
     assert soft.code == 2
-    assert "the soft reset does not exist on loihi2; retrain with --reset zero" in soft.err
+    assert "the soft reset does not exist on loihi2; retrain with --reset hard" in soft.err
     assert "Traceback" not in soft.err
     text = (resources.files("neuroprivacy") / "targets" / "loihi2.toml").read_text()
     small = tmp_path / "small.toml"

@@ -55,7 +55,7 @@ def test_the_scale_is_the_least_squares_one(teacher: nn.Sequential, converted: S
         logits = teacher(images).numpy()
     centred = [x - x.mean(1, keepdims=True) for x in (readout, logits)]
     (expected,), *_ = np.linalg.lstsq(centred[0].reshape(-1, 1), centred[1].reshape(-1), rcond=None)
-    assert readout_scale(converted, teacher, images, chunk=7) == pytest.approx(expected, rel=1e-4)
+    assert readout_scale(converted, teacher, images, batch=7) == pytest.approx(expected, rel=1e-4)
 
 
 def test_weights_move_thresholds_do_not_and_the_loss_falls(teacher: nn.Sequential, converted: SpikingNetwork) -> None:

@@ -96,7 +96,7 @@ def test_soft_reset_where_the_target_has_none(maker, lowered) -> None:
     graph = maker.chain(4, nodes, 3, info=GraphInfo(reset="soft"))
     refused(
         lowered, graph,
-        "n: the soft reset does not exist on loihi2; retrain with --reset zero, or choose --target loihi2-soft",
+        "n: the soft reset does not exist on loihi2; retrain with --reset hard, or choose --target loihi2-soft",
     )  # fmt: skip
     for target in ("loihi2-soft", "int8"):
         assert lowered(graph, target).program.layers[0].reset == "soft"

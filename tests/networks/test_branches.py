@@ -69,7 +69,10 @@ def test_a_state_dict_holds_weights_and_thresholds() -> None:
 @pytest.mark.parametrize(
     ("node", "text"),
     [
-        (Node(name="a", kind="layer", sources=("later",), shape=(4,)), "a: reads later, which no earlier node gives"),
+        (
+            Node(name="a", kind="layer", sources=("later",), shape=(4,)),
+            "a: reads later, which no earlier node computes",
+        ),
         (Node(name="a", kind="layer", sources=("input",), shape=(4,)), "a: has no module"),
         (Node(name="a", kind="neuron", sources=("input",), shape=(4,)), "a: has no module"),
         (Node(name="a", kind="relu", sources=("input",), shape=(4,)), "a: is a ReLU; convert the network first"),
@@ -162,5 +165,5 @@ def test_several_inputs_go_by_name() -> None:
     net = SpikingNetwork(spec(), nodes, {})
     x, y = torch.rand(3, 5, 3), torch.rand(3, 5, 3)
     torch.testing.assert_close(net({"left": x, "right": y}).readout, (x + y).sum(0))
-    with pytest.raises(ConfigurationError, match="input: the network reads left, right; given is left"):
+    with pytest.raises(ConfigurationError, match="input: the network reads left, right; the input names left"):
         net(x)

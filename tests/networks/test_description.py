@@ -94,7 +94,7 @@ def test_its_torch_run_is_that_of_its_graph(pair: Any) -> None:
         (lambda g: g["layers"]["out"].update(layer="Bilinear"), "'Bilinear' is no layer that can be made"),
         (lambda g: g["layers"]["out"].update(in_features=10**9), "does not describe its weights"),
         (lambda g: g["layers"]["out"].pop("in_features"), "does not describe its weights"),
-        (lambda g: g["nodes"].reverse(), "which no earlier node gives"),
+        (lambda g: g["nodes"].reverse(), "which no earlier node computes"),
         (lambda g: g["layers"].pop("out"), "has no module"),
     ],
 )

@@ -73,7 +73,7 @@ def test_biases_are_trained_as_the_current_is_that_they_are_part_of() -> None:
     bias = torch.linspace(-0.25, 0.5, 6).requires_grad_()
     current = (given + bias).requires_grad_()
     current.retain_grad()
-    form = IntegerForm(target=load_target("loihi2"), unit=torch.tensor(0.25, dtype=torch.float64), bias=bias)
+    form = IntegerForm(target=load_target("loihi2"), weight_scale=torch.tensor(0.25, dtype=torch.float64), bias=bias)
     neuron = SpikingNeuron(threshold=1.0, reset="soft", surrogate=Surrogate(name="atan"))
     (neuron(current, integers=form) * weight).sum().backward()
     assert bias.grad is not None
@@ -166,9 +166,11 @@ def test_channels_of_one_population_have_one_bias_exponent() -> None:
     """Units that differ by rounding are one: so they are when the network is lowered."""
     bias = torch.tensor([0.301, 20.0])
     unit = torch.tensor([0.01, 0.01 * (1 + 1e-7)], dtype=torch.float64)
-    whole = IntegerForm(target=load_target("loihi2"), unit=unit, bias=bias).integer_bias()
+    whole = IntegerForm(target=load_target("loihi2"), weight_scale=unit, bias=bias).integer_bias()
     assert whole.tolist() == [1920, 128_000]
-    far = IntegerForm(target=load_target("loihi2"), unit=unit * torch.tensor([1.0, 1.1]), bias=bias).integer_bias()
+    far = IntegerForm(
+        target=load_target("loihi2"), weight_scale=unit * torch.tensor([1.0, 1.1]), bias=bias
+    ).integer_bias()
     assert far[0] == 1926
 
 
@@ -215,13 +217,13 @@ def test_the_given_network_stays_as_it_is() -> None:
 
 
 def test_a_fitted_scale_has_less_error_than_the_largest_weight() -> None:
-    from neuroprivacy.networks.quantized import quantized_layer, weight_unit
+    from neuroprivacy.networks.quantized import quantized_layer, weight_scale_of
 
     torch.manual_seed(0)
     layer = torch.nn.Linear(50, 20)
     torch.nn.init.normal_(layer.weight)
     made = quantized_layer(layer, 3)
-    unit = weight_unit(made)
+    unit = weight_scale_of(made)
     assert unit is not None
     weight = layer.weight.detach()
     error = float(((made.quant_weight().value.detach() - weight) ** 2).sum())  # type: ignore[operator]

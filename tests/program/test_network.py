@@ -96,7 +96,7 @@ def test_an_edge_without_delay_may_not_close_a_loop() -> None:
         ({"v_init": 2**23}, r"n: initial membrane \(8388608\) exceeds -8388607 ... 8388607"),
         (
             {"reset": "soft"},
-            "n: the soft reset does not exist on loihi2; retrain with --reset zero, or choose",
+            "n: the soft reset does not exist on loihi2; retrain with --reset hard, or choose",
         ),
     ],
 )

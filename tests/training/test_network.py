@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from neuroprivacy.core.errors import ConfigurationError
 from neuroprivacy.data import Dataset, load_dataset
-from neuroprivacy.networks import SpikingNetwork, SpikingSpec, model_spec
+from neuroprivacy.networks import SpikingNetwork, SpikingSpec, build_ann, model_spec
 from neuroprivacy.program.encoder import Encoder, encode
 from neuroprivacy.training import FitSettings, accuracy, logits, train
 from neuroprivacy.training.network import shifted
@@ -78,3 +79,10 @@ def test_half_of_the_images_are_mirrored() -> None:
     x[:, 0, 1, 0] = 1
     mirrored = shifted(x, 0, flip=True)[:, 0, 1, 2]
     assert 400 < mirrored.sum() < 600
+
+
+def test_spiking_settings_of_a_network_that_exists_are_refused() -> None:
+    data = load_dataset("digits")
+    ann = build_ann(model_spec("mlp", input_shape=data.sample_shape, classes=10, hidden=(4,)))
+    with pytest.raises(ConfigurationError, match="train: `spiking` describes a fresh network"):
+        train(ann, dataset=data, settings=FitSettings(epochs=1), spiking=SpikingSpec())
