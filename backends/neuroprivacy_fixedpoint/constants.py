@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.kernels.neuron import DECAY_ONE
 from neuroprivacy.program import Layer, Program, membrane_bound
-from neuroprivacy_fixedpoint.columns import BLOCK, LAYER, NEVER
+from neuroprivacy_fixedpoint.columns import BLOCK, NEVER
 from neuroprivacy_fixedpoint.layout import Layout
 
 
@@ -22,7 +22,7 @@ class Constants:
 
     def add(
         self,
-        row: NDArray[np.int64],
+        row: np.void,
         program: Program,
         layer: Layer,
         layout: Layout,
@@ -40,24 +40,24 @@ class Constants:
         theta = (layer.threshold << rule.threshold_shift) + strict
         if not layer.fires:
             theta = np.full(1, 2**62 if wide else NEVER)
-        row[LAYER["KEEPS"]], row[LAYER["LEAKS"]] = keeps, bool(layer.dv.any())
-        row[LAYER["SHIFT"]], row[LAYER["HALF"]] = rule.activation_shift, rule.u_half if rule.keeps_current else 0
-        row[LAYER["LOWEST"]], row[LAYER["HIGHEST"]] = rule.v_lowest, rule.v_highest
-        row[LAYER["SOFT"]], row[LAYER["STRICT"]] = layer.reset == "soft", strict
+        row["has_current"], row["leaky"] = keeps, bool(layer.dv.any())
+        row["shift"], row["half"] = rule.activation_shift, rule.u_half if rule.keeps_current else 0
+        row["lowest"], row["highest"] = rule.v_lowest, rule.v_highest
+        row["soft"], row["strict"] = layer.reset == "soft", strict
         of_v = DECAY_ONE - layer.dv
         membrane = membrane_bound(layer, arrives + int(np.abs(layer.bias).max()), steps=steps)
         divisor = int(np.gcd.reduce(of_v))
         common = divisor & -divisor  # the largest power of two that divides all
-        row[LAYER["SMALL"]] = (
+        row["small"] = (
             not wide and not keeps and bool(layer.dv.any()) and membrane <= min(-rule.v_lowest, rule.v_highest)
             and membrane * int(of_v.max()) // common < 2**31
         )  # fmt: skip
-        if row[LAYER["SMALL"]]:
-            of_v, row[LAYER["DECAY_SHIFT"]] = of_v // common, (DECAY_ONE // common).bit_length() - 1
-        for name, values in (("THETA", theta), ("BIAS", layer.bias), ("OF_U", of_u), ("OF_V", of_v)):
+        if row["small"]:
+            of_v, row["decay_shift"] = of_v // common, (DECAY_ONE // common).bit_length() - 1
+        for name, values in (("theta", theta), ("bias", layer.bias), ("decay_u", of_u), ("decay_v", of_v)):
             equal = bool((values == values[0]).all())
             kept = np.full(BLOCK, values[0]) if equal else layout.inside(values)
-            row[LAYER[name]], row[LAYER[f"{name}_STEP"]] = self.ends[wide], not equal
+            row[name], row[f"{name}_step"] = self.ends[wide], not equal
             self.ends[wide] += kept.size
             if wide:
                 self.wide.append(kept.astype(np.int64))

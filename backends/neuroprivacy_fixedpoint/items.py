@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Program
+from neuroprivacy_fixedpoint.columns import ITEM
 from neuroprivacy_fixedpoint.layout import Layout
 
 
@@ -22,7 +24,7 @@ class Items:
         sources: port or layer name -> its item; `edges` layer name -> those of the edges into it.
     """
 
-    rows: Int64
+    rows: NDArray[np.void]
     reach: Int64
     sources: dict[str, int]
     edges: dict[str, tuple[int, ...]]
@@ -34,9 +36,9 @@ def make_items(
     """The items of a Program whose sources lie at these places of the spikes or the graded inputs."""
     reach, end = [], 0
 
-    def place(name: str, at: int) -> list[int]:
+    def place(name: str, at: int) -> tuple[int, ...]:
         """The row of a source."""
-        return [name in graded, (graded if name in graded else spikes)[name], layouts[name].size, at]
+        return name in graded, (graded if name in graded else spikes)[name], layouts[name].size, at
 
     names = [*(port.name for port in program.inputs), *(layer.name for layer in program.layers)]
     rows = [place(name, -1) for name in names]
@@ -48,7 +50,7 @@ def make_items(
             reach.append(layouts[edge.source].inside(edge.map.fan_out()))
             end += reach[-1].size
     return Items(
-        rows=np.array(rows, np.int64),
+        rows=np.array(rows, ITEM),
         reach=np.concatenate(reach),
         sources={name: i for i, name in enumerate(names)},
         edges=edges,

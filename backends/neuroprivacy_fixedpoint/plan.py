@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import DenseMap, Edge, Layer, Port, Program, fits_32_bits, largest_inputs, run_order
 from neuroprivacy_fixedpoint.aligned import zeros
-from neuroprivacy_fixedpoint.columns import EDGE, EDGE_COLUMNS, LAYER, LAYER_COLUMNS, STEPS, TILE
+from neuroprivacy_fixedpoint.columns import EDGE, LAYER, STEPS, TILE
 from neuroprivacy_fixedpoint.constants import Constants
 from neuroprivacy_fixedpoint.items import Items, make_items
 from neuroprivacy_fixedpoint.layout import Layout, choose_layouts, fitting
@@ -67,8 +67,8 @@ class Plan:
     u_init: Int64
     v_init: Int64
     history: int
-    layers: NDArray[np.int64]
-    edges: NDArray[np.int64]
+    layers: NDArray[np.void]
+    edges: NDArray[np.void]
     weights: NDArray[np.int8]
     wide_weights: NDArray[np.int32]
     constants: NDArray[np.int32]
@@ -132,25 +132,25 @@ def make_plan(program: Program, *, steps: int | None) -> Plan:
     wide = _wide_layers(program, fitted, [members for members, _ in ordered], steps)
     weights, constants = Weights(), Constants()
     u_init, v_init = np.zeros(neurons, np.int64), np.zeros(neurons, np.int64)
-    rows: list[NDArray[np.int64]] = []
-    edge_rows: list[NDArray[np.int64]] = []
+    rows: list[np.void] = []
+    edge_rows: list[np.void] = []
     for layer in order:
         edges = fitted[layer.name]
-        row = np.zeros(len(LAYER_COLUMNS), np.int64)
-        row[LAYER["FIRST_EDGE"]], row[LAYER["END_EDGE"]] = len(edge_rows), len(edge_rows) + len(edges)
-        row[LAYER["OFFSET"]], row[LAYER["STATE"]] = spikes[layer.name], states[layer.name]
-        row[LAYER["CHANNELS"]], row[LAYER["ROWS"]], row[LAYER["COLUMNS"]] = layouts[layer.name].grid
-        row[LAYER["STEADY"]] = all(edge.source in graded for edge in edges)
+        row = np.zeros(1, LAYER)[0]
+        row["first_edge"], row["end_edge"] = len(edge_rows), len(edge_rows) + len(edges)
+        row["offset"], row["state"] = spikes[layer.name], states[layer.name]
+        row["channels"], row["rows"], row["columns"] = layouts[layer.name].grid
+        row["steady"] = all(edge.source in graded for edge in edges)
         tiled = layer.name not in wide and all(isinstance(e.map, DenseMap) and e.source in spikes for e in edges)
-        row[LAYER["TILED"]] = tiled
+        row["tiled"] = tiled
         for edge in edges:
-            placed = np.zeros(len(EDGE_COLUMNS), np.int64)
-            placed[EDGE["GRADED"]] = edge.source in graded
-            placed[EDGE["SOURCE"]] = graded[edge.source] if edge.source in graded else spikes[edge.source]
+            placed = np.zeros(1, EDGE)[0]
+            placed["graded"] = edge.source in graded
+            placed["source"] = graded[edge.source] if edge.source in graded else spikes[edge.source]
             weights.add(placed, edge, layouts[edge.source], layouts[layer.name], wide=layer.name in wide, tiled=tiled)
             edge_rows.append(placed)
         bound = layer.activation_bound(largest_inputs(program))
-        row[LAYER["SHORT"]] = bound < 2**15 and not any(edge.source in graded for edge in edges)
+        row["short"] = bound < 2**15 and not any(edge.source in graded for edge in edges)
         constants.add(row, program, layer, layouts[layer.name], bound, steps=steps, wide=layer.name in wide)
         rows.append(row)
         own = slice(states[layer.name], states[layer.name] + layer.size)
@@ -161,7 +161,7 @@ def make_plan(program: Program, *, steps: int | None) -> Plan:
         layouts=layouts, spikes=spikes, width=width, graded=graded, graded_width=graded_width, states=states,
         neurons=neurons, u_init=u_init, v_init=v_init,
         history=1 + max(edge.delay for layer in order for edge in layer.edges),
-        layers=np.stack(rows), edges=np.stack(edge_rows),
+        layers=np.array(rows, LAYER), edges=np.array(edge_rows, EDGE),
         weights=_joined(weights.narrow, np.int8), wide_weights=_joined(weights.wide, np.int32),
         constants=_joined(constants.narrow, np.int32), wide_constants=_joined(constants.wide, np.int64),
         wide=wide, items=make_items(program, layouts, spikes, graded), events=weights.events + TILE,

@@ -11,7 +11,7 @@ from neuroprivacy.core.errors import DoesNotFit, Issue
 from neuroprivacy.kernels.ranges import event_limit
 from neuroprivacy.program import ConvMap, DenseMap, Edge
 from neuroprivacy_fixedpoint.aligned import LINE
-from neuroprivacy_fixedpoint.columns import CONV, DENSE, EDGE, LARGEST, ROW_STEP, TILE
+from neuroprivacy_fixedpoint.columns import CONV, DENSE, LARGEST, ROW_STEP, TILE
 from neuroprivacy_fixedpoint.layout import Layout
 
 #: Events that have to meet in one position so that to list them and add them up in registers is faster than to scatter
@@ -29,7 +29,7 @@ class Weights:
         self.events = self.work = self.meeting = 0
 
     def add(
-        self, row: NDArray[np.int64], edge: Edge, source: Layout, target: Layout, *, wide: bool, tiled: bool
+        self, row: np.void, edge: Edge, source: Layout, target: Layout, *, wide: bool, tiled: bool
     ) -> None:
         """Pack an edge and fill in its row."""
         window = edge.map.window
@@ -39,23 +39,23 @@ class Weights:
                 packed = _pack_tiles(packed)
         else:
             packed = _pack_conv(edge.map)
-        row[EDGE["WEIGHTS"]] = self._place(packed, edge, wide=wide)
-        row[EDGE["DELAY"]], row[EDGE["SOURCE_SIZE"]], row[EDGE["LIMIT"]] = edge.delay, edge.map.in_size, LARGEST
+        row["weights"] = self._place(packed, edge, wide=wide)
+        row["delay"], row["source_size"], row["max_events"] = edge.delay, edge.map.in_size, LARGEST
         if not wide:
-            row[EDGE["LIMIT"]] = event_limit(edge.map.weight.reshape(len(edge.map.weight), -1), window)
+            row["max_events"] = event_limit(edge.map.weight.reshape(len(edge.map.weight), -1), window)
         self.events = max(self.events, edge.map.in_size)
         self.work += int(edge.map.fan_out().sum())
         if isinstance(edge.map, DenseMap):
-            row[EDGE["KIND"]], row[EDGE["REACH"]], row[EDGE["ROW"]] = DENSE, 1, packed.shape[-1]
+            row["kind"], row["taps"], row["row_length"] = DENSE, 1, packed.shape[-1]
             return
         _describe_conv(row, edge.map)
         channels, rows, columns = edge.map.pooled_shape
         self.events = max(self.events, channels * rows * columns * window)
-        tile = 0 if wide or row[EDGE["GRADED"]] or edge.map.groups > 1 else _tile_of(len(edge.map.weight))
+        tile = 0 if wide or row["graded"] or edge.map.groups > 1 else _tile_of(len(edge.map.weight))
         if tile:
-            self.meeting = max(self.meeting, channels * window * int(row[EDGE["REACH"]]))
-            row[EDGE["TILE"]], row[EDGE["CROWD"]] = tile, _crowd(edge.map)
-            row[EDGE["OF_TILES"]] = self._place(_pack_conv_tiles(edge.map, tile), edge, wide=False)
+            self.meeting = max(self.meeting, channels * window * int(row["taps"]))
+            row["tile"], row["density_threshold"] = tile, _crowd(edge.map)
+            row["tile_weights"] = self._place(_pack_conv_tiles(edge.map, tile), edge, wide=False)
 
     def _place(self, packed: NDArray[np.generic], edge: Edge, *, wide: bool) -> int:
         """Put weights behind the others; where they begin."""
@@ -119,19 +119,19 @@ def _pack_conv_tiles(linear: ConvMap, tile: int) -> NDArray[np.generic]:
     return np.pad(taps, ((0, 0), (0, 1), (0, 0)))
 
 
-def _describe_conv(row: NDArray[np.int64], linear: ConvMap) -> None:
+def _describe_conv(row: np.void, linear: ConvMap) -> None:
     """Fill in the columns of a convolution."""
-    row[EDGE["KIND"]] = CONV
-    row[EDGE["REACH"]] = linear.weight.shape[2] * linear.weight.shape[3]
-    row[EDGE["ROW"]] = row[EDGE["REACH"]] * (linear.weight.shape[0] // linear.groups)
-    row[[EDGE["CHANNELS"], EDGE["HEIGHT"], EDGE["WIDTH"]]] = linear.in_shape
-    row[EDGE["POOLED"]] = (linear.pool, linear.pool_stride) != ((1, 1), (1, 1))
-    row[[EDGE["POOLED_HEIGHT"], EDGE["POOLED_WIDTH"]]] = linear.pooled_shape[1:]
-    row[EDGE["GROUP_IN"]] = linear.weight.shape[1]
-    row[EDGE["GROUP_OUT"]] = linear.weight.shape[0] // linear.groups
-    row[[EDGE["KERNEL_ROWS"], EDGE["KERNEL_COLUMNS"]]] = linear.weight.shape[2:]
-    row[[EDGE["STRIDE_ROWS"], EDGE["STRIDE_COLUMNS"]]] = linear.stride
-    row[[EDGE["PAD_ROWS"], EDGE["PAD_COLUMNS"]]] = linear.padding
-    row[[EDGE["DILATION_ROWS"], EDGE["DILATION_COLUMNS"]]] = linear.dilation
-    row[[EDGE["POOL_ROWS"], EDGE["POOL_COLUMNS"]]] = linear.pool
-    row[[EDGE["POOL_STRIDE_ROWS"], EDGE["POOL_STRIDE_COLUMNS"]]] = linear.pool_stride
+    row["kind"] = CONV
+    row["taps"] = linear.weight.shape[2] * linear.weight.shape[3]
+    row["row_length"] = row["taps"] * (linear.weight.shape[0] // linear.groups)
+    row["channels"], row["height"], row["width"] = linear.in_shape
+    row["pooled"] = (linear.pool, linear.pool_stride) != ((1, 1), (1, 1))
+    row["pooled_height"], row["pooled_width"] = linear.pooled_shape[1:]
+    row["group_in"] = linear.weight.shape[1]
+    row["group_out"] = linear.weight.shape[0] // linear.groups
+    row["kernel_rows"], row["kernel_columns"] = linear.weight.shape[2:]
+    row["stride_rows"], row["stride_columns"] = linear.stride
+    row["pad_rows"], row["pad_columns"] = linear.padding
+    row["dilation_rows"], row["dilation_columns"] = linear.dilation
+    row["pool_rows"], row["pool_columns"] = linear.pool
+    row["pool_stride_rows"], row["pool_stride_columns"] = linear.pool_stride

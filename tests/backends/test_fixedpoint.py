@@ -21,7 +21,7 @@ from neuroprivacy.targets.spec import load_target
 from neuroprivacy.testing import random_case
 from neuroprivacy.testing.case import edge, layer, network
 from neuroprivacy_fixedpoint import FixedPointBackend, engine, plan
-from neuroprivacy_fixedpoint.columns import LARGEST, LAYER
+from neuroprivacy_fixedpoint.columns import LARGEST
 from neuroprivacy_fixedpoint.plan import plan_of
 from neuroprivacy_fixedpoint.weights import padded_size
 
@@ -182,7 +182,7 @@ def test_wide_layers_whose_membranes_are_small(dv: int, tmp_path: Path) -> None:
     """They take all integers in 64 bits, whatever their membranes would fit."""
     program = wide(tmp_path, [[300, -300], [150, 7]], 12, threshold=900, dv=dv)
     assert plan_of(program, 40).wide == {"n"}
-    assert not plan_of(program, 40).layers[0, LAYER["SMALL"]]
+    assert not plan_of(program, 40).layers["small"][0]
     given = np.random.default_rng(dv).integers(0, 2, (3, 40, 2))
     assert held(program, {"input": given}, tmp_path, EVERYTHING) == []
 
@@ -196,7 +196,7 @@ def test_small_layers_that_a_loop_makes_wide(tmp_path: Path) -> None:
     ]
     program = network(layers, target="int8")
     assert plan_of(program, 30).wide == {"a", "b"}
-    assert not plan_of(program, 30).layers[:, LAYER["SMALL"]].any()
+    assert not plan_of(program, 30).layers["small"].any()
     given = np.random.default_rng(0).integers(0, 2, (2, 30, 1))
     assert held(program, {"input": given}, tmp_path, EVERYTHING) == []
 
@@ -298,7 +298,7 @@ def test_small_membranes_are_computed_as_all_others(tmp_path: Path) -> None:
                 bias=generator.integers(-9, 9, 9) * scale, reset="soft" if dv % 2 else "hard",
             )  # fmt: skip
             program = network([made], target="int8")
-            seen.add(int(plan_of(program, 30).layers[0, LAYER["SMALL"]]))
+            seen.add(int(plan_of(program, 30).layers["small"][0]))
             given = generator.integers(0, 2, (3, 30, 20))
             assert held(program, {"input": given}, tmp_path, EVERYTHING) == []
     assert seen == {0, 1}
@@ -315,7 +315,7 @@ def test_the_largest_membrane_of_which_one_product_fits_32_bits(v_init: int, tmp
     """4095 times 524,416 is the last below 2^31."""
     made = layer("n", [edge("input", [[1]])], threshold=2**30, dv=1, v_init=v_init)
     program = network([made], target="int8")
-    assert plan_of(program, 9).layers[0, LAYER["SMALL"]] == (abs(v_init) == 524_416)
+    assert plan_of(program, 9).layers["small"][0] == (abs(v_init) == 524_416)
     assert held(program, {"input": np.zeros((1, 9, 1), np.int64)}, tmp_path) == []
 
 

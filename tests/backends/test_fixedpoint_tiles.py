@@ -14,7 +14,7 @@ from neuroprivacy.runtime.compare import compare
 from neuroprivacy.runtime.reference import run_reference
 from neuroprivacy.testing.case import edge, layer, network
 from neuroprivacy_fixedpoint import FixedPointBackend, engine, plan, weights
-from neuroprivacy_fixedpoint.columns import EDGE, EVENTS, LAYER, STEPS, TILE
+from neuroprivacy_fixedpoint.columns import EVENTS, STEPS, TILE
 from neuroprivacy_fixedpoint.kernels import advance, compiled, events
 from neuroprivacy_fixedpoint.plan import plan_of
 
@@ -70,8 +70,8 @@ def test_tiles_of_all_kinds_of_neurons(target: str, size: int, tmp_path: Path) -
         again = [edge("a", matrix(generator, 30, size), delay=delay), edge("input", matrix(generator, 30, 70), delay=3)]
         program = network([first, layer("b", again, **varied(generator, 30, each=own, **common))], target=target)
         rows = plan_of(program, 20).layers
-        assert rows[:, LAYER["TILED"]].all()
-        assert tuple(rows[0, [LAYER[name] for name in ("KEEPS", "SMALL", "LEAKS")]]) == kind
+        assert rows["tiled"].all()
+        assert tuple(rows[name][0] for name in ("has_current", "small", "leaky")) == kind
         for rate in (0.05, 0.3, 1.0):
             given = (generator.random((3, 20, 70)) < rate).astype(np.int64)
             assert differences(program, {"input": given}, tmp_path) == [], (kind, rate)
@@ -186,14 +186,14 @@ def test_convolutions_in_tiles_and_scattered(
         constants = varied(generator, size, threshold=high * 9)
         program = network([layer("a", [edge("input", linear, delay=0)], **constants)], target="int8")
         row = plan_of(program, 9).edges[0]
-        assert (row[EDGE["TILE"]] > 0) == (channels % 16 == 0 and "groups" not in others)
+        assert (row["tile"] > 0) == (channels % 16 == 0 and "groups" not in others)
         for rate in (0.0, 0.02, 0.3, 1.0):
             given = (generator.random((2, 5, linear.in_size)) < rate).astype(np.int64)
-            used |= {bool(row[EDGE["TILE"]]) and fires >= row[EDGE["CROWD"]] for fires in given.sum(axis=2).ravel()}
+            used |= {bool(row["tile"]) and fires >= row["density_threshold"] for fires in given.sum(axis=2).ravel()}
             for threads in ("1", "3"):
                 monkeypatch.setenv("NEUROPRIVACY_THREADS", threads)
                 assert differences(program, {"input": given}, tmp_path) == [], (low, rate, threads)
-    if row[EDGE["TILE"]]:
+    if row["tile"]:
         assert used == ({True} if meeting == 0 else {False} if meeting > 5 else {True, False})
 
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from neuroprivacy_fixedpoint.columns import LAYER, TILE
+from neuroprivacy_fixedpoint.columns import TILE
 from neuroprivacy_fixedpoint.kernels.compiled import entry, inner, sources
 from neuroprivacy_fixedpoint.kernels.counting import count_rows
 from neuroprivacy_fixedpoint.kernels.neurons import last_current, neurons
 from neuroprivacy_fixedpoint.kernels.sums import same_input, sum_step
 from neuroprivacy_fixedpoint.kernels.tiles import advance_tiles
 
-_OFFSET, _STATE, _TILED, _STEADY = (LAYER[n] for n in ("OFFSET", "STATE", "TILED", "STEADY"))
-_KEEPS, _SHIFT = LAYER["KEEPS"], LAYER["SHIFT"]
-_CHANNELS, _ROWS, _COLUMNS = LAYER["CHANNELS"], LAYER["ROWS"], LAYER["COLUMNS"]
 
 
 @inner
@@ -23,26 +20,26 @@ def _advance_rows(
 ):  # fmt: skip
     """Compute rows begin ... end - 1 of output rows low ... high - 1 of a layer, one sample, step after step."""
     index, starts, bases, cuts = lists[0], lists[1], lists[2], lists[3:]
-    line = layer[_COLUMNS] * layer[_CHANNELS]
+    line = layer.columns * layer.channels
     first, last = low * line, high * line
-    own = slice(layer[_STATE] + first, layer[_STATE] + last)
+    own = slice(layer.state + first, layer.state + last)
     short = False
     for row in range(begin, end):
-        if row == begin or not layer[_STEADY] or not same_input(layer, edges, row, graded):
+        if row == begin or not layer.steady or not same_input(layer, edges, row, graded):
             short = sum_step(
                 layer, edges, low, high, row, fired, graded, weights, index, starts, starts[1:], bases, cuts,
                 value, short_sums, sums, listed, bounds,
             )  # fmt: skip
-        at = layer[_OFFSET] + first
+        at = layer.offset + first
         if short:
             neurons(short_sums, u[own], v[own], constants, layer, first, fired, row, at, seen)
         else:
             neurons(sums, u[own], v[own], constants, layer, first, fired, row, at, seen)
-    if not layer[_KEEPS]:
+    if not layer.has_current:
         if short:
-            last_current(short_sums, u[own], layer[_SHIFT])
+            last_current(short_sums, u[own], layer.shift)
         else:
-            last_current(sums, u[own], layer[_SHIFT])
+            last_current(sums, u[own], layer.shift)
 
 
 @inner
@@ -52,21 +49,21 @@ def _advance_layer(
 ):  # fmt: skip
     """Compute rows begin ... end - 1 of a part of a layer for one sample."""
     layer = layers[n]
-    line = layer[_COLUMNS] * layer[_CHANNELS]
-    size = layer[_ROWS] * line
+    line = layer.columns * layer.channels
+    size = layer.rows * line
     # Parts end where a tile does: tiles themselves, or output rows as many as make whole ones.
-    unit, rows = (TILE, 1) if layer[_TILED] else (line, max(1, TILE // (line & -line)))
+    unit, rows = (TILE, 1) if layer.tiled else (line, max(1, TILE // (line & -line)))
     units = (size + unit * rows - 1) // (unit * rows)
     low, high = units * part // parts * rows, units * (part + 1) // parts * rows
-    if not layer[_TILED]:
-        high = min(high, layer[_ROWS])
+    if not layer.tiled:
+        high = min(high, layer.rows)
     if fresh:
         seen[n] = 0
-        for j in range(layer[_STATE] + low * unit, layer[_STATE] + min(size, high * unit)):
+        for j in range(layer.state + low * unit, layer.state + min(size, high * unit)):
             u[j], v[j] = u_init[j], v_init[j]
     if low == high:
         return
-    if layer[_TILED]:
+    if layer.tiled:
         advance_tiles(
             layer, low, high, begin, end, edges, weights, constants, fired, u, v, seen[n], listed, starts, sums
         )  # fmt: skip
@@ -97,7 +94,7 @@ def _compiled(sources: str) -> Any:
             begin, end: rows; enough earlier rows for every delay lie before them, and one more.
             fresh: whether samples begin: states are what they were before the first step, nothing has been seen.
             counts: whether all layers will then have been computed: events are to be counted.
-            layers, edges: the plan, int64 (layers, LAYER) and (edges, EDGE).
+            layers, edges: the plan, int64 (layers) and (edges).
             weights: int8 or int32.
             constants: of the neurons, int32 or int64.
             u_init, v_init: int64 (neurons,).

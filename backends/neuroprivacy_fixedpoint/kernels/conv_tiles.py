@@ -9,17 +9,11 @@ from __future__ import annotations
 from llvmlite import ir
 from numba import types
 
-from neuroprivacy_fixedpoint.columns import EDGE, EVENTS, STEPS
+from neuroprivacy_fixedpoint.columns import EVENTS, STEPS
 from neuroprivacy_fixedpoint.kernels.compiled import inner, intrinsic
 from neuroprivacy_fixedpoint.kernels.tile_sums import fill_up, tile_sum_kernel
 from neuroprivacy_fixedpoint.kernels.vectors import everywhere, place
 
-_OF_TILES, _REACH, _TILE = EDGE["OF_TILES"], EDGE["REACH"], EDGE["TILE"]
-_CHANNELS, _HEIGHT, _WIDTH = EDGE["CHANNELS"], EDGE["POOLED_HEIGHT"], EDGE["POOLED_WIDTH"]
-_KERNEL_ROWS, _KERNEL_COLUMNS = EDGE["KERNEL_ROWS"], EDGE["KERNEL_COLUMNS"]
-_STRIDE_ROWS, _STRIDE_COLUMNS = EDGE["STRIDE_ROWS"], EDGE["STRIDE_COLUMNS"]
-_PAD_ROWS, _PAD_COLUMNS = EDGE["PAD_ROWS"], EDGE["PAD_COLUMNS"]
-_DILATION_ROWS, _DILATION_COLUMNS = EDGE["DILATION_ROWS"], EDGE["DILATION_COLUMNS"]
 #: Events that are copied without asking whether there are more.
 _AT_ONCE = 32
 
@@ -51,25 +45,25 @@ def _gather(edge, bases, starts, y, x, listed, found):
 
     One piece for each kernel row; where columns lie between those of the kernel, one for each place.
     """
-    height, width, of_column = edge[_HEIGHT], edge[_WIDTH], edge[_CHANNELS] * edge[_TILE]
-    dilation, kernel_columns = edge[_DILATION_COLUMNS], edge[_KERNEL_COLUMNS]
-    top = y * edge[_STRIDE_ROWS] - edge[_PAD_ROWS]
-    column = x * edge[_STRIDE_COLUMNS] - edge[_PAD_COLUMNS]
+    height, width, of_column = edge.pooled_height, edge.pooled_width, edge.channels * edge.tile
+    dilation, kernel_columns = edge.dilation_columns, edge.kernel_columns
+    top = y * edge.stride_rows - edge.pad_rows
+    column = x * edge.stride_columns - edge.pad_columns
     pieces, columns = (1, kernel_columns) if dilation == 1 else (kernel_columns, 1)
     for j in range(pieces):
         begin, end = max(0, column), min(width, column + columns)
         shift, row = (j - column) * of_column, top
         if begin < end:
-            for _ in range(edge[_KERNEL_ROWS]):
+            for _ in range(edge.kernel_rows):
                 if row >= 0 and row < height:
                     first, last = starts[row * width + begin], starts[row * width + end]
                     for k in range(first, last, _AT_ONCE):
                         _copy(bases, k, listed, found + k - first, shift)
                     found += last - first
-                row += edge[_DILATION_ROWS]
+                row += edge.dilation_rows
                 shift += kernel_columns * of_column
         column += dilation
-    return fill_up(listed, found, edge[_REACH] * of_column)
+    return fill_up(listed, found, edge.taps * of_column)
 
 
 @inner
@@ -95,9 +89,9 @@ def add_conv_tiles(edge, weights, bases, starts, most, grid, limit, listed, ends
         listed, ends: scratch.
     """
     low, high, columns, channels = grid
-    tile, first, last = edge[_TILE], low * columns, high * columns
-    of_tile = (edge[_REACH] * edge[_CHANNELS] + 1) * tile
-    largest = most * edge[_REACH] + _AT_ONCE + EVENTS
+    tile, first, last = edge.tile, low * columns, high * columns
+    of_tile = (edge.taps * edge.channels + 1) * tile
+    largest = most * edge.taps + _AT_ONCE + EVENTS
     limit = limit // EVENTS * EVENTS
     position = first
     while position < last:
@@ -109,7 +103,7 @@ def add_conv_tiles(edge, weights, bases, starts, most, grid, limit, listed, ends
             count += 1
         ends[count] = found
         for t in range(channels // tile):
-            offset = edge[_OF_TILES] + t * of_tile
+            offset = edge.tile_weights + t * of_tile
             for k in range(count):
                 at = (position + k - first) * channels + t * tile
                 begin, end = ends[k], ends[k + 1]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from neuroprivacy_fixedpoint.columns import ITEM
 from neuroprivacy_fixedpoint.kernels.compiled import inlined, inner
 
-_GRADED, _FIRST, _SIZE, _REACH = (ITEM[n] for n in ("GRADED", "FIRST", "SIZE", "REACH"))
 #: Values whose events are counted at once: their counts stay in the first cache.
 _COUNTED = 2**14
 
@@ -38,14 +36,14 @@ def _add_totals(rows, begin, end, fresh, totals, scratch):
 def _tally(totals, graded_totals, items, reach, tallied):
     """For each item, the events of its source, or the weights that these touched."""
     for k in range(len(items)):
-        of = graded_totals if items[k, _GRADED] else totals
-        values = of[items[k, _FIRST] : items[k, _FIRST] + items[k, _SIZE]]
+        of = graded_totals if items[k].graded else totals
+        values = of[items[k].first : items[k].first + items[k].size]
         found = np.int64(0)
-        if items[k, _REACH] < 0:
+        if items[k].fan_out < 0:
             for i in range(values.size):
                 found += values[i]
         else:
-            touched = reach[items[k, _REACH] :][: values.size]
+            touched = reach[items[k].fan_out :][: values.size]
             for i in range(values.size):
                 found += values[i] * touched[i]
         tallied[k] = found
@@ -62,7 +60,7 @@ def count_rows(
         fresh: whether samples begin: nothing has been counted.
         scratch: int32, overwritten.
         totals: int32 (samples, values), in how many steps each value was not zero; written, as `graded_totals`.
-        items: int64 (items, ITEM), see `columns`.
+        items: int64 (items), see `columns`.
         reach: int64, the weights that one event of each value touches, edge after edge.
         tallied: int64 (samples, items), events of a source, or the weights that they touched; written.
     """

@@ -7,15 +7,10 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from neuroprivacy_fixedpoint.columns import CONV, EDGE
+from neuroprivacy_fixedpoint.columns import CONV
 from neuroprivacy_fixedpoint.kernels.compiled import inlined, inner, intrinsic, machine_features
 from neuroprivacy_fixedpoint.kernels.vectors import everywhere, place
 
-_KIND, _SOURCE, _SOURCE_SIZE = EDGE["KIND"], EDGE["SOURCE"], EDGE["SOURCE_SIZE"]
-_CHANNELS, _HEIGHT, _WIDTH = EDGE["CHANNELS"], EDGE["HEIGHT"], EDGE["WIDTH"]
-_POOLED, _POOLED_HEIGHT, _POOLED_WIDTH = EDGE["POOLED"], EDGE["POOLED_HEIGHT"], EDGE["POOLED_WIDTH"]
-_POOL_ROWS, _POOL_COLUMNS = EDGE["POOL_ROWS"], EDGE["POOL_COLUMNS"]
-_POOL_STRIDE_ROWS, _POOL_STRIDE_COLUMNS = EDGE["POOL_STRIDE_ROWS"], EDGE["POOL_STRIDE_COLUMNS"]
 
 #: Channels from which on each position is looked at by itself.
 _MANY = 8
@@ -169,15 +164,15 @@ def list_values(source, size, index, value):
 @inner
 def pool(edge, source, pooled):
     """Sum one step over pooling windows, channels-last."""
-    channels, width = edge[_CHANNELS], edge[_WIDTH]
+    channels, width = edge.channels, edge.width
     target = 0
-    for row in range(edge[_POOLED_HEIGHT]):
-        for column in range(edge[_POOLED_WIDTH]):
+    for row in range(edge.pooled_height):
+        for column in range(edge.pooled_width):
             into = pooled[target : target + channels]
             into[:] = 0
-            for y in range(row * edge[_POOL_STRIDE_ROWS], row * edge[_POOL_STRIDE_ROWS] + edge[_POOL_ROWS]):
-                left = column * edge[_POOL_STRIDE_COLUMNS]
-                for x in range(left, left + edge[_POOL_COLUMNS]):
+            for y in range(row * edge.pool_stride_rows, row * edge.pool_stride_rows + edge.pool_rows):
+                left = column * edge.pool_stride_columns
+                for x in range(left, left + edge.pool_columns):
                     first = (y * width + x) * channels
                     of = source[first : first + channels]
                     for c in range(channels):
@@ -191,7 +186,7 @@ def _numbering(edge, column, tile):
 
     Where a convolution is added up in tiles, events are numbered by where their weights lie in a row of positions.
     """
-    return (column * edge[_CHANNELS], tile) if tile else (0, 1)
+    return (column * edge.channels, tile) if tile else (0, 1)
 
 
 @inner
@@ -200,9 +195,9 @@ def _list_positions(edge, row, first, index, starts, tile):
 
     `_list_windows` gives the same for windows of one place, in 1.6 times the time.
     """
-    channels, width = edge[_CHANNELS], edge[_WIDTH]
+    channels, width = edge.channels, edge.width
     found = most = position = 0
-    for _ in range(edge[_HEIGHT]):
+    for _ in range(edge.height):
         for column in range(width):
             starts[position] = before = found
             number, step = _numbering(edge, column, tile)
@@ -216,16 +211,16 @@ def _list_positions(edge, row, first, index, starts, tile):
 @inner
 def _list_windows(edge, row, first, index, starts, tile):
     """The same behind a pool: the channels of all places of a window; what fires at two of them stands there twice."""
-    channels, width = edge[_CHANNELS], edge[_WIDTH]
+    channels, width = edge.channels, edge.width
     found = most = position = 0
-    for down in range(edge[_POOLED_HEIGHT]):
-        top = down * edge[_POOL_STRIDE_ROWS]
-        for aside in range(edge[_POOLED_WIDTH]):
-            left = aside * edge[_POOL_STRIDE_COLUMNS]
+    for down in range(edge.pooled_height):
+        top = down * edge.pool_stride_rows
+        for aside in range(edge.pooled_width):
+            left = aside * edge.pool_stride_columns
             starts[position] = before = found
             number, step = _numbering(edge, aside, tile)
-            for y in range(top, top + edge[_POOL_ROWS]):
-                for x in range(left, left + edge[_POOL_COLUMNS]):
+            for y in range(top, top + edge.pool_rows):
+                for x in range(left, left + edge.pool_columns):
                     at = first + (y * width + x) * channels
                     found = list_ones(row, at, channels, number, step, index, found)
             most = max(most, found - before)
@@ -237,9 +232,9 @@ def _list_windows(edge, row, first, index, starts, tile):
 @inner
 def _list_units_by_position(edge, source, index, starts, tile):
     """The same for few channels, from values that have been pooled."""
-    channels, width = edge[_CHANNELS], edge[_POOLED_WIDTH]
+    channels, width = edge.channels, edge.pooled_width
     found = most = position = 0
-    for _ in range(edge[_POOLED_HEIGHT]):
+    for _ in range(edge.pooled_height):
         for column in range(width):
             starts[position] = before = found
             found = _list_units(source, position * channels, channels, index, found)
@@ -255,10 +250,10 @@ def _list_units_by_position(edge, source, index, starts, tile):
 @inner
 def _list_by_position(edge, row, first, index, starts, tile):
     """The same for few channels without a pool: all places are listed, and told apart afterwards."""
-    channels, width = edge[_CHANNELS], edge[_WIDTH]
-    found = list_ones(row, first, edge[_HEIGHT] * width * channels, 0, 1, index, 0)
+    channels, width = edge.channels, edge.width
+    found = list_ones(row, first, edge.height * width * channels, 0, 1, index, 0)
     most = k = begin = position = 0
-    for _ in range(edge[_HEIGHT]):
+    for _ in range(edge.height):
         for column in range(width):
             starts[position] = before = k
             number, step = _numbering(edge, column, tile)
@@ -278,16 +273,16 @@ def list_events(edge, row, index, starts, value, tile):
 
     `tile` is the width of tiles, or 0, see `_numbering`.
     """
-    source, size = edge[_SOURCE], edge[_SOURCE_SIZE]
-    if edge[_KIND] != CONV:
+    source, size = edge.source, edge.source_size
+    if edge.kind != CONV:
         starts[0], starts[1] = 0, list_ones(row, source, size, 0, 1, index, 0)
         return 1, starts[1]
-    positions = edge[_POOLED_HEIGHT] * edge[_POOLED_WIDTH]
-    if edge[_CHANNELS] >= _MANY:
-        if edge[_POOLED]:
+    positions = edge.pooled_height * edge.pooled_width
+    if edge.channels >= _MANY:
+        if edge.pooled:
             return positions, _list_windows(edge, row, source, index, starts, tile)
         return positions, _list_positions(edge, row, source, index, starts, tile)
-    if edge[_POOLED]:
+    if edge.pooled:
         pool(edge, row[source : source + size], value)
         return positions, _list_units_by_position(edge, value, index, starts, tile)
     return positions, _list_by_position(edge, row, source, index, starts, tile)

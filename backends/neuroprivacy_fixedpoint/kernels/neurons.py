@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba.extending import overload
 
-from neuroprivacy_fixedpoint.columns import BLOCK, LAYER, NEVER, TILE
+from neuroprivacy_fixedpoint.columns import BLOCK, NEVER, TILE
 from neuroprivacy_fixedpoint.kernels.compiled import inlined, inner
 from neuroprivacy_fixedpoint.kernels.lanes import (
     as_lanes,
@@ -21,10 +21,6 @@ from neuroprivacy_fixedpoint.kernels.lanes import (
     where,
 )
 
-_KEEPS, _LEAKS, _SMALL, _DECAY_SHIFT = (LAYER[n] for n in ("KEEPS", "LEAKS", "SMALL", "DECAY_SHIFT"))
-_CONSTANTS = LAYER["THETA"]
-_SHIFT, _HALF, _LOWEST, _HIGHEST = (LAYER[n] for n in ("SHIFT", "HALF", "LOWEST", "HIGHEST"))
-_SOFT, _STRICT = LAYER["SOFT"], LAYER["STRICT"]
 
 #: No shift is larger: numba shifts 64 bits, the compiler then sees that 32 do (a third fewer operations).
 _WORD = 31
@@ -169,8 +165,8 @@ def _neuron_kernel(*, keeps: bool = False, leaks: bool = True, small: bool = Fal
 def _rule(layer, kind):
     """What is the same for all neurons of a layer."""
     return (
-        layer[_SHIFT], kind(layer[_HALF]), kind(layer[_LOWEST]), kind(layer[_HIGHEST]), kind(-layer[_SOFT]),
-        kind(layer[_STRICT]), layer[_DECAY_SHIFT],
+        layer.shift, kind(layer.half), kind(layer.lowest), kind(layer.highest), kind(-layer.soft),
+        kind(layer.strict), layer.decay_shift,
     )  # fmt: skip
 
 
@@ -178,8 +174,8 @@ def _rule(layer, kind):
 def _places(layer, at):
     """Where threshold, bias and decays of a neuron lie. Each has an offset and a step; 0 repeats one block for all."""
     return (
-        layer[_CONSTANTS] + at * layer[_CONSTANTS + 1], layer[_CONSTANTS + 2] + at * layer[_CONSTANTS + 3],
-        layer[_CONSTANTS + 4] + at * layer[_CONSTANTS + 5], layer[_CONSTANTS + 6] + at * layer[_CONSTANTS + 7],
+        layer.theta + at * layer.theta_step, layer.bias + at * layer.bias_step,
+        layer.decay_u + at * layer.decay_u_step, layer.decay_v + at * layer.decay_v_step,
     )  # fmt: skip
 
 
@@ -193,9 +189,9 @@ _, _small_tiles = _neuron_kernel(small=True)
 def _in_order(sums, u, v, constants, layer, begin, fired, row, offset, seen):
     """One step of neurons of whichever kind, one after another."""
     out = fired[row, offset : offset + u.size]
-    if layer[_KEEPS]:
+    if layer.has_current:
         _with_current(sums, u, v, constants, layer, begin, out, seen)
-    elif layer[_LEAKS]:
+    elif layer.leaky:
         _leaking(sums, u, v, constants, layer, begin, out, seen)
     else:
         _adding(sums, u, v, constants, layer, begin, out, seen)
@@ -204,11 +200,11 @@ def _in_order(sums, u, v, constants, layer, begin, fired, row, offset, seen):
 @inlined
 def neurons_in_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen):
     """One step of neurons of whichever kind, in tiles, or some steps of one tile or less."""
-    if layer[_KEEPS]:
+    if layer.has_current:
         _current_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen)
-    elif layer[_SMALL]:
+    elif layer.small:
         _small_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen)
-    elif layer[_LEAKS]:
+    elif layer.leaky:
         _leaking_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen)
     else:
         _adding_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen)
