@@ -121,7 +121,7 @@ class Share:
         counts: bool = False,
     ) -> None:  # fmt: skip
         self._kernels.advance(
-            first, last, loop, part, parts, begin, end, self._fresh, counts, *self._arrays[wide][part]
+            first, last, loop, counts, part, parts, begin, end, self._fresh, *self._arrays[wide][part]
         )  # fmt: skip
 
     @cached_property
@@ -134,10 +134,14 @@ class Share:
         )
         narrow, wide = (
             [
-                (plan.layers, plan.edges, weights, constants, plan.u_init, plan.v_init, self.fired, self.graded,
-                 *states, self.seen[part], self.scratch[part].lists, self.scratch[part].value, *sums[part],
-                 self.scratch[part].listed, self.scratch[part].starts, bool(plan.graded), self.totals,
-                 self.graded_totals, plan.items.rows, plan.items.reach, self.tallied)
+                (
+                    (plan.layers, plan.edges, weights, constants, plan.u_init, plan.v_init),
+                    (self.fired, self.graded, *states, self.seen[part]),
+                    (self.scratch[part].lists, self.scratch[part].value, *sums[part], self.scratch[part].listed,
+                     self.scratch[part].starts),
+                    (bool(plan.graded), self.totals, self.graded_totals, plan.items.rows, plan.items.reach,
+                     self.tallied),
+                )
                 for part in range(self.parts)
             ]
             for weights, constants, states, sums in both

@@ -28,9 +28,7 @@ class Weights:
         self.ends = [0, 0]
         self.events = self.work = self.meeting = 0
 
-    def add(
-        self, row: np.void, edge: Edge, source: Layout, target: Layout, *, wide: bool, tiled: bool
-    ) -> None:
+    def add(self, row: np.void, edge: Edge, source: Layout, target: Layout, *, wide: bool, tiled: bool) -> None:
         """Pack an edge and fill in its row."""
         window = edge.map.window
         if isinstance(edge.map, DenseMap):

@@ -243,11 +243,11 @@ def _add_values(edge, layer, weights, low, high, index, value, found, into):
 
 
 @inlined
-def sum_step(
-    layer, edges, low, high, row, fired, graded, weights, index, starts, ends, bases, cuts, value, short_sums,
-    sums, listed, bounds,
-):  # fmt: skip
-    """Synaptic sums of one step for output rows low ... high - 1; returns whether `short_sums` holds them."""
+def sum_step(layer, low, high, row, network, sample, scratch):
+    """Synaptic input of output rows low ... high - 1 in one time step; returns whether `short_sums` holds it."""
+    edges, weights, lists, value = network.edges, network.weights, scratch.lists, scratch.value
+    short_sums, sums, listed, bounds = scratch.short_sums, scratch.sums, scratch.listed, scratch.starts
+    index, starts, ends, bases, cuts = lists[0], lists[1], lists[1, 1:], lists[2], lists[3:]
     # Sums up to the end of a tile are 0: see `neurons`.
     size = ((high - low) * layer.columns * layer.channels + TILE - 1) // TILE * TILE
     single = layer.end_edge - layer.first_edge == 1
@@ -260,7 +260,7 @@ def sum_step(
         edge = edges[e]
         past = row - edge.delay
         if edge.graded:
-            source = graded[past, edge.source : edge.source + edge.source_size]
+            source = sample.graded[past, edge.source : edge.source + edge.source_size]
             if edge.pooled:
                 pool(edge, source, value)
                 # The list is written over its own source, never ahead of what is read.
@@ -271,7 +271,7 @@ def sum_step(
                 sums[:size] = 0
             _add_values(edge, layer, weights, low, high, index, value, found, sums)
             continue
-        fires, tile = fired[past], edge.tile
+        fires, tile = sample.fired[past], edge.tile
         if tile and count_ones(fires, edge.source, edge.source_size) < edge.density_threshold:
             tile = 0
         positions, most = list_events(edge, fires, index, starts, value, tile)

@@ -13,7 +13,6 @@ from neuroprivacy_fixedpoint.kernels.neurons import last_current, neurons_in_til
 from neuroprivacy_fixedpoint.kernels.tile_sums import fill_up, tile_sum_kernel
 
 
-
 _write_tile, _add_tile = tile_sum_kernel(TILE, adds=False), tile_sum_kernel(TILE, adds=True)
 
 
@@ -62,16 +61,16 @@ def _sum_rows(layer, edges, weights, tile, rows, listed, starts, sums):
 
 
 @inlined
-def advance_tiles(
-    layer, low, high, begin, end, edges, weights, constants, fired, u, v, seen, listed, starts, sums
-):  # fmt: skip
-    """Compute rows begin ... end - 1 of tiles low ... high - 1 of a layer, one sample: some steps at a time."""
+def advance_tiles(layer, low, high, span, network, sample, seen, scratch):
+    """Compute a time block of tiles low ... high - 1 of a layer for one sample, up to STEPS time steps at once."""
+    edges, constants, fired, u, v = network.edges, network.constants, sample.fired, sample.u, sample.v
+    listed, starts, sums, end = scratch.listed, scratch.starts, scratch.sums, span.end
     size = layer.channels * layer.rows * layer.columns
-    row = begin
+    row = span.begin
     while row < end:
         stop = _list_rows(layer, edges, fired, row, end, listed, starts)
         for tile in range(low, high):
-            _sum_rows(layer, edges, weights, tile, stop - row, listed, starts, sums)
+            _sum_rows(layer, edges, network.weights, tile, stop - row, listed, starts, sums)
             first = tile * TILE
             own = slice(layer.state + first, layer.state + min(size, first + TILE))
             neurons_in_tiles(
