@@ -1,4 +1,4 @@
-"""The records of edges, layers and counters that a plan hands to the kernels, and the constants both share.
+"""The records of edges, layers and counters that a plan hands to the kernels, and the constants of both.
 
 Every field is an int64. Flags are 0 or 1.
 """
@@ -58,14 +58,14 @@ LAYER = _record(
 #: fan_out: where the fan-outs of the source's values lie; -1 to count events.
 ITEM = _record("graded", "first", "size", "fan_out")
 DENSE, CONV = 0, 1
-#: Neurons of a tile, of which the sums of one step stay in registers; the most steps that are summed before its neurons
-#: are computed; and how many events are added without asking whether there are more: lists are filled up to that.
+#: Neurons of a tile, whose synaptic input of one time step stays in registers; the most time steps whose synaptic input
+#: is summed before the neurons are computed; events added per iteration: event lists are padded to a multiple of it.
 TILE, STEPS, EVENTS = 64, 64, 4
-#: Dense weight rows are as long as a multiple of this: a whole number of vectors.
+#: Dense weight rows are padded to a multiple of this, a whole number of SIMD vectors.
 ROW_STEP = 32
-#: Neurons of one block: their constants stay in the first cache.
+#: Neurons whose constants are processed together, in the L1 cache.
 BLOCK = 512
-#: Weights, values and places in the weight buffer are 32-bit integers in the kernels.
+#: Bound of weights, values and offsets in the weight buffer, which are 32-bit integers in the kernels.
 LARGEST = 2**31 - 1
 #: A threshold that no membrane of 32 bits reaches.
 NEVER = 2**31 - 1

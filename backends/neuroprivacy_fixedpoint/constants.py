@@ -1,4 +1,4 @@
-"""The neurons' constants: one block where all neurons of a layer share them, else one value for each."""
+"""The neurons' constants: one repeated block where all neurons of a layer have the same, else one value each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from neuroprivacy_fixedpoint.layout import Layout
 
 
 class Constants:
-    """The constants as they grow, 32 bits wide, or 64 for layers that need wide integers."""
+    """Collects the constants: int32, or int64 for layers that need wide integers."""
 
     def __init__(self) -> None:
         self.narrow: list[NDArray[np.int32]] = []
@@ -31,11 +31,11 @@ class Constants:
         steps: int | None,
         wide: bool,
     ) -> None:
-        """Fill in a layer's columns: `bound` of its sums, `steps` the most of a run."""
+        """Add a layer's constants and fill in its record. `bound` is of its synaptic input, `steps` of a run."""
         rule = program.target.rule
         arrives = bound << rule.activation_shift
-        of_u = DECAY_ONE - (layer.du + rule.du_offset) if rule.keeps_current else np.zeros(1, np.int64)
-        keeps = rule.keeps_current and (bool(of_u.any()) or arrives >= rule.u_half)
+        decay_u = DECAY_ONE - (layer.du + rule.du_offset) if rule.keeps_current else np.zeros(1, np.int64)
+        keeps = rule.keeps_current and (bool(decay_u.any()) or arrives >= rule.u_half)
         strict = rule.threshold_test == ">"
         theta = (layer.threshold << rule.threshold_shift) + strict
         if not layer.fires:
@@ -44,17 +44,17 @@ class Constants:
         row["shift"], row["half"] = rule.activation_shift, rule.u_half if rule.keeps_current else 0
         row["lowest"], row["highest"] = rule.v_lowest, rule.v_highest
         row["soft"], row["strict"] = layer.reset == "soft", strict
-        of_v = DECAY_ONE - layer.dv
+        decay_v = DECAY_ONE - layer.dv
         membrane = membrane_bound(layer, arrives + int(np.abs(layer.bias).max()), steps=steps)
-        divisor = int(np.gcd.reduce(of_v))
+        divisor = int(np.gcd.reduce(decay_v))
         common = divisor & -divisor  # the largest power of two that divides all
         row["small"] = (
             not wide and not keeps and bool(layer.dv.any()) and membrane <= min(-rule.v_lowest, rule.v_highest)
-            and membrane * int(of_v.max()) // common < 2**31
+            and membrane * int(decay_v.max()) // common < 2**31
         )  # fmt: skip
         if row["small"]:
-            of_v, row["decay_shift"] = of_v // common, (DECAY_ONE // common).bit_length() - 1
-        for name, values in (("theta", theta), ("bias", layer.bias), ("decay_u", of_u), ("decay_v", of_v)):
+            decay_v, row["decay_shift"] = decay_v // common, (DECAY_ONE // common).bit_length() - 1
+        for name, values in (("theta", theta), ("bias", layer.bias), ("decay_u", decay_u), ("decay_v", decay_v)):
             equal = bool((values == values[0]).all())
             kept = np.full(BLOCK, values[0]) if equal else layout.inside(values)
             row[name], row[f"{name}_step"] = self.ends[wide], not equal

@@ -1,4 +1,4 @@
-"""What is tallied of a run: the events of every source, and the weights that they touch on every edge."""
+"""Counters of a run: events of every source, synaptic operations of every edge."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from neuroprivacy_fixedpoint.layout import Layout
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Items:
-    """What is tallied.
+    """The counters.
 
     Attributes:
-        rows: int64 (items, ITEM), see `columns`.
-        reach: int64, the weights that one event of each value of a source touches, edge after edge.
+        rows: records, see `columns`.
+        fan_out: synaptic operations that one event of each source value causes, edge after edge, int64.
         sources: port or layer name -> its item; `edges` layer name -> those of the edges into it.
     """
 
     rows: NDArray[np.void]
-    reach: Int64
+    fan_out: Int64
     sources: dict[str, int]
     edges: dict[str, tuple[int, ...]]
 
@@ -33,11 +33,11 @@ class Items:
 def make_items(
     program: Program, layouts: Mapping[str, Layout], spikes: Mapping[str, int], graded: Mapping[str, int]
 ) -> Items:
-    """The items of a Program whose sources lie at these places of the spikes or the graded inputs."""
-    reach, end = [], 0
+    """The counters of a Program. `spikes` and `graded`: offsets of its sources."""
+    fan_out, end = [], 0
 
     def place(name: str, at: int) -> tuple[int, ...]:
-        """The row of a source."""
+        """The fields of a counter."""
         return name in graded, (graded if name in graded else spikes)[name], layouts[name].size, at
 
     names = [*(port.name for port in program.inputs), *(layer.name for layer in program.layers)]
@@ -47,11 +47,11 @@ def make_items(
         edges[layer.name] = tuple(range(len(rows), len(rows) + len(layer.edges)))
         for edge in layer.edges:
             rows.append(place(edge.source, end))
-            reach.append(layouts[edge.source].inside(edge.map.fan_out()))
-            end += reach[-1].size
+            fan_out.append(layouts[edge.source].inside(edge.map.fan_out()))
+            end += fan_out[-1].size
     return Items(
         rows=np.array(rows, ITEM),
-        reach=np.concatenate(reach),
+        fan_out=np.concatenate(fan_out),
         sources={name: i for i, name in enumerate(names)},
         edges=edges,
     )

@@ -43,7 +43,7 @@ def test_shares_of_samples_give_the_same(
     case = random_case(seed, target="loihi2-soft", samples=5, steps=12, max_neurons=16)
     monkeypatch.setenv("NEUROPRIVACY_THREADS", str(number))
     monkeypatch.setattr(engine, "_WORK_FOR_THREADS", 0)
-    monkeypatch.setattr(engine, "SHARE_BYTES", 1)
+    monkeypatch.setattr(engine, "BATCH_BYTES", 1)
     assert held(case.program, case.spikes, tmp_path) == []
 
 
@@ -53,7 +53,7 @@ def test_parts_of_layers_give_the_same(target: str, tmp_path: Path, monkeypatch:
     """Two samples on three threads, each of which computes some rows of every layer."""
     monkeypatch.setenv("NEUROPRIVACY_THREADS", "3")
     monkeypatch.setattr(engine, "_WORK_FOR_THREADS", 0)
-    monkeypatch.setattr(engine, "_WORK_FOR_PARTS", 0)
+    monkeypatch.setattr(engine, "_WORK_FOR_PARTITIONS", 0)
     for seed in range(12):
         case = random_case(seed, target=target, steps=12)
         for record in (Record(spikes=True, final=True), EVERYTHING):
@@ -64,7 +64,7 @@ def test_parts_of_layers_give_the_same(target: str, tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize("target", ["loihi2", "loihi2-soft", "int8"])
 def test_blocks_of_steps_give_the_same(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long input streams through buffers that hold a few steps; delays reach back into the block before."""
-    monkeypatch.setattr(engine, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(engine, "TIME_BLOCK_BYTES", 1)
     for seed in range(12):
         case = random_case(seed, target=target, steps=15)
         assert held(case.program, case.spikes, tmp_path, Record(spikes=True, final=True)) == [], seed
@@ -231,7 +231,7 @@ def test_counts_keep_neither_states_nor_weights(tmp_path: Path) -> None:
     assert counts.totals() == run_reference(case.program, case.spikes).counts.totals()
     held_by = {type(each).__name__ for each in reachable(counts)}
     assert "Seen" in held_by  # the walk goes far enough
-    assert not {"Results", "Plan", "Share", "Program", "Layer"} & held_by
+    assert not {"Results", "Plan", "Batch", "Program", "Layer"} & held_by
 
 
 def reachable(start: object) -> Iterator[object]:
@@ -255,7 +255,7 @@ def test_sums_that_16_bits_hold_only_in_rounds(parts: str, tmp_path: Path, monke
     """Hundreds of the largest weights meet in one neuron: matrices, convolutions of all options, several edges."""
     monkeypatch.setenv("NEUROPRIVACY_THREADS", parts)
     monkeypatch.setattr(engine, "_WORK_FOR_THREADS", 0)
-    monkeypatch.setattr(engine, "_WORK_FOR_PARTS", 0)
+    monkeypatch.setattr(engine, "_WORK_FOR_PARTITIONS", 0)
     generator = np.random.default_rng(0)
 
     def large(*shape: int) -> Int64:

@@ -87,7 +87,7 @@ def test_more_steps_than_are_listed_at_once(
 ) -> None:
     monkeypatch.setenv("NEUROPRIVACY_THREADS", parts)
     monkeypatch.setattr(engine, "_WORK_FOR_THREADS", 0)
-    monkeypatch.setattr(engine, "_WORK_FOR_PARTS", 0)
+    monkeypatch.setattr(engine, "_WORK_FOR_PARTITIONS", 0)
     generator = np.random.default_rng(steps)
     program = network(
         [
@@ -167,15 +167,15 @@ CONVOLUTIONS: dict[str, tuple[int, tuple[int, int, int], tuple[int, int], dict[s
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("guarded")
-@pytest.mark.parametrize("meeting", [0, weights._MEETING, 10**6])
+@pytest.mark.parametrize("meeting", [0, weights._COINCIDENT, 10**6])
 @pytest.mark.parametrize("options", CONVOLUTIONS.values(), ids=list(CONVOLUTIONS))
 def test_convolutions_in_tiles_and_scattered(
     options: Any, meeting: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Always, by how many events there are, and never; on one thread and on three; of which sums fit 16 bits or not."""
-    monkeypatch.setattr(weights, "_MEETING", meeting)
+    monkeypatch.setattr(weights, "_COINCIDENT", meeting)
     monkeypatch.setattr(engine, "_WORK_FOR_THREADS", 0)
-    monkeypatch.setattr(engine, "_WORK_FOR_PARTS", 0)
+    monkeypatch.setattr(engine, "_WORK_FOR_PARTITIONS", 0)
     channels, shape, kernel, others = options
     generator = np.random.default_rng(channels)
     used = set()
@@ -205,7 +205,7 @@ def test_convolutions_whose_lists_hold_few_positions(
 ) -> None:
     """And several edges, of which one is a matrix, one is late, and one has values."""
     monkeypatch.setattr(plan, "_LISTED", listed)
-    monkeypatch.setattr(weights, "_MEETING", 0)
+    monkeypatch.setattr(weights, "_COINCIDENT", 0)
     generator = np.random.default_rng(listed)
     ports = (Port(name="x", shape=(40, 6, 6)), Port(name="y", shape=(9, 6, 6), high=200))
 

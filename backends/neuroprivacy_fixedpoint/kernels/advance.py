@@ -9,7 +9,7 @@ from neuroprivacy_fixedpoint.kernels.arguments import Buffers, Counters, Network
 from neuroprivacy_fixedpoint.kernels.compiled import entry, inner, sources
 from neuroprivacy_fixedpoint.kernels.counting import count_rows
 from neuroprivacy_fixedpoint.kernels.neurons import last_current, neurons
-from neuroprivacy_fixedpoint.kernels.sums import same_input, sum_step
+from neuroprivacy_fixedpoint.kernels.synaptic_input import same_input, sum_step
 from neuroprivacy_fixedpoint.kernels.tiles import advance_tiles
 
 

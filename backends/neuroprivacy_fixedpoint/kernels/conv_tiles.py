@@ -1,7 +1,7 @@
-"""Convolutions, tile by tile: what meets in one position is listed, then added for some channels in registers.
+"""Convolutions in tiles of channels: the coincident events of a position are listed, then summed in registers.
 
-Events of the columns that a kernel row sees lie side by side in the list of all events, each with the place of its
-weights as if the kernel began at column 0: to list what meets in a position is to copy one piece for each kernel row.
+The events that one kernel row sees are contiguous in the list of all events, each with the offset of its weights for a
+kernel at column 0. The coincident events of a position are therefore one copied segment for each kernel row.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from neuroprivacy_fixedpoint.kernels.compiled import inner, intrinsic
 from neuroprivacy_fixedpoint.kernels.tile_sums import fill_up, tile_sum_kernel
 from neuroprivacy_fixedpoint.kernels.vectors import everywhere, place
 
-#: Events that are copied without asking whether there are more.
+#: Events copied at once.
 _AT_ONCE = 32
 
 _add_16, _add_32, _add_64 = (tile_sum_kernel(width, adds=True) for width in (16, 32, 64))
@@ -41,9 +41,9 @@ def _copy(typing, source, first, to, at, shift):
 
 @inner
 def _gather(edge, bases, starts, y, x, listed, found):
-    """Append what meets in output position (y, x), filled up to whole EVENTS with a row of zeros.
+    """Append the coincident events of output position (y, x), padded to a multiple of EVENTS.
 
-    One piece for each kernel row; where columns lie between those of the kernel, one for each place.
+    One segment for each kernel row; with dilated columns, one for each kernel entry.
     """
     height, width, of_column = edge.pooled_height, edge.pooled_width, edge.channels * edge.tile
     dilation, kernel_columns = edge.dilation_columns, edge.kernel_columns
@@ -68,7 +68,7 @@ def _gather(edge, bases, starts, y, x, listed, found):
 
 @inner
 def _add(weights, listed, begin, end, offset, tile, sums, at):
-    """Add events to one tile of whichever width."""
+    """Add events to one tile."""
     if tile == 64:
         _add_64(weights, listed, begin, end, offset, sums, at)
     elif tile == 32:
@@ -82,10 +82,10 @@ def add_conv_tiles(edge, weights, bases, starts, most, grid, limit, listed, ends
     """Add the events of a convolution to some output rows.
 
     Args:
-        bases: where the weights of each event would begin if the kernel began at column 0, position after position.
+        bases: offset of the weights of each event for a kernel at column 0, position after position.
         starts: where the events of each position begin; `most` is the most of one.
-        grid: the first output row and the one behind the last, columns and channels.
-        limit: how many are added in 16 bits; the sums of all are to fit what `sums` holds.
+        grid: first and end output row, columns, channels.
+        limit: events that are added in 16 bits at a time. The synaptic input must fit the type of `sums`.
         listed, ends: scratch.
     """
     low, high, columns, channels = grid

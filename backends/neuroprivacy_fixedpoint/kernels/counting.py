@@ -1,4 +1,4 @@
-"""The compiled counters: events of each value, then events of each source and the weights that they touch."""
+"""Event counters: of each value; then events of each source and synaptic operations of each edge."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import numpy as np
 
 from neuroprivacy_fixedpoint.kernels.compiled import inlined, inner
 
-#: Values whose events are counted at once: their counts stay in the first cache.
+#: Values counted at once, so that their counts stay in the L1 cache.
 _COUNTED = 2**14
 
 
 @inner
 def _add_totals(rows, begin, end, fresh, totals, scratch):
-    """Add to `totals`, int32 (values,), in how many of the rows begin ... end - 1 each value is not zero.
+    """Add to `totals`, int32 (values,), the number of rows begin ... end - 1 in which each value is not zero.
 
-    Some values at a time, counted in bytes of `scratch` while these lie in the cache.
+    Counts are held in bytes of `scratch` first, some values at a time.
     """
     bytes_ = scratch.view(np.uint8)
     counted = bytes_[: min(_COUNTED, bytes_.size, totals.size)]

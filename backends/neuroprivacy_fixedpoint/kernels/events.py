@@ -1,4 +1,4 @@
-"""Lists of events: which values of a source are not zero in a step, for a whole layer or position by position."""
+"""Event lists: the non-zero values of a source in one time step, for a whole layer or by position."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from neuroprivacy_fixedpoint.columns import CONV
 from neuroprivacy_fixedpoint.kernels.compiled import inlined, inner, intrinsic, machine_features
 from neuroprivacy_fixedpoint.kernels.vectors import everywhere, place
 
-
-#: Channels from which on each position is looked at by itself.
+#: Least channels for which each position is scanned separately.
 _MANY = 8
 _ALL = np.uint64(2**64 - 1)
 
@@ -109,9 +108,9 @@ _put_places = _put_compressed if "+avx512vbmi2" in machine_features() else _put_
 
 @inlined
 def list_ones(row, first, size, number, step, index, found):
-    """Append step times the numbers of what is not zero among bytes, of which 64 at a time are looked at.
+    """Append step times the numbers of the non-zero bytes. 64 bytes are examined at a time.
 
-    Numbers are written without asking how many there are.
+    More numbers may be written than are counted.
 
     Args:
         row: bytes, in one row or some; `first` is the first one of all, `size` how many; 63 more can be read.
@@ -182,16 +181,16 @@ def pool(edge, source, pooled):
 
 @inlined
 def _numbering(edge, column, tile):
-    """Number of the first channel of a position, and the step from one to the next.
+    """Number of the first channel of a position, and the increment per channel.
 
-    Where a convolution is added up in tiles, events are numbered by where their weights lie in a row of positions.
+    For convolutions in tiles, an event's number is the offset of its weights in a row of positions.
     """
     return (column * edge.channels, tile) if tile else (0, 1)
 
 
 @inner
 def _list_positions(edge, row, first, index, starts, tile):
-    """Events of a convolution's source by position: which channels, `starts` (positions + 1); returns the most of one.
+    """List the channels of a convolution's source that fire, by position; returns the most events of one position.
 
     `_list_windows` gives the same for windows of one place, in 1.6 times the time.
     """
@@ -210,7 +209,7 @@ def _list_positions(edge, row, first, index, starts, tile):
 
 @inner
 def _list_windows(edge, row, first, index, starts, tile):
-    """The same behind a pool: the channels of all places of a window; what fires at two of them stands there twice."""
+    """The same after a sum pool. A channel is listed once for every spike in the window."""
     channels, width = edge.channels, edge.width
     found = most = position = 0
     for down in range(edge.pooled_height):
@@ -249,7 +248,7 @@ def _list_units_by_position(edge, source, index, starts, tile):
 
 @inner
 def _list_by_position(edge, row, first, index, starts, tile):
-    """The same for few channels without a pool: all places are listed, and told apart afterwards."""
+    """The same for few channels without a pool: the whole source is listed, then split by position."""
     channels, width = edge.channels, edge.width
     found = list_ones(row, first, edge.height * width * channels, 0, 1, index, 0)
     most = k = begin = position = 0

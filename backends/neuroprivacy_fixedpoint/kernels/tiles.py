@@ -1,7 +1,7 @@
-"""Layers whose weights are matrices, tile by tile: sums of some neurons over many steps, while their weights are near.
+"""Dense layers in tiles of neurons: many time steps of a tile are computed while its weights are in cache.
 
-The events of many steps are listed once. Tiles of sums stay in registers while the events of a step are added; then the
-states of their neurons do while the steps are gone through.
+The events of many time steps are listed once. The synaptic input of a tile stays in registers while the events of one
+time step are added. Its neurons' states then stay in registers over all these time steps.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from neuroprivacy_fixedpoint.kernels.compiled import inlined, inner
 from neuroprivacy_fixedpoint.kernels.events import list_ones
 from neuroprivacy_fixedpoint.kernels.neurons import last_current, neurons_in_tiles
 from neuroprivacy_fixedpoint.kernels.tile_sums import fill_up, tile_sum_kernel
-
 
 _write_tile, _add_tile = tile_sum_kernel(TILE, adds=False), tile_sum_kernel(TILE, adds=True)
 
@@ -43,7 +42,7 @@ def _list_rows(layer, edges, fired, row, end, listed, starts):
 
 @inner
 def _sum_rows(layer, edges, weights, tile, rows, listed, starts, sums):
-    """Sums of one tile in all listed rows: as many events in 16 bits as these hold, then the next."""
+    """Synaptic input of one tile in all listed rows, at most `max_events` events in 16 bits at a time."""
     first, last = layer.first_edge, layer.end_edge
     for e in range(first, last):
         offset = edges[e].weights + tile * (edges[e].source_size + 1) * TILE

@@ -1,4 +1,4 @@
-"""Synaptic sums of one step: rows of weights, kernels of convolutions, event by event or times a value."""
+"""Synaptic input of one time step: weight rows and convolution kernels, added per event or times a graded value."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from neuroprivacy_fixedpoint.kernels.compiled import inlined, inner
 from neuroprivacy_fixedpoint.kernels.conv_tiles import add_conv_tiles
 from neuroprivacy_fixedpoint.kernels.events import count_ones, list_events, list_values, pool
 
-
-#: Events of each position that a round of sums has to take to be faster than sums in 32 bits: measured on kernels of
+#: Least events of each position in a round of 16-bit sums that make it faster than 32-bit sums: measured on kernels of
 #: 3 x 3 to 16 x 16, of which 7 x 7 breaks even.
 _FEWEST = 4
 
@@ -182,13 +181,13 @@ def _add_units(edge, layer, weights, low, high, index, firsts, ends, bases, into
 
 
 @inner
-def _most_met(edge, starts, low, high, columns_out):
-    """The most events that one neuron of output rows low ... high - 1 of a convolution sees."""
+def _most_coincident(edge, starts, low, high, columns_out):
+    """The most coincident events of one neuron in output rows low ... high - 1 of a convolution."""
     height, width = edge.pooled_height, edge.pooled_width
     most = 0
     for row in range(low, high):
         for column in range(columns_out):
-            met = 0
+            coincident = 0
             for i in range(edge.kernel_rows):
                 y = row * edge.stride_rows - edge.pad_rows + i * edge.dilation_rows
                 if y < 0 or y >= height:
@@ -196,22 +195,21 @@ def _most_met(edge, starts, low, high, columns_out):
                 for j in range(edge.kernel_columns):
                     x = column * edge.stride_columns - edge.pad_columns + j * edge.dilation_columns
                     if x >= 0 and x < width:
-                        met += starts[y * width + x + 1] - starts[y * width + x]
-            most = max(most, met)
+                        coincident += starts[y * width + x + 1] - starts[y * width + x]
+            most = max(most, coincident)
     return most
 
 
 @inlined
-def _rounds(edge, met):
-    """In how many rounds, each of which 16 bits hold, the events that meet in one neuron are to be added; 0 for none.
+def _rounds(edge, coincident):
+    """The number of rounds in which 16 bits hold the coincident events of one neuron; 0 if 32-bit sums are faster.
 
-    A round takes an equal share of the events of each of `reach` positions, rounded up. Where that is few events, sums
-    in 32 bits are faster.
+    A round takes an equal fraction of the events of each of `taps` positions, rounded up.
     """
-    if met <= edge.max_events:
+    if coincident <= edge.max_events:
         return 1
     spare = edge.max_events - edge.taps
-    return -((edge.taps - met) // spare) if spare >= _FEWEST * edge.taps else 0
+    return -((edge.taps - coincident) // spare) if spare >= _FEWEST * edge.taps else 0
 
 
 @inner
@@ -279,10 +277,10 @@ def sum_step(layer, low, high, row, network, sample, scratch):
             _place_rows(edge, index, starts[positions], bases)
         rounds = 1
         if not short and (single or not tile):
-            met = most * edge.taps
-            if met > edge.max_events and edge.kind == CONV:
-                met = _most_met(edge, starts, low, high, layer.columns)
-            rounds = _rounds(edge, met)
+            coincident = most * edge.taps
+            if coincident > edge.max_events and edge.kind == CONV:
+                coincident = _most_coincident(edge, starts, low, high, layer.columns)
+            rounds = _rounds(edge, coincident)
             if single:
                 short = rounds == 1
                 if short:
@@ -308,7 +306,7 @@ def sum_step(layer, low, high, row, network, sample, scratch):
 
 @inner
 def same_input(layer, edges, row, graded):
-    """Whether every source of a layer that sees only graded inputs holds what it held a step before."""
+    """Whether all graded sources of a layer have the values of the time step before."""
     for e in range(layer.first_edge, layer.end_edge):
         edge = edges[e]
         now, before = graded[row - edge.delay], graded[row - edge.delay - 1]
