@@ -147,7 +147,7 @@ def test_pooled_sums_beyond_32_bits_are_refused() -> None:
     )
     (issue,) = FixedPointBackend().check(program)
     assert str(issue) == (
-        "n from input: an input value, summed over its pool (4294967040) exceeds 2147483647; scale the input"
+        "n from input: an input value, summed over its pooling window (4294967040) exceeds 2147483647; scale the input"
     )
 
 
