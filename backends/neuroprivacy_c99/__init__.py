@@ -1,4 +1,4 @@
-"""Freestanding C99 from a Program: for microcontrollers, and for the host to hold against the reference."""
+"""Exports a Program as freestanding C99 for microcontrollers, and runs the same C on the host."""
 
 from neuroprivacy_c99.backend import C99Backend
 

@@ -1,4 +1,4 @@
-"""The backend: what it refuses, the folder that it writes, and a run of that folder's C on this machine."""
+"""The backend: check, build (write the C folder) and run (compile that C on this machine)."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from neuroprivacy_c99.host import HostRun, library_of, run_host
 from neuroprivacy_c99.packing import stored_bits
 from neuroprivacy_c99.sources import LONGEST_RING
 
-#: Spikes and states of one chunk of samples take about so many bytes.
+#: Approximate bytes of the spikes and states of one batch.
 CHUNK_BYTES = 64 * 2**20
 
 
 class C99Backend:
-    """Writes C; runs it here, compiled by the host's compiler."""
+    """Writes a Program as C, and runs it with the host's compiler."""
 
     def check(self, program: Program) -> tuple[Issue, ...]:
-        """Weights, values and membranes must fit 32 bits, sums 62; delays one byte, places of weights 32 bits."""
+        """Bits: 32 for weights, values, membranes and weight offsets; 62 for synaptic input; 8 for delays."""
         rule, largest = program.target.rule, largest_inputs(program)
         found: list[Issue] = []
         if max(-rule.v_lowest - 1, rule.v_highest) >= 2**31:
@@ -44,7 +44,7 @@ class C99Backend:
         return Artifact(backend="c99", folder=folder, program=program)
 
     def run(self, artifact: Artifact, spikes: Inputs, record: Record) -> RunResult:
-        """Compile the folder's C, if need be, and run every sample."""
+        """Compile the folder's C if it has changed, and run every sample."""
         program, folder = artifact.program, artifact.folder
         inputs = {port.name: np.asarray(spikes[port.name]) for port in program.inputs}
         samples, given = next(iter(inputs.values())).shape[:2]
@@ -59,7 +59,7 @@ class C99Backend:
 
 
 def _edge_issues(where: str, edge: Edge, value: int) -> list[Issue]:
-    """What C cannot do for this edge when the largest value of its source is `value`."""
+    """Issues of an edge whose source's largest value is `value`."""
     found: list[Issue] = []
     if edge.delay >= LONGEST_RING:
         found.append(Issue(where=where, what="delay", value=edge.delay, limit=LONGEST_RING - 1))
@@ -77,7 +77,7 @@ def _edge_issues(where: str, edge: Edge, value: int) -> list[Issue]:
 def _gather(
     program: Program, parts: list[HostRun], inputs: Inputs, steps: int, record: Record, version: str
 ) -> RunResult:
-    """Join chunks and cut them into layers."""
+    """Concatenate the batches and split them by layer."""
     spikes, u, v, extremes = (np.concatenate([getattr(p, n) for p in parts]) for n in ("spikes", "u", "v", "extremes"))
     ends = np.cumsum([layer.size for layer in program.layers])
     own = {layer.name: slice(int(end) - layer.size, int(end)) for layer, end in zip(program.layers, ends, strict=True)}

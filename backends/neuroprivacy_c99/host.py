@@ -1,4 +1,4 @@
-"""The emitted file on this machine: compiled with hooks that see every integer, and called through ctypes."""
+"""Runs the emitted file on this machine: compiled with hooks that record every integer, called through ctypes."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def host_source(program: Program, emitted: Emitted) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HostRun:
-    """What the host program recorded of some samples; arrays over all neurons of the Program, layer after layer.
+    """Recorded values of some samples; neurons are in Program order, layer after layer.
 
     Attributes:
         spikes: uint8 (samples, steps, neurons).

@@ -1,4 +1,4 @@
-"""C for one layer: events add their weights to the sums, then the neurons of SEMANTICS.md."""
+"""C code of one layer: synaptic input by events, then the neuron dynamics of SEMANTICS.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neuroprivacy_c99.sources import Source, smallest_type
 
 @dataclass(slots=True, kw_only=True)
 class LayerCode:
-    """The parts of the C file that one layer contributes.
+    """The C code of one layer.
 
     Attributes:
         constants: arrays in flash.
@@ -35,12 +35,12 @@ class LayerCode:
 
 
 SUM_TYPES = {"s": "int16_t", "m": "int32_t", "l": "int64_t"}
-#: Strides, dilations and steps between pools beyond this lead out of every input alike.
+#: Larger strides, dilations and pool strides all leave every input, so that they are equivalent.
 _FAR = 2**24
 
 
 def membrane_type(program: Program) -> str:
-    """The type that keeps a membrane: int16_t where the target's saturate within it."""
+    """The type of a membrane: int16_t if the target saturates within 16 bits."""
     rule = program.target.rule
     return "int16_t" if smallest_type(min(rule.v_lowest, -1), rule.v_highest).endswith(("8_t", "16_t")) else "int32_t"
 
@@ -60,7 +60,7 @@ def emit_layer(program: Program, number: int, sources: dict[str, Source]) -> Lay
 
 
 def _edge(code: LayerCode, layer: Layer, edge: Edge, i: int, id: str, source: Source) -> list[str]:
-    """Adds the edge's function and gives the statements that call it for every event."""
+    """Append the edge's function; returns the statements that call it for every event."""
     name = f"add_{id}_{i}"
     values, maps = _by_event(edge.map), edge.map
     constant, weight = weight_constant(f"weights_{id}_{i}", values)
@@ -95,7 +95,7 @@ def _edge(code: LayerCode, layer: Layer, edge: Edge, i: int, id: str, source: So
 
 
 def _by_event(linear: DenseMap | ConvMap) -> Int64:
-    """Weights in the order in which one event reads them, flat."""
+    """Weights in the order in which an event reads them, flat."""
     if isinstance(linear, DenseMap):
         return np.ascontiguousarray(linear.weight.T).reshape(-1)
     grouped = linear.weight.reshape(linear.groups, -1, *linear.weight.shape[1:])
@@ -103,7 +103,7 @@ def _by_event(linear: DenseMap | ConvMap) -> Int64:
 
 
 def _add(code: LayerCode, weight: str, at: str, source: Source) -> str:
-    """One weight of an event added to sum n."""
+    """The statement that adds one weight of an event to sum n."""
     term, kind = weight.format(at=at), SUM_TYPES[code.sums]
     if not source.bits:
         term = f"({'(int64_t)' if code.sums == 'l' else ''}{term} * value)"
@@ -160,7 +160,7 @@ def _conv(code: LayerCode, linear: ConvMap, weight: str, source: Source) -> list
 
 
 def _loop(index: str, place: str, target: str, kernel: int, linear: ConvMap, axis: int, size: int) -> list[str]:
-    """Over the kernel's positions along one axis that reach an output."""
+    """A loop over the kernel positions along one axis that have an output."""
     stride, dilation = (min(steps[axis], _FAR) for steps in (linear.stride, linear.dilation))
     padding = linear.padding[axis]
     far = f"{place} + {padding} - {index} * {dilation}"
@@ -176,7 +176,7 @@ def _loop(index: str, place: str, target: str, kernel: int, linear: ConvMap, axi
 
 
 def _neurons(code: LayerCode, program: Program, layer: Layer, number: int, own: Source) -> list[str]:
-    """The C statements that update the layer's neurons."""
+    """The statements of the neuron dynamics."""
     rule, id = program.target.rule, own.id
     state = membrane_type(program)
     wide = not fits_32_bits(program, layer)
@@ -247,7 +247,7 @@ def _negative(value: int) -> str:
 
 
 def _filled(take: _Constants, state: str, initial: Int64, size: int, kind: str) -> str:
-    """The C statement that sets a state array to its initial value."""
+    """The statement that initialises a state."""
     name = f"{state}_{take.id}"
     if (initial == initial[0]).all():
         return f"for (uint32_t n = 0; n < {size}u; n++) {{ {name}[n] = {int(initial[0])}; }}"

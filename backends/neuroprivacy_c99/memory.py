@@ -1,4 +1,4 @@
-"""What an exported network takes on a processor: read from the object file that a compiler makes of it.
+"""Memory of an exported network on a processor, measured in the compiled object file.
 
 python -m neuroprivacy_c99.memory FOLDER --compiler "arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb"
 """
@@ -16,7 +16,7 @@ from neuroprivacy.core.errors import BackendUnavailable
 from neuroprivacy_c99.object_file import ObjectFile, read_object
 from neuroprivacy_c99.toolchain import STRICT, Compiler, alone, compile_c, find_compiler
 
-#: Functions call each other in this order and none calls itself, so the sum of the largest frames bounds the stack.
+#: The order in which functions call each other. None is recursive: the sum of the largest frames bounds the stack.
 _LEVELS = ("network_", "layer_", "add_", "")
 
 
@@ -57,7 +57,7 @@ def measure(folder: Path, compiler: Compiler, *, level: str = "-Os") -> Memory:
 
 
 def _stack(usage: str) -> int:
-    """The bound of the stack from what -fstack-usage wrote: lines of `place:function <tab> bytes <tab> kind`.
+    """A bound of the stack from the output of -fstack-usage: lines of `place:function <tab> bytes <tab> kind`.
 
     Raises:
         ValueError: a frame has no fixed size.

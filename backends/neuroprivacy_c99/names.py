@@ -1,16 +1,16 @@
-"""Names of a Program become identifiers of C."""
+"""C identifiers for the names of a Program."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
-#: Letters of an identifier beyond what it begins with; C promises to tell 63 apart. Chosen.
+#: Most characters after an identifier's prefix; C compares at least 63 characters. Chosen.
 _LONGEST = 40
 
 
 def identifiers(names: Iterable[str]) -> dict[str, str]:
-    """Name -> what identifiers of it end in: letters, digits and underscores, no two alike.
+    """Name -> unique suffix of its identifiers: letters, digits and underscores.
 
     What C has no place for becomes an underscore; what would then be equal gets a number. Identifiers begin with what
     they are (`ring_`, `weights_`, ...), so that no word of C can be met.

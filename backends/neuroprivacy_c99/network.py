@@ -1,4 +1,4 @@
-"""The two files that are deployed: header and source of a Program."""
+"""The deployed files: C header and source of a Program."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def emit(program: Program) -> Emitted:
 
 
 def _kept(program: Program, sources: dict[str, Source]) -> dict[str, Source]:
-    """Sources that have a ring: all but layers that never fire."""
+    """Sources with a ring buffer: all but layers that never fire."""
     silent = {layer.name for layer in program.layers if not layer.fires and not _is_read(program, layer)}
     return {name: source for name, source in sources.items() if name not in silent}
 
@@ -117,7 +117,7 @@ def _header(program: Program) -> str:
 
 
 def _comment(name: str) -> str:
-    """A name that cannot end a comment."""
+    """A name that is safe in a comment."""
     return "".join(c if c.isalnum() or c in "_.-" else "_" for c in name)
 
 
@@ -223,7 +223,7 @@ def _step(program: Program, sources: dict[str, Source], kept: dict[str, Source],
 
 
 def _take(source: Source) -> list[str]:
-    """Copies a port's values of this step into its ring."""
+    """The C code that copies a port's values of this time step into its ring buffer."""
     into = f"{source.type} *into_{source.id} = {source.at(0)};"
     if not source.bits:
         return [

@@ -1,4 +1,4 @@
-"""ELF object files: the sizes of sections and symbols, and which names are missing; read with pyelftools."""
+"""ELF object files: sizes of sections and symbols, and undefined symbols; read with pyelftools."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ except ImportError as error:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectFile:
-    """Sizes of an object file's sections, bytes.
+    """Sizes of an object file, in bytes.
 
     Attributes:
         code: sections that are executed; likewise `constants` (.rodata) and `states` (what can be written).
@@ -70,7 +70,7 @@ def _read(elf: ELFFile) -> ObjectFile:
 
 
 def _role(section: Section) -> str:
-    """What a section holds at run time: "code", "constants" or "states"; empty for sections that are not loaded."""
+    """The kind of a section: code, constants or states; empty for all others."""
     flags = section["sh_flags"]
     if not flags & SH_FLAGS.SHF_ALLOC:
         return ""

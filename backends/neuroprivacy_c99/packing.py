@@ -50,19 +50,19 @@ def _literal(value: int) -> str:
 
 
 def bits_of(values: Int64) -> int:
-    """The fewest bits, 2 ... 32, that hold all values in two's complement."""
+    """The least number of bits, 2 ... 32, for all values in two's complement."""
     top = max(int(values.max()), -int(values.min()) - 1, 1)
     return top.bit_length() + 1
 
 
 def stored_bits(values: Int64) -> int:
-    """The width that weights are stored at: 2 ... 8 as they need, then 16 or 32."""
+    """The bit width of stored weights: 2 ... 8, 16 or 32."""
     needed = bits_of(values)
     return needed if needed <= 8 else 16 if needed <= 16 else 32
 
 
 def packed(values: Int64, bits: int) -> NDArray[np.uint8]:
-    """Values (count,) as bytes; one byte of padding where a weight may lie across two of them."""
+    """Values (count,) as bytes, with one byte of padding if a weight may straddle two bytes."""
     unsigned = (values & ((1 << bits) - 1)).astype(np.uint64)
     each = ((unsigned[:, None] >> np.arange(bits, dtype=np.uint64)) & np.uint64(1)).astype(np.uint8)
     found = np.packbits(each.reshape(-1), bitorder="little")

@@ -1,4 +1,4 @@
-"""Ports and layers as what later layers read: rings of past steps.
+"""Sources of edges: ring buffers of the past time steps of ports and layers.
 
 A layer that is read with a delay of at most d keeps d + 1 steps. Spikes are bits, eight to a byte; ports with other
 values keep them as the smallest type that holds them.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from neuroprivacy.program import Layer, Port, Program
 from neuroprivacy_c99.packing import BYTES
 
-#: Steps that a ring can keep: its position is one byte.
+#: Most time steps of a ring buffer, whose position is one byte.
 LONGEST_RING = 256
 
 
@@ -37,16 +37,16 @@ class Source:
 
     @property
     def width(self) -> int:
-        """Number of array elements that hold one time step."""
+        """Elements of one time step."""
         return (self.size + 7) // 8 if self.bits else self.size
 
     @property
     def ram_bytes(self) -> int:
-        """Bytes of the ring and of its position."""
+        """Bytes of the ring buffer and of its position."""
         return self.steps * self.width * BYTES[self.type] + (1 if self.steps > 1 else 0)
 
     def at(self, delay: int) -> str:
-        """The C expression of the step `delay` ago."""
+        """The C expression of the time step `delay` ago."""
         if self.steps == 1:
             return f"ring_{self.id}[0]"
         if delay == 0:
@@ -70,7 +70,7 @@ def input_type(program: Program) -> str:
 
 
 def sources_of(program: Program, names: dict[str, str]) -> dict[str, Source]:
-    """Port or layer name -> how it is kept."""
+    """Port or layer name -> its ring buffer."""
     nodes: tuple[Port | Layer, ...] = (*program.inputs, *program.layers)
     longest = {node.name: 0 for node in nodes}
     for layer in program.layers:

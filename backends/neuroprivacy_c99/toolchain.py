@@ -1,4 +1,4 @@
-"""Compilers: finding them, and the ways in which the emitted file is compiled."""
+"""Finds compilers, and compiles the emitted file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from neuroprivacy.core.errors import BackendUnavailable, WorkerFailed
 
-#: What deployed code must pass without a word.
+#: Flags under which deployed code must compile without warnings.
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wconversion")
 _TIMEOUT_S = 300
 
@@ -32,7 +32,7 @@ class Compiler:
 
 
 def find_compiler(*names: str) -> Compiler | None:
-    """The first of these commands that really runs."""
+    """The first of these commands that runs."""
     for name in names:
         words = tuple(shlex.split(name))
         if not words or shutil.which(words[0]) is None:
@@ -69,7 +69,7 @@ def host_compiler() -> Compiler:
 
 
 def alone(compiler: Compiler) -> tuple[str, ...]:
-    """Flags with which an object calls no library: else loops that clear become calls of memset."""
+    """Flags that keep an object free of library calls: otherwise loops that clear memory become calls of memset."""
     loops = "-fno-builtin" if "clang" in compiler.version else "-fno-tree-loop-distribute-patterns"
     return ("-ffreestanding", loops)
 
@@ -91,7 +91,7 @@ def compile_c(compiler: Compiler, arguments: list[str]) -> None:
 
 
 def shared_library(compiler: Compiler, source: Path, target: Path) -> None:
-    """Compile a source into a shared library, which appears whole or not at all."""
+    """Compile a source into a shared library, atomically."""
     target.parent.mkdir(parents=True, exist_ok=True)
     level = os.environ.get("NEUROPRIVACY_C99_OPT", "-O2")
     handle, name = tempfile.mkstemp(prefix=".partial-", suffix=".so", dir=target.parent)

@@ -1,4 +1,4 @@
-"""Test vectors: inputs that a seed draws, and what the reference computes for them, as a C program that compares."""
+"""Test vectors as a C program: seeded inputs, the reference's outputs for them, and the comparison."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neuroprivacy_c99.sources import input_type
 SEED = 0
 SAMPLES = 2
 STEPS = 8
-#: Values of one vector file at most: samples and steps become fewer for large inputs.
+#: Most values of a vector file. Large inputs get fewer samples and time steps.
 _MOST = 40_000
 
 _TEST = """/* Holds the network against what neuroprivacy's reference computes: drawn inputs, seed {seed}. */
@@ -53,7 +53,7 @@ int main(void)
 
 
 def draw_inputs(program: Program, *, samples: int, steps: int, seed: int) -> dict[str, Int64]:
-    """Random inputs, port name -> (samples, steps, values); three in ten values are not zero."""
+    """Port name -> (samples, steps, values): 30 % of the values are not zero."""
     rng = np.random.default_rng(seed)
     found = {}
     for port in program.inputs:

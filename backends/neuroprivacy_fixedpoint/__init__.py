@@ -1,4 +1,4 @@
-"""The fast simulator: a Program's integers by compiled kernels on the CPU."""
+"""The fast simulator: compiled kernels compute a Program's integers on the CPU."""
 
 from neuroprivacy_fixedpoint.backend import FixedPointBackend
 

@@ -1,4 +1,4 @@
-"""Arrays that begin where a line of the cache does: rows of weights that straddle two lines take twice as long."""
+"""Arrays aligned to cache lines. A weight row that straddles two lines takes twice as long to load."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Bytes of a line.
+#: Bytes of a cache line.
 LINE = 64
 
 

@@ -1,4 +1,4 @@
-"""The backend: what it refuses, what it writes, and a run."""
+"""The backend: check, build and run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FixedPointBackend:
                 if weight > LARGEST:
                     found.append(Issue(where=where, what="weight", value=weight, limit=LARGEST))
                 if value > LARGEST:
-                    what = "an input value, summed over its pool"
+                    what = "an input value, summed over its pooling window"
                     found.append(Issue(where=where, what=what, value=value, limit=LARGEST, hint="scale the input"))
         if weights > LARGEST:
             found.append(Issue(where="program", what="number of weights", value=weights, limit=LARGEST))
@@ -45,7 +45,7 @@ class FixedPointBackend:
         return Artifact(backend="fixedpoint", folder=folder, program=program)
 
     def run(self, artifact: Artifact, spikes: Inputs, record: Record) -> RunResult:
-        """Run all samples, in shares of bounded memory, on all threads."""
+        """Run all samples, in batches of bounded memory, on all threads."""
         program = artifact.program
         given = spikes[program.inputs[0].name].shape[1]
         results = run_program(program, spikes, record)
@@ -68,7 +68,7 @@ class FixedPointBackend:
 
 
 def _largest_weight(linear: LinearMap) -> int:
-    """A bound of |w|, also as a matrix: behind overlapping windows, weights of a convolution then add up."""
+    """A bound of |w|, also for a convolution that becomes a matrix: its weights add up where windows overlap."""
     if isinstance(linear, ConvMap) and any(np.less(linear.pool_stride, linear.pool)):
         return int(np.abs(linear.weight).sum(axis=(2, 3)).max())
     return int(np.abs(linear.weight).max())
@@ -76,5 +76,5 @@ def _largest_weight(linear: LinearMap) -> int:
 
 @cache
 def _versions() -> tuple[tuple[str, str], ...]:
-    """Of what runs."""
+    """Versions of the libraries that run."""
     return tuple((name, version(name)) for name in ("numba", "numpy"))

@@ -1,44 +1,71 @@
-"""What the rows of numbers mean that the plan hands to the kernels."""
+"""The records of edges, layers and counters that a plan hands to the kernels, and the constants of both.
+
+Every field is an int64. Flags are 0 or 1.
+"""
 
 from __future__ import annotations
 
-#: Of an edge. `SOURCE` is an offset into the graded inputs (GRADED = 1) or the spikes (0); `REACH` is how many
-#: positions one neuron sees; `LIMIT` is how many events may meet in one neuron so that 16 bits hold their sum, whatever
-#: these are; `ROW` is the length of the weights of one event. `TILE` is how many channels a convolution computes at
-#: once if at least CROWD values of its source fire, with weights that lie at `OF_TILES`; 0 where kernels are scattered.
-EDGE_COLUMNS = (
-    "KIND", "GRADED", "SOURCE", "SOURCE_SIZE", "DELAY", "WEIGHTS", "LIMIT", "REACH", "ROW",
-    "CHANNELS", "HEIGHT", "WIDTH", "POOLED", "POOLED_HEIGHT", "POOLED_WIDTH", "GROUP_IN", "GROUP_OUT",
-    "KERNEL_ROWS", "KERNEL_COLUMNS", "STRIDE_ROWS", "STRIDE_COLUMNS", "PAD_ROWS", "PAD_COLUMNS",
-    "DILATION_ROWS", "DILATION_COLUMNS", "TILE", "CROWD", "OF_TILES",
-    "POOL_ROWS", "POOL_COLUMNS", "POOL_STRIDE_ROWS", "POOL_STRIDE_COLUMNS",
+import numpy as np
+
+
+def _record(*fields: str) -> np.dtype[np.void]:
+    """A record of int64 fields, which kernels read by name."""
+    return np.dtype([(name, np.int64) for name in fields])
+
+
+#: An edge: a linear map from one source to one layer.
+#:
+#: kind: DENSE or CONV.
+#: graded, source, source_size: whether the source is a graded input; its offset in the graded inputs or the spikes.
+#: delay: time steps from source to layer.
+#: weights, row_length: offset in the weight buffer; length of the weights of one event.
+#: max_events: the most coincident events of one neuron whose synaptic input fits 16 bits, whatever events these are.
+#: taps: source positions that one neuron sees; 1 for a matrix.
+#: tile, tile_weights, density_threshold: a convolution is computed `tile` channels at a time, with the weights at
+#:     `tile_weights`, if at least `density_threshold` values of its source are 1. A tile of 0: kernels are scattered.
+#: channels ... pool_stride_columns: geometry of a convolution and of the sum pool before it.
+EDGE = _record(
+    "kind", "graded", "source", "source_size", "delay", "weights", "max_events", "taps", "row_length",
+    "channels", "height", "width", "pooled", "pooled_height", "pooled_width", "group_in", "group_out",
+    "kernel_rows", "kernel_columns", "stride_rows", "stride_columns", "pad_rows", "pad_columns",
+    "dilation_rows", "dilation_columns", "tile", "density_threshold", "tile_weights",
+    "pool_rows", "pool_columns", "pool_stride_rows", "pool_stride_columns",
 )  # fmt: skip
-#: Of a layer. `OFFSET` is where its spikes lie, `STATE` where its u and v do; `TILED` is whether its weights lie tile
-#: by tile; `SHORT` whether every sum fits 16 bits; `STEADY` whether only graded inputs feed it; `KEEPS` whether a
-#: current is remembered; `LEAKS` whether the membrane decays. `SMALL`: integers have 32 bits, no membrane can be
-#: clipped, and each times its `OF_V`, which is in units of 2 ** -DECAY_SHIFT, stays within 32 bits. `THETA` is the
-#: least membrane that fires, θ + 1 where the test is STRICT. Each constant has an offset and a step (0: one block for
-#: all).
-LAYER_COLUMNS = (
-    "FIRST_EDGE", "END_EDGE", "OFFSET", "STATE", "CHANNELS", "ROWS", "COLUMNS", "TILED", "SHORT", "STEADY", "KEEPS",
-    "LEAKS", "SMALL", "DECAY_SHIFT", "THETA", "THETA_STEP", "BIAS", "BIAS_STEP", "OF_U", "OF_U_STEP", "OF_V",
-    "OF_V_STEP", "SHIFT", "HALF", "LOWEST", "HIGHEST", "SOFT", "STRICT",
+#: A layer.
+#:
+#: first_edge, end_edge: its edges.
+#: offset, state: where its spikes and its u and v lie.
+#: channels, rows, columns: its shape.
+#: tiled: its weights lie in tiles of TILE neurons.
+#: short: every synaptic input fits 16 bits.
+#: steady: only graded inputs feed it.
+#: has_current: a synaptic current persists between time steps.
+#: leaky: the membrane decays.
+#: small: integers have 32 bits, no membrane saturates, and a membrane times its decay factor, in steps of
+#:     2 ** -decay_shift, fits 32 bits.
+#: theta: offset of the least membrane that fires: the threshold, plus 1 where the test is `strict`.
+#: theta_step: 0 if one block of constants serves all neurons, else 1; likewise of bias and the decay factors.
+#: shift, half, lowest, highest: left shift of the synaptic input, half the range of u, bounds of v.
+#: soft: a spike subtracts the threshold.
+LAYER = _record(
+    "first_edge", "end_edge", "offset", "state", "channels", "rows", "columns", "tiled", "short", "steady",
+    "has_current", "leaky", "small", "decay_shift", "theta", "theta_step", "bias", "bias_step",
+    "decay_u", "decay_u_step", "decay_v", "decay_v_step", "shift", "half", "lowest", "highest", "soft", "strict",
 )  # fmt: skip
-#: Of what is tallied, events of a source or weights that they touch: where the totals of its source lie, and for an
-#: edge where the fan-out of its source does (-1 for a source).
-ITEM_COLUMNS = ("GRADED", "FIRST", "SIZE", "REACH")
-EDGE = {name: i for i, name in enumerate(EDGE_COLUMNS)}
-LAYER = {name: i for i, name in enumerate(LAYER_COLUMNS)}
-ITEM = {name: i for i, name in enumerate(ITEM_COLUMNS)}
+#: A counter: events of a source, or synaptic operations of an edge.
+#:
+#: graded, first, size: where the event totals of its source lie.
+#: fan_out: where the fan-outs of the source's values lie; -1 to count events.
+ITEM = _record("graded", "first", "size", "fan_out")
 DENSE, CONV = 0, 1
-#: Neurons of a tile, of which the sums of one step stay in registers; the most steps that are summed before its neurons
-#: are computed; and how many events are added without asking whether there are more: lists are filled up to that.
+#: Neurons of a tile, whose synaptic input of one time step stays in registers; the most time steps whose synaptic input
+#: is summed before the neurons are computed; events added per iteration: event lists are padded to a multiple of it.
 TILE, STEPS, EVENTS = 64, 64, 4
-#: Dense weight rows are as long as a multiple of this: a whole number of vectors.
+#: Dense weight rows are padded to a multiple of this, a whole number of SIMD vectors.
 ROW_STEP = 32
-#: Neurons of one block: their constants stay in the first cache.
+#: Neurons whose constants are processed together, in the L1 cache.
 BLOCK = 512
-#: Weights, values and places in the weight buffer are 32-bit integers in the kernels.
+#: Bound of weights, values and offsets in the weight buffer, which are 32-bit integers in the kernels.
 LARGEST = 2**31 - 1
 #: A threshold that no membrane of 32 bits reaches.
 NEVER = 2**31 - 1

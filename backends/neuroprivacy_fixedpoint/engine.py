@@ -1,7 +1,7 @@
-"""Runs a Program: samples in shares of bounded memory, spread over threads; long inputs in blocks of steps.
+"""Runs a Program in batches of samples, spread over threads. Long inputs are computed in time blocks.
 
-A share of samples is computed by one thread, layer by layer. Where there are fewer samples than threads and a sample is
-much work, all threads compute parts of one layer. Kernels release Python's lock.
+One thread computes a batch, layer by layer. If there are fewer samples than threads and a sample is expensive, every
+thread computes one partition of each layer. Kernels release Python's global lock.
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ from numpy.typing import NDArray
 
 from neuroprivacy.program import Program
 from neuroprivacy.runtime.backend import Record
+from neuroprivacy_fixedpoint.batch import Batch, Calls
 from neuroprivacy_fixedpoint.plan import Plan, plan_of
 from neuroprivacy_fixedpoint.results import Results
-from neuroprivacy_fixedpoint.share import Calls, Share
 
-#: Spikes of a share of samples take about so many bytes, so that they stay near the core; one sample at most BLOCK.
-SHARE_BYTES = 2 * 2**20
-BLOCK_BYTES = 128 * 2**20
-#: Weights that a run can touch, from which on threads are worth their start; and that one step of a sample can touch,
-#: from which on a layer is worth being cut in parts.
+#: Bytes of the spikes of a batch, chosen to fit the L2 cache; and of a time block of one sample.
+BATCH_BYTES = 2 * 2**20
+TIME_BLOCK_BYTES = 128 * 2**20
+#: Least synaptic operations of a run that justify threads, and of one time step of a sample that justify partitions.
 _WORK_FOR_THREADS = 10**8
-_WORK_FOR_PARTS = 2 * 10**6
-#: Shares of at most so many bytes are kept for the next run of the same Program.
+_WORK_FOR_PARTITIONS = 2 * 10**6
+#: Buffers of batches up to so many bytes are kept for the next run of the same Program.
 _KEPT_BYTES = 16 * 2**20
 
 
@@ -52,26 +51,26 @@ def run_program(program: Program, inputs: Mapping[str, NDArray[Any]], record: Re
     steps = given + program.latency
     plan = plan_of(program, steps)
     number = threads() if plan.work * steps * samples >= _WORK_FOR_THREADS else 1
-    parts = number if samples < number and plan.work >= _WORK_FOR_PARTS else 1
+    partitions = number if samples < number and plan.work >= _WORK_FOR_PARTITIONS else 1
     of_sample = (steps + plan.history) * (plan.width + 4 * plan.graded_width)
-    size = 1 if parts > 1 else min(max(1, SHARE_BYTES // of_sample), -(-samples // number))
-    rows = 1 if record.states else min(steps, max(plan.history, BLOCK_BYTES // (of_sample // steps + 1)))
+    size = 1 if partitions > 1 else min(max(1, BATCH_BYTES // of_sample), -(-samples // number))
+    rows = 1 if record.states else min(steps, max(plan.history, TIME_BLOCK_BYTES // (of_sample // steps + 1)))
     pool = _pool(number) if number > 1 else None
     results = Results(program, plan, samples, steps, record, at_once=size >= samples and rows >= steps)
 
     def compute(first: int) -> None:
-        """One share."""
+        """Compute one batch."""
         here = slice(first, min(first + size, samples))
-        share = _taken(plan, here.stop - first, rows, parts)
+        batch = _taken(plan, here.stop - first, rows, partitions)
         for step in range(0, steps, rows):
             count = min(rows, steps - step)
-            share.load(inputs, here, step, count)
-            share.compute(count, _together if pool is None else partial(_apart, pool))
-            results.add_block(share, here, step, count)
-        results.add_end(share, here)
-        _give_back(share)
+            batch.load(inputs, here, step, count)
+            batch.compute(count, _together if pool is None else partial(_apart, pool))
+            results.add_time_block(batch, here, step, count)
+        results.add_end(batch, here)
+        _give_back(batch)
 
-    if pool is None or parts > 1 or size >= samples:
+    if pool is None or partitions > 1 or size >= samples:
         for first in range(0, samples, size):
             compute(first)
         return results
@@ -87,7 +86,7 @@ def run_program(program: Program, inputs: Mapping[str, NDArray[Any]], record: Re
 
 
 def _apart(pool: ThreadPoolExecutor, calls: Calls) -> None:
-    """Run each call by a thread of its own."""
+    """Run each call in its own thread."""
     others = [pool.submit(call) for call in calls[1:]]
     calls[0]()
     for other in others:
@@ -102,7 +101,7 @@ def _together(calls: Calls) -> None:
 
 @cache
 def _pool(size: int) -> ThreadPoolExecutor:
-    """Threads that wait for work."""
+    """A pool of threads."""
     return ThreadPoolExecutor(size, thread_name_prefix="neuroprivacy-fixedpoint")
 
 
@@ -110,19 +109,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has none of its parent's threads
 
 
-def _taken(plan: Plan, samples: int, rows: int, parts: int) -> Share:
-    """A share of that size: one that an earlier run gave back, or a new one."""
+def _taken(plan: Plan, samples: int, rows: int, partitions: int) -> Batch:
+    """A batch of that size: reused from an earlier run, or new."""
     for _ in range(len(plan.idle)):
         try:
-            share: Share = plan.idle.popleft()
+            batch: Batch = plan.idle.popleft()
         except IndexError:
             break
-        if (share.samples, share.rows, share.parts) == (samples, rows, parts):
-            return share
-    return Share(plan, samples, rows, parts)
+        if (batch.samples, batch.rows, batch.partitions) == (samples, rows, partitions):
+            return batch
+    return Batch(plan, samples, rows, partitions)
 
 
-def _give_back(share: Share) -> None:
-    """Keep a small share for the next run."""
-    if share.bytes <= _KEPT_BYTES:
-        share.plan.idle.append(share)
+def _give_back(batch: Batch) -> None:
+    """Keep a small batch for the next run."""
+    if batch.bytes <= _KEPT_BYTES:
+        batch.plan.idle.append(batch)

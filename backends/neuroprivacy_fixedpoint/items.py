@@ -1,4 +1,4 @@
-"""What is tallied of a run: the events of every source, and the weights that they touch on every edge."""
+"""Counters of a run: events of every source, synaptic operations of every edge."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Program
+from neuroprivacy_fixedpoint.columns import ITEM
 from neuroprivacy_fixedpoint.layout import Layout
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Items:
-    """What is tallied.
+    """The counters.
 
     Attributes:
-        rows: int64 (items, ITEM), see `columns`.
-        reach: int64, the weights that one event of each value of a source touches, edge after edge.
+        rows: records, see `columns`.
+        fan_out: synaptic operations that one event of each source value causes, edge after edge, int64.
         sources: port or layer name -> its item; `edges` layer name -> those of the edges into it.
     """
 
-    rows: Int64
-    reach: Int64
+    rows: NDArray[np.void]
+    fan_out: Int64
     sources: dict[str, int]
     edges: dict[str, tuple[int, ...]]
 
@@ -31,12 +33,12 @@ class Items:
 def make_items(
     program: Program, layouts: Mapping[str, Layout], spikes: Mapping[str, int], graded: Mapping[str, int]
 ) -> Items:
-    """The items of a Program whose sources lie at these places of the spikes or the graded inputs."""
-    reach, end = [], 0
+    """The counters of a Program. `spikes` and `graded`: offsets of its sources."""
+    fan_out, end = [], 0
 
-    def place(name: str, at: int) -> list[int]:
-        """The row of a source."""
-        return [name in graded, (graded if name in graded else spikes)[name], layouts[name].size, at]
+    def place(name: str, at: int) -> tuple[int, ...]:
+        """The fields of a counter."""
+        return name in graded, (graded if name in graded else spikes)[name], layouts[name].size, at
 
     names = [*(port.name for port in program.inputs), *(layer.name for layer in program.layers)]
     rows = [place(name, -1) for name in names]
@@ -45,11 +47,11 @@ def make_items(
         edges[layer.name] = tuple(range(len(rows), len(rows) + len(layer.edges)))
         for edge in layer.edges:
             rows.append(place(edge.source, end))
-            reach.append(layouts[edge.source].inside(edge.map.fan_out()))
-            end += reach[-1].size
+            fan_out.append(layouts[edge.source].inside(edge.map.fan_out()))
+            end += fan_out[-1].size
     return Items(
-        rows=np.array(rows, np.int64),
-        reach=np.concatenate(reach),
+        rows=np.array(rows, ITEM),
+        fan_out=np.concatenate(fan_out),
         sources={name: i for i, name in enumerate(names)},
         edges=edges,
     )

@@ -1,4 +1,4 @@
-"""How neurons lie in the engine's buffers: channels-last, so that the targets of one event lie side by side."""
+"""Memory layout of neurons: channels-last, so that the targets of one event are contiguous."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Grid = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Layout:
-    """The order of one port's or layer's values.
+    """The memory layout of one port or layer.
 
     Attributes:
         grid: (channels, rows, columns) that its C order is read as.
@@ -52,7 +52,7 @@ class Layout:
 
 
 def choose_layouts(program: Program) -> dict[str, Layout]:
-    """Port or layer name -> its layout: what its own convolution makes, else what the first one that reads it takes."""
+    """Port or layer name -> layout: output shape of its own convolution, else input shape of its first reader."""
     nodes: tuple[Port | Layer, ...] = (*program.inputs, *program.layers)
     return {node.name: Layout(_grid(program, node)) for node in nodes}
 
@@ -70,7 +70,7 @@ def _grid(program: Program, node: Port | Layer) -> Grid:
 
 
 def fitting(edge: Edge, source: Layout, target: Layout) -> Edge:
-    """The edge; a convolution whose source or target lies otherwise in the buffers becomes a matrix."""
+    """The edge. A convolution whose source or target has another layout becomes a matrix."""
     if isinstance(edge.map, DenseMap) or (edge.map.in_shape == source.grid and edge.map.out_shape == target.grid):
         return edge
     matrix = unroll(edge.map)

@@ -1,4 +1,4 @@
-"""A Program laid out for the kernels: weights, constants, rows of numbers for layers and edges, an order to run in."""
+"""A Program laid out for the kernels: weights, constants, records of layers and edges, execution order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import DenseMap, Edge, Layer, Port, Program, fits_32_bits, largest_inputs, run_order
 from neuroprivacy_fixedpoint.aligned import zeros
-from neuroprivacy_fixedpoint.columns import EDGE, EDGE_COLUMNS, LAYER, LAYER_COLUMNS, STEPS, TILE
+from neuroprivacy_fixedpoint.columns import EDGE, LAYER, STEPS, TILE
 from neuroprivacy_fixedpoint.constants import Constants
 from neuroprivacy_fixedpoint.items import Items, make_items
 from neuroprivacy_fixedpoint.layout import Layout, choose_layouts, fitting
@@ -25,9 +25,9 @@ from neuroprivacy_fixedpoint.weights import Weights
 
 #: Spikes and states of a layer begin at a multiple of this many values.
 _ALIGN = 64
-#: Runs of at most so many steps share a plan: within them, few membranes can leave 32 bits.
+#: Runs of at most so many steps use the same plan: within them, few membranes can exceed 32 bits.
 SHORT = 4096
-#: Length of a list of the events of many steps: some of it stays near the core.
+#: Length of the event list of many time steps, chosen to fit the cache.
 _LISTED = 2**15
 
 
@@ -39,20 +39,19 @@ class Plan:
         order: the layers in the order of the rows of `layers`; `numbers` names their places.
         stages: (first layer, end, whether they form a loop, whether they need wide integers).
         layouts: port or layer name -> order of its values.
-        spikes: name -> where its bytes lie in a row of spikes; `width` bytes in all.
-        graded: port name -> where its values lie in a row of graded inputs; `graded_width` in all.
-        states: layer name -> where its u and v lie; `neurons` in all.
+        spikes: name -> offset in a row of spikes; `width`: bytes of a row.
+        graded: port name -> offset in a row of graded inputs; `graded_width`: values of a row.
+        states: layer name -> offset of its u and v; `neurons`: in all.
         u_init, v_init: int64 (neurons,), states before the first step.
-        history: rows that must be kept before the first one to be computed.
+        history: earlier time steps that must be kept.
         layers, edges: see `columns`.
         weights: int8, event by event; `wide_weights` int32, of layers that need wide integers.
         constants: int32, of the neurons; `wide_constants` int64.
         wide: names of the layers that need wide integers: 32 bits for weights, 64 for all else.
-        items: what is tallied.
-        events: length of an event list; `listed` of one of many steps, with so many `starts`; `largest` of an
-            accumulator.
-        work: weights that one step of one sample would touch if every source fired.
-        idle: buffers that an earlier run gave back.
+        items: the counters.
+        events: length of the event list of one time step; `listed` and `starts`: of many; `largest`: of an accumulator.
+        work: synaptic operations of one time step of one sample if every source fired.
+        idle: buffers to be reused.
     """
 
     order: tuple[Layer, ...]
@@ -67,8 +66,8 @@ class Plan:
     u_init: Int64
     v_init: Int64
     history: int
-    layers: NDArray[np.int64]
-    edges: NDArray[np.int64]
+    layers: NDArray[np.void]
+    edges: NDArray[np.void]
     weights: NDArray[np.int8]
     wide_weights: NDArray[np.int32]
     constants: NDArray[np.int32]
@@ -132,25 +131,25 @@ def make_plan(program: Program, *, steps: int | None) -> Plan:
     wide = _wide_layers(program, fitted, [members for members, _ in ordered], steps)
     weights, constants = Weights(), Constants()
     u_init, v_init = np.zeros(neurons, np.int64), np.zeros(neurons, np.int64)
-    rows: list[NDArray[np.int64]] = []
-    edge_rows: list[NDArray[np.int64]] = []
+    rows: list[np.void] = []
+    edge_rows: list[np.void] = []
     for layer in order:
         edges = fitted[layer.name]
-        row = np.zeros(len(LAYER_COLUMNS), np.int64)
-        row[LAYER["FIRST_EDGE"]], row[LAYER["END_EDGE"]] = len(edge_rows), len(edge_rows) + len(edges)
-        row[LAYER["OFFSET"]], row[LAYER["STATE"]] = spikes[layer.name], states[layer.name]
-        row[LAYER["CHANNELS"]], row[LAYER["ROWS"]], row[LAYER["COLUMNS"]] = layouts[layer.name].grid
-        row[LAYER["STEADY"]] = all(edge.source in graded for edge in edges)
+        row = np.zeros(1, LAYER)[0]
+        row["first_edge"], row["end_edge"] = len(edge_rows), len(edge_rows) + len(edges)
+        row["offset"], row["state"] = spikes[layer.name], states[layer.name]
+        row["channels"], row["rows"], row["columns"] = layouts[layer.name].grid
+        row["steady"] = all(edge.source in graded for edge in edges)
         tiled = layer.name not in wide and all(isinstance(e.map, DenseMap) and e.source in spikes for e in edges)
-        row[LAYER["TILED"]] = tiled
+        row["tiled"] = tiled
         for edge in edges:
-            placed = np.zeros(len(EDGE_COLUMNS), np.int64)
-            placed[EDGE["GRADED"]] = edge.source in graded
-            placed[EDGE["SOURCE"]] = graded[edge.source] if edge.source in graded else spikes[edge.source]
+            placed = np.zeros(1, EDGE)[0]
+            placed["graded"] = edge.source in graded
+            placed["source"] = graded[edge.source] if edge.source in graded else spikes[edge.source]
             weights.add(placed, edge, layouts[edge.source], layouts[layer.name], wide=layer.name in wide, tiled=tiled)
             edge_rows.append(placed)
         bound = layer.activation_bound(largest_inputs(program))
-        row[LAYER["SHORT"]] = bound < 2**15 and not any(edge.source in graded for edge in edges)
+        row["short"] = bound < 2**15 and not any(edge.source in graded for edge in edges)
         constants.add(row, program, layer, layouts[layer.name], bound, steps=steps, wide=layer.name in wide)
         rows.append(row)
         own = slice(states[layer.name], states[layer.name] + layer.size)
@@ -161,11 +160,11 @@ def make_plan(program: Program, *, steps: int | None) -> Plan:
         layouts=layouts, spikes=spikes, width=width, graded=graded, graded_width=graded_width, states=states,
         neurons=neurons, u_init=u_init, v_init=v_init,
         history=1 + max(edge.delay for layer in order for edge in layer.edges),
-        layers=np.stack(rows), edges=np.stack(edge_rows),
+        layers=np.array(rows, LAYER), edges=np.array(edge_rows, EDGE),
         weights=_joined(weights.narrow, np.int8), wide_weights=_joined(weights.wide, np.int32),
         constants=_joined(constants.narrow, np.int32), wide_constants=_joined(constants.wide, np.int64),
         wide=wide, items=make_items(program, layouts, spikes, graded), events=weights.events + TILE,
-        listed=max(_LISTED, most_edges * (weights.events + TILE), weights.meeting + 2 * TILE),
+        listed=max(_LISTED, most_edges * (weights.events + TILE), weights.most_coincident + 2 * TILE),
         starts=STEPS * most_edges + 1,
         largest=max(STEPS * TILE, max(layer.size for layer in order) + TILE), work=weights.work,
     )  # fmt: skip
@@ -174,7 +173,7 @@ def make_plan(program: Program, *, steps: int | None) -> Plan:
 def _wide_layers(
     program: Program, fitted: Mapping[str, Sequence[Edge]], groups: Sequence[tuple[str, ...]], steps: int | None
 ) -> frozenset[str]:
-    """Layers that need more than weights of 8 bits and integers of 32; with one of a loop, all of it."""
+    """Layers that need more than 8-bit weights and 32-bit integers. If one layer of a loop does, all do."""
     needing = {
         layer.name
         for layer in program.layers
@@ -184,7 +183,7 @@ def _wide_layers(
 
 
 def _fit_8_bits(edges: Sequence[Edge]) -> bool:
-    """Whether all weights do, as they are laid out: those of a matrix made of a convolution may have added up."""
+    """Whether all weights fit, as they are laid out: a convolution that became a matrix may have summed some."""
     return max(max(int(edge.map.weight.max()), -int(edge.map.weight.min()) - 1) for edge in edges) <= 127
 
 
@@ -197,7 +196,7 @@ def _stages(groups: list[tuple[tuple[str, ...], bool, bool]]) -> tuple[tuple[int
 
 
 def _places(sizes: list[tuple[str, int]]) -> tuple[dict[str, int], int]:
-    """Where each begins, and the end of all; nothing is empty, and kernels may read on behind each."""
+    """Aligned offsets, and the length of a row. Kernels may read past the end of each."""
     places, position = {}, 0
     for name, size in sizes:
         places[name] = position
@@ -206,7 +205,7 @@ def _places(sizes: list[tuple[str, int]]) -> tuple[dict[str, int], int]:
 
 
 def _joined(parts: list[NDArray[Any]], kind: Any) -> NDArray[Any]:
-    """One flat array, and zeros behind it that kernels may read."""
+    """One flat array, followed by zeros that kernels may read."""
     joined = zeros(sum(part.size for part in parts) + TILE, kind)
     if parts:
         np.concatenate([part.reshape(-1) for part in parts], out=joined[:-TILE])

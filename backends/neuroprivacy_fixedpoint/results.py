@@ -1,4 +1,4 @@
-"""What a run gives, gathered from its shares."""
+"""Results of a run, collected from its batches."""
 
 from __future__ import annotations
 
@@ -12,32 +12,29 @@ from neuroprivacy.kernels.formats import Int64
 from neuroprivacy.program import Program
 from neuroprivacy.runtime.backend import Record
 from neuroprivacy.runtime.counts import Observed
+from neuroprivacy_fixedpoint.batch import Batch
 from neuroprivacy_fixedpoint.plan import Plan
-from neuroprivacy_fixedpoint.share import Share
 
 
 class Seen:
-    """What is counted of all samples, a tally; nothing of the plan is kept but which number is which.
-
-    Shares of samples are put together when something is first asked for.
-    """
+    """Counts of all samples, a `Tally`. It keeps no plan alive. Batches are concatenated on first use."""
 
     def __init__(self, plan: Plan) -> None:
         self._numbers, self._sources, self._edges = plan.numbers, plan.items.sources, plan.items.edges
-        self._shares: list[tuple[int, Int64, Int64]] = []
+        self._batches: list[tuple[int, Int64, Int64]] = []
 
-    def add(self, share: Share, here: slice) -> None:
-        """Take what some samples gave."""
-        extremes = share.seen[0].copy()
-        if share.parts > 1:
-            extremes[..., :3] = share.seen[..., :3].max(axis=0)
-            extremes[..., 3:] = share.seen[..., 3:].sum(axis=0)
-        self._shares.append((here.start, share.tallied.copy(), extremes))
+    def add(self, batch: Batch, here: slice) -> None:
+        """Add the counts of a batch."""
+        extremes = batch.seen[0].copy()
+        if batch.partitions > 1:
+            extremes[..., :3] = batch.seen[..., :3].max(axis=0)
+            extremes[..., 3:] = batch.seen[..., 3:].sum(axis=0)
+        self._batches.append((here.start, batch.tallied.copy(), extremes))
 
     @cached_property
     def _joined(self) -> tuple[Int64, Int64]:
-        """Events and operations, (samples, items); extremes and overflows, (samples, layers, 5)."""
-        _, tallied, extremes = zip(*sorted(self._shares, key=lambda share: share[0]), strict=True)
+        """Events and synaptic operations, (samples, items); extremes and overflows, (samples, layers, 5)."""
+        _, tallied, extremes = zip(*sorted(self._batches, key=lambda batch: batch[0]), strict=True)
         return np.concatenate(tallied), np.concatenate(extremes)
 
     def events(self, name: str) -> Int64:
@@ -45,7 +42,7 @@ class Seen:
         return self._joined[0][:, self._sources[name]]
 
     def operations(self, name: str) -> tuple[Int64, ...]:
-        """Weights touched on each edge into a layer, (samples,) each."""
+        """Synaptic operations of each edge into a layer, (samples,) each."""
         return tuple(self._joined[0][:, item] for item in self._edges[name])
 
     def observed(self, name: str) -> Observed:
@@ -54,7 +51,7 @@ class Seen:
 
 
 class Results:
-    """Arrays for all samples, which shares of samples fill in.
+    """Arrays for all samples, filled in batch by batch.
 
     Attributes:
         spikes: layer name -> uint8 (samples, steps, neurons): recorded layers and outputs.
@@ -62,7 +59,7 @@ class Results:
         u, v: layer name -> int64 (samples, neurons), after the last step: of recorded layers and a readout.
         states_u, states_v: layer name -> int64 (samples, steps, neurons).
         totals: of the first output, int64 (samples, neurons), in how many steps each fired; if that is the readout and
-            one share has it.
+            one batch has it.
     """
 
     def __init__(
@@ -74,7 +71,7 @@ class Results:
             program, plan: what runs.
             samples, steps: how many.
             record: what is kept.
-            at_once: whether one share has them all, in one block.
+            at_once: whether one batch holds all samples, in one time block.
         """
         self._samples, self._sizes = samples, program.sizes
         names = program.layer_names
@@ -101,20 +98,20 @@ class Results:
         """States of layers, to be filled in."""
         return {name: np.empty((self._samples, *steps, self._sizes[name]), np.int64) for name in names}
 
-    def add_block(self, share: Share, here: slice, step: int, count: int) -> None:
-        """Take what a block of steps gave; states are kept where a block is one step."""
+    def add_time_block(self, batch: Batch, here: slice, step: int, count: int) -> None:
+        """Add the spikes of a time block; and its states, if it is one time step."""
         for name in self._shown:
             if self._at_once:
-                self.spikes[name] = np.array(share.fired_of(name, count), np.uint8)
+                self.spikes[name] = np.array(batch.fired_of(name, count), np.uint8)
             else:
-                self.spikes[name][here, step : step + count] = share.fired_of(name, count)
+                self.spikes[name][here, step : step + count] = batch.fired_of(name, count)
         for name in self.states_u:
-            self.states_u[name][here, step], self.states_v[name][here, step] = share.states_of(name)
+            self.states_u[name][here, step], self.states_v[name][here, step] = batch.states_of(name)
 
-    def add_end(self, share: Share, here: slice) -> None:
-        """Take what samples gave in all."""
-        self.seen.add(share, here)
+    def add_end(self, batch: Batch, here: slice) -> None:
+        """Add the counts and final states of a batch."""
+        self.seen.add(batch, here)
         if self._at_once and self._counted is not None:
-            self.totals = share.totals_of(self._counted)
+            self.totals = batch.totals_of(self._counted)
         for name in self.u:
-            self.u[name][here], self.v[name][here] = share.states_of(name)
+            self.u[name][here], self.v[name][here] = batch.states_of(name)

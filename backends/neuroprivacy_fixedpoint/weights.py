@@ -1,4 +1,4 @@
-"""Weight buffers: what one event adds lies side by side, in the order of the targets."""
+"""Weight buffers: the weights of one event are contiguous, in the order of its targets."""
 
 from __future__ import annotations
 
@@ -11,27 +11,25 @@ from neuroprivacy.core.errors import DoesNotFit, Issue
 from neuroprivacy.kernels.ranges import event_limit
 from neuroprivacy.program import ConvMap, DenseMap, Edge
 from neuroprivacy_fixedpoint.aligned import LINE
-from neuroprivacy_fixedpoint.columns import CONV, DENSE, EDGE, LARGEST, ROW_STEP, TILE
+from neuroprivacy_fixedpoint.columns import CONV, DENSE, LARGEST, ROW_STEP, TILE
 from neuroprivacy_fixedpoint.layout import Layout
 
-#: Events that have to meet in one position so that to list them and add them up in registers is faster than to scatter
-#: each: measured on kernels of 1 x 1 to 7 x 7, 1 to 512 channels and rates of 0.5 to 50 %, where 3 to 6 break even.
-_MEETING = 5
+#: Coincident events per position from which on a sum in registers is faster than scattering each event: measured on
+#: kernels of 1 x 1 to 7 x 7, 1 to 512 channels and rates of 0.5 to 50 %, where 3 to 6 break even.
+_COINCIDENT = 5
 
 
 class Weights:
-    """The weight buffers as they grow."""
+    """Collects the weights."""
 
     def __init__(self) -> None:
         self.narrow: list[NDArray[np.int8]] = []
         self.wide: list[NDArray[np.int32]] = []
         self.ends = [0, 0]
-        self.events = self.work = self.meeting = 0
+        self.events = self.work = self.most_coincident = 0
 
-    def add(
-        self, row: NDArray[np.int64], edge: Edge, source: Layout, target: Layout, *, wide: bool, tiled: bool
-    ) -> None:
-        """Pack an edge and fill in its row."""
+    def add(self, row: np.void, edge: Edge, source: Layout, target: Layout, *, wide: bool, tiled: bool) -> None:
+        """Pack the weights of an edge and fill in its record."""
         window = edge.map.window
         if isinstance(edge.map, DenseMap):
             packed = _pack_dense(edge.map, source, target, TILE if tiled else ROW_STEP)
@@ -39,26 +37,26 @@ class Weights:
                 packed = _pack_tiles(packed)
         else:
             packed = _pack_conv(edge.map)
-        row[EDGE["WEIGHTS"]] = self._place(packed, edge, wide=wide)
-        row[EDGE["DELAY"]], row[EDGE["SOURCE_SIZE"]], row[EDGE["LIMIT"]] = edge.delay, edge.map.in_size, LARGEST
+        row["weights"] = self._place(packed, edge, wide=wide)
+        row["delay"], row["source_size"], row["max_events"] = edge.delay, edge.map.in_size, LARGEST
         if not wide:
-            row[EDGE["LIMIT"]] = event_limit(edge.map.weight.reshape(len(edge.map.weight), -1), window)
+            row["max_events"] = event_limit(edge.map.weight.reshape(len(edge.map.weight), -1), window)
         self.events = max(self.events, edge.map.in_size)
         self.work += int(edge.map.fan_out().sum())
         if isinstance(edge.map, DenseMap):
-            row[EDGE["KIND"]], row[EDGE["REACH"]], row[EDGE["ROW"]] = DENSE, 1, packed.shape[-1]
+            row["kind"], row["taps"], row["row_length"] = DENSE, 1, packed.shape[-1]
             return
         _describe_conv(row, edge.map)
         channels, rows, columns = edge.map.pooled_shape
         self.events = max(self.events, channels * rows * columns * window)
-        tile = 0 if wide or row[EDGE["GRADED"]] or edge.map.groups > 1 else _tile_of(len(edge.map.weight))
+        tile = 0 if wide or row["graded"] or edge.map.groups > 1 else _tile_of(len(edge.map.weight))
         if tile:
-            self.meeting = max(self.meeting, channels * window * int(row[EDGE["REACH"]]))
-            row[EDGE["TILE"]], row[EDGE["CROWD"]] = tile, _crowd(edge.map)
-            row[EDGE["OF_TILES"]] = self._place(_pack_conv_tiles(edge.map, tile), edge, wide=False)
+            self.most_coincident = max(self.most_coincident, channels * window * int(row["taps"]))
+            row["tile"], row["density_threshold"] = tile, _density_threshold(edge.map)
+            row["tile_weights"] = self._place(_pack_conv_tiles(edge.map, tile), edge, wide=False)
 
     def _place(self, packed: NDArray[np.generic], edge: Edge, *, wide: bool) -> int:
-        """Put weights behind the others; where they begin."""
+        """Append weights; returns their offset."""
         begin = self.ends[wide]
         behind = -packed.size % LINE  # the next begin where a line does
         flat = np.pad(packed.reshape(-1), (0, behind))
@@ -74,43 +72,43 @@ class Weights:
 
 
 def padded_size(linear: DenseMap | ConvMap) -> int:
-    """The most places of a map's weights in the buffer."""
+    """The most buffer entries that the weights of a map take."""
     if isinstance(linear, ConvMap):
         return int(2 * linear.weight.size + len(linear.weight))
     return (linear.in_size + 1) * -(-len(linear.weight) // TILE) * TILE
 
 
 def _pack_dense(linear: DenseMap, source: Layout, target: Layout, step: int) -> NDArray[np.generic]:
-    """(sources, targets), both channels-last: what one event adds lies side by side, and zeros up to whole steps."""
+    """(sources, targets), both channels-last: padded with zeros to a multiple of `step`."""
     by_target = target.inside(linear.weight.T)
     packed = source.inside(by_target.T).T
     return np.pad(packed, ((0, 0), (0, -packed.shape[1] % step)))
 
 
 def _pack_tiles(packed: NDArray[np.generic]) -> NDArray[np.generic]:
-    """(sources, targets) -> (tiles, sources + 1, TILE): all weights of a tile lie together, zeros behind them."""
+    """(sources, targets) -> (tiles, sources + 1, TILE): weights of a tile are contiguous, then a row of zeros."""
     return np.pad(packed.reshape(len(packed), -1, TILE).swapaxes(0, 1), ((0, 0), (0, 1), (0, 0)))
 
 
 def _pack_conv(linear: ConvMap) -> NDArray[np.generic]:
     """(source channels, kernel rows, kernel columns backwards, target channels of the group).
 
-    Backwards, because an event reaches the output on its left through the kernel's right column: outputs then ascend.
+    Columns are reversed so that the outputs of one event ascend.
     """
     grouped = linear.weight.reshape(linear.groups, -1, *linear.weight.shape[1:])
     return np.ascontiguousarray(grouped.transpose(0, 2, 3, 4, 1)[:, :, :, ::-1])
 
 
 def _tile_of(channels: int) -> int:
-    """How many channels are added up at once; 0 where no tile of them is a whole one."""
+    """Channels of a tile; 0 if no tile width divides them."""
     return next((tile for tile in (64, 32, 16) if channels % tile == 0), 0)
 
 
-def _crowd(linear: ConvMap) -> int:
-    """How many values of a source have to fire so that _MEETING events meet in each position."""
+def _density_threshold(linear: ConvMap) -> int:
+    """The density threshold: active source values that give _COINCIDENT events per position on average."""
     _, rows, columns = linear.out_shape
     apart = math.prod(linear.stride) * math.prod(linear.pool_stride)
-    return math.ceil(_MEETING * rows * columns * apart / math.prod((*linear.weight.shape[2:], *linear.pool)))
+    return math.ceil(_COINCIDENT * rows * columns * apart / math.prod((*linear.weight.shape[2:], *linear.pool)))
 
 
 def _pack_conv_tiles(linear: ConvMap, tile: int) -> NDArray[np.generic]:
@@ -119,19 +117,19 @@ def _pack_conv_tiles(linear: ConvMap, tile: int) -> NDArray[np.generic]:
     return np.pad(taps, ((0, 0), (0, 1), (0, 0)))
 
 
-def _describe_conv(row: NDArray[np.int64], linear: ConvMap) -> None:
-    """Fill in the columns of a convolution."""
-    row[EDGE["KIND"]] = CONV
-    row[EDGE["REACH"]] = linear.weight.shape[2] * linear.weight.shape[3]
-    row[EDGE["ROW"]] = row[EDGE["REACH"]] * (linear.weight.shape[0] // linear.groups)
-    row[[EDGE["CHANNELS"], EDGE["HEIGHT"], EDGE["WIDTH"]]] = linear.in_shape
-    row[EDGE["POOLED"]] = (linear.pool, linear.pool_stride) != ((1, 1), (1, 1))
-    row[[EDGE["POOLED_HEIGHT"], EDGE["POOLED_WIDTH"]]] = linear.pooled_shape[1:]
-    row[EDGE["GROUP_IN"]] = linear.weight.shape[1]
-    row[EDGE["GROUP_OUT"]] = linear.weight.shape[0] // linear.groups
-    row[[EDGE["KERNEL_ROWS"], EDGE["KERNEL_COLUMNS"]]] = linear.weight.shape[2:]
-    row[[EDGE["STRIDE_ROWS"], EDGE["STRIDE_COLUMNS"]]] = linear.stride
-    row[[EDGE["PAD_ROWS"], EDGE["PAD_COLUMNS"]]] = linear.padding
-    row[[EDGE["DILATION_ROWS"], EDGE["DILATION_COLUMNS"]]] = linear.dilation
-    row[[EDGE["POOL_ROWS"], EDGE["POOL_COLUMNS"]]] = linear.pool
-    row[[EDGE["POOL_STRIDE_ROWS"], EDGE["POOL_STRIDE_COLUMNS"]]] = linear.pool_stride
+def _describe_conv(row: np.void, linear: ConvMap) -> None:
+    """Fill in the geometry of a convolution."""
+    row["kind"] = CONV
+    row["taps"] = linear.weight.shape[2] * linear.weight.shape[3]
+    row["row_length"] = row["taps"] * (linear.weight.shape[0] // linear.groups)
+    row["channels"], row["height"], row["width"] = linear.in_shape
+    row["pooled"] = (linear.pool, linear.pool_stride) != ((1, 1), (1, 1))
+    row["pooled_height"], row["pooled_width"] = linear.pooled_shape[1:]
+    row["group_in"] = linear.weight.shape[1]
+    row["group_out"] = linear.weight.shape[0] // linear.groups
+    row["kernel_rows"], row["kernel_columns"] = linear.weight.shape[2:]
+    row["stride_rows"], row["stride_columns"] = linear.stride
+    row["pad_rows"], row["pad_columns"] = linear.padding
+    row["dilation_rows"], row["dilation_columns"] = linear.dilation
+    row["pool_rows"], row["pool_columns"] = linear.pool
+    row["pool_stride_rows"], row["pool_stride_columns"] = linear.pool_stride

@@ -1,6 +1,7 @@
-"""Lava: Intel's own simulator of Loihi's arithmetic, in a process of its own.
+"""Lava, Intel's simulator of Loihi's arithmetic, in a separate process.
 
-This half never imports lava: it writes the network, finds a Python 3.10, starts the worker through uv, and reads back.
+This package never imports lava. It writes the network, finds a Python 3.10, starts the worker through uv and reads its
+results.
 """
 
 from neuroprivacy_lava.backend import LavaBackend

@@ -1,4 +1,4 @@
-"""The backend: what Lava cannot do is refused before it runs; what it can is run in the worker and read back."""
+"""The backend: refuses what Lava does not support, runs the rest in the worker, and reads its results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from neuroprivacy.runtime.counts import EventTally, count
 from neuroprivacy_lava.export import export
 from neuroprivacy_lava.worker_process import WorkerProcess
 
-#: Lava computes u in 32 bits after a shift of 6; sums of this size and more would overflow without a word.
+#: Lava computes u in 32 bits after a left shift of 6. Synaptic input of this size and more would overflow silently.
 MAX_ACTIVATION = 2**24
 
 
@@ -25,7 +25,7 @@ class LavaBackend:
         self._worker = worker
 
     def check(self, program: Program) -> tuple[Issue, ...]:
-        """Only the arithmetic of Loihi, a delay of at least one, sums that 32 bits hold."""
+        """Lava supports Loihi's arithmetic only, with delays of at least 1 and 32-bit synaptic input."""
         if program.target.current_bits != 24 or program.target.edge_delay_min != 1:
             return (
                 Issue(
@@ -60,7 +60,7 @@ class LavaBackend:
         return tuple(found)
 
     def build(self, program: Program, folder: Path) -> Artifact:
-        """Write a folder that Lava users can run on their own."""
+        """Write a folder that runs on Lava without neuroprivacy."""
         export(program, folder)
         return Artifact(backend="lava", folder=folder, program=program)
 
@@ -111,7 +111,7 @@ _SHARED: list[WorkerProcess] = []
 
 
 def shared_worker() -> WorkerProcess:
-    """The one worker of this process: starting Lava costs seconds, so it is kept."""
+    """The worker of this process. It is reused, since Lava takes seconds to start."""
     if not _SHARED:
         _SHARED.append(WorkerProcess())
     return _SHARED[0]

@@ -31,7 +31,7 @@ For lava-dl: {net}
 
 
 def export(program: Program, folder: Path) -> None:
-    """Write the folder; `network.json` comes last, so that a folder that has it is complete."""
+    """Write the folder. `network.json` is written last and marks a complete folder."""
     arrays: dict[str, NDArray[Any]] = {}
     layers = []
     for i, layer in enumerate(program.layers):

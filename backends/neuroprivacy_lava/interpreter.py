@@ -1,4 +1,4 @@
-"""Find a Python 3.10 that really runs: lava-nc 0.10.0 works on no other.
+"""Find a Python 3.10 that runs. lava-nc 0.10.0 supports no other version.
 
 Order: NEUROPRIVACY_LAVA_PYTHON, every `python3.10` on the PATH, pyenv's versions, what uv knows. Each candidate is
 executed: a pyenv shim on the PATH is often dead. If none is found uv may download one, unless that is switched off.
@@ -37,7 +37,7 @@ def probe(candidate: str | Path) -> Path | None:
 
 
 def candidates() -> Iterator[Path]:
-    """Paths where a Python 3.10 may be, best first; nothing is executed here."""
+    """Candidate paths of a Python 3.10, best first. Nothing is executed."""
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         path = Path(folder) / "python3.10"
         if folder and path.exists():
@@ -49,7 +49,7 @@ def candidates() -> Iterator[Path]:
 
 
 def _patch(version: str) -> tuple[int, str]:
-    """The order of pyenv's folders: 3.10.13 is newer than 3.10.9; "3.10-dev" comes last."""
+    """Sort key of pyenv's folders: 3.10.13 is newer than 3.10.9; "3.10-dev" comes last."""
     last = version.rpartition(".")[2]
     return (int(last), version) if last.isdecimal() else (-1, version)
 

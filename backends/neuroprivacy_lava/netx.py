@@ -1,9 +1,9 @@
-"""A `.net` file for lava-dl's netx, where netx can express the network.
+"""A `.net` file for lava-dl's netx, if netx supports the network.
 
 netx reads HDF5 groups `layer/0 ... n` with `type`, `shape`, `weight`, `bias` and
 `neuron/{type,iDecay,vDecay,vThMant}`. It knows chains of dense layers, convolutions and flatten; hard reset; biases
-with an exponent of 6; no pooling, no joins, no delays, no initial membrane. Anything else has no `.net` file, and the
-reason is said.
+with an exponent of 6; no pooling, no joins, no delays, no initial membrane. Any other network gets no `.net` file, and
+the reason is reported.
 
 Source: lava-dl (commit d825ac5), lava/lib/dl/netx/hdf5.py and blocks.
 """
@@ -23,7 +23,7 @@ _BIAS_EXPONENT = 6
 
 
 def why_not(program: Program) -> str | None:
-    """Why netx cannot express this network; None if it can."""
+    """The reason why netx does not support this network; None if it does."""
     if len(program.inputs) != 1 or program.inputs[0].high > 1:
         return "netx takes one input of spikes"
     before = program.inputs[0].name
@@ -46,7 +46,7 @@ def why_not(program: Program) -> str | None:
 
 
 def write_net(program: Program, path: Path) -> str | None:
-    """Write the `.net` file; returns the reason if netx cannot express the network (then nothing is written)."""
+    """Write the `.net` file; if netx does not support the network, write nothing and return the reason."""
     reason = why_not(program)
     if reason is not None:
         return reason

@@ -1,4 +1,4 @@
-"""The worker as a process: started through uv, asked by folder, killed as a group.
+"""The worker process: started through uv, given requests as folders, terminated as a process group.
 
 One worker answers many requests. Standard input is its lifeline: when this process ends, however it ends, the pipe
 closes and the worker takes its whole process group down. On a timeout or an interrupt the group gets SIGTERM first,
@@ -29,7 +29,7 @@ from neuroprivacy_lava.interpreter import REMEDIES, find_python, uv_program
 
 DEFAULT_TIMEOUT_S = 900.0
 TIMEOUT_VARIABLE = "NEUROPRIVACY_LAVA_TIMEOUT"
-#: How long a worker may take to end after SIGTERM, and again after SIGKILL.
+#: Seconds that a worker may take to end after SIGTERM, and again after SIGKILL.
 PATIENCE_S = 3.0
 _DROPPED = (
     "PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "VIRTUAL_ENV", "UV_PYTHON", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT",
@@ -43,7 +43,7 @@ def worker_script() -> Path:
 
 
 def environment(python: Path | None) -> dict[str, str]:
-    """The worker's environment variables: ours, without those that would lead uv or Python to other packages."""
+    """The worker's environment: this process's, without variables that misconfigure uv or Python."""
     kept = {name: value for name, value in os.environ.items() if name not in _DROPPED}
     if "SSL_CERT_FILE" not in kept:
         kept.setdefault("UV_SYSTEM_CERTS", "1")
@@ -55,7 +55,7 @@ def environment(python: Path | None) -> dict[str, str]:
 
 
 def default_command() -> tuple[list[str], dict[str, str]]:
-    """The command line that starts the worker on this machine."""
+    """The command that starts the worker."""
     python = find_python()
     command = [
         uv_program(), "run", "--no-project", "--no-config", "--quiet", "--python", str(python or "3.10"),
@@ -75,7 +75,7 @@ class WorkerProcess:
         atexit.register(self.close)
 
     def _start(self, *, offline: bool) -> subprocess.Popen[bytes]:
-        """Start the worker; `offline` keeps uv from asking the network for what it may have already."""
+        """Start the worker; `offline` restricts uv to its cache."""
         command, env = self._given
         if command is None:
             command, env = default_command()
@@ -119,7 +119,7 @@ class WorkerProcess:
     def _exchange(
         self, network: Path, inputs: dict[str, NDArray[Any]], record: dict[str, bool], limit: float
     ) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-        """One request to the running worker, and its answer."""
+        """Send one request to the running worker; returns its response."""
         with tempfile.TemporaryDirectory(prefix="neuroprivacy-lava-") as name:
             folder = Path(name)
             request = {"network": str(network.resolve()), "ports": list(inputs), "record": record}
@@ -142,7 +142,7 @@ class WorkerProcess:
         return arrays, dict(response["versions"])
 
     def _await(self, folder: Path, limit: float) -> dict[str, Any]:
-        """Hand a request over and wait for its response."""
+        """Send a request and wait for its response."""
         process = self._process
         if process is None or process.stdin is None:
             raise WorkerFailed("lava: the worker is gone")
@@ -193,7 +193,7 @@ class WorkerProcess:
 
 
 def group_alive(group: int) -> bool:
-    """Whether a process of this group still runs; an ended process that waits to be collected does not count."""
+    """Whether a process of this group still runs. A zombie does not count."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:

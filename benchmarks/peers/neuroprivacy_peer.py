@@ -77,23 +77,23 @@ class Inference(Simulator):
         empty, neurons, and calls between steps.
         """
         from neuroprivacy.runtime.backend import Record, inputs_as_given, run
+        from neuroprivacy_fixedpoint.batch import Batch
         from neuroprivacy_fixedpoint.engine import run_program
         from neuroprivacy_fixedpoint.plan import plan_of
-        from neuroprivacy_fixedpoint.share import Share
 
         program, backend, record = self.artifact.program, self.backend, Record()
         given = [self.task.spikes[i : i + 1] for i in range(len(self.task.spikes))]
         checked = [inputs_as_given(program, spikes) for spikes in given]
         nothing = inputs_as_given(program, np.zeros_like(given[0]))
         steps = self.task.steps + program.latency
-        share = Share(plan_of(program, steps), 1, steps, 1)
+        batch = Batch(plan_of(program, steps), 1, steps, 1)
 
         def filled(inputs: Any) -> None:
-            share.load(inputs, slice(0, 1), 0, steps)
+            batch.load(inputs, slice(0, 1), 0, steps)
 
         def computed(inputs: Any) -> None:
             filled(inputs)
-            share.compute(steps, lambda calls: None)
+            batch.compute(steps, lambda calls: None)
 
         calls = {
             "run": lambda i: run(self.artifact, spikes=given[i]),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from neuroprivacy_fixedpoint import aligned, share
+from neuroprivacy_fixedpoint import aligned, batch
 
 #: Bytes before and behind an array that nothing may write.
 GUARD = 512
@@ -32,9 +32,9 @@ def guarded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             guards.append((guard.view(np.uint8), guard.tobytes()))
         return memory[room : room + size].reshape(shape)
 
-    made = share.Share.__init__
+    made = batch.Batch.__init__
 
-    def make(self: share.Share, *given: Any) -> None:
+    def make(self: batch.Batch, *given: Any) -> None:
         """With garbage in what is overwritten before it is read."""
         made(self, *given)
         scratch = [
@@ -46,8 +46,8 @@ def guarded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             flat = array.reshape(-1).view(np.uint8)
             flat[:] = generator.integers(0, 256, flat.size, np.uint8)
 
-    monkeypatch.setattr(share, "zeros", zeros)
-    monkeypatch.setattr(share.Share, "__init__", make)
+    monkeypatch.setattr(batch, "zeros", zeros)
+    monkeypatch.setattr(batch.Batch, "__init__", make)
     yield
     assert guards
     for guard, held in guards:

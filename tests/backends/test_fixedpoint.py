@@ -21,7 +21,7 @@ from neuroprivacy.targets.spec import load_target
 from neuroprivacy.testing import random_case
 from neuroprivacy.testing.case import edge, layer, network
 from neuroprivacy_fixedpoint import FixedPointBackend, engine, plan
-from neuroprivacy_fixedpoint.columns import LARGEST, LAYER
+from neuroprivacy_fixedpoint.columns import LARGEST
 from neuroprivacy_fixedpoint.plan import plan_of
 from neuroprivacy_fixedpoint.weights import padded_size
 
@@ -43,7 +43,7 @@ def test_shares_of_samples_give_the_same(
     case = random_case(seed, target="loihi2-soft", samples=5, steps=12, max_neurons=16)
     monkeypatch.setenv("NEUROPRIVACY_THREADS", str(number))
     monkeypatch.setattr(engine, "_WORK_FOR_THREADS", 0)
-    monkeypatch.setattr(engine, "SHARE_BYTES", 1)
+    monkeypatch.setattr(engine, "BATCH_BYTES", 1)
     assert held(case.program, case.spikes, tmp_path) == []
 
 
@@ -53,7 +53,7 @@ def test_parts_of_layers_give_the_same(target: str, tmp_path: Path, monkeypatch:
     """Two samples on three threads, each of which computes some rows of every layer."""
     monkeypatch.setenv("NEUROPRIVACY_THREADS", "3")
     monkeypatch.setattr(engine, "_WORK_FOR_THREADS", 0)
-    monkeypatch.setattr(engine, "_WORK_FOR_PARTS", 0)
+    monkeypatch.setattr(engine, "_WORK_FOR_PARTITIONS", 0)
     for seed in range(12):
         case = random_case(seed, target=target, steps=12)
         for record in (Record(spikes=True, final=True), EVERYTHING):
@@ -64,7 +64,7 @@ def test_parts_of_layers_give_the_same(target: str, tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize("target", ["loihi2", "loihi2-soft", "int8"])
 def test_blocks_of_steps_give_the_same(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long input streams through buffers that hold a few steps; delays reach back into the block before."""
-    monkeypatch.setattr(engine, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(engine, "TIME_BLOCK_BYTES", 1)
     for seed in range(12):
         case = random_case(seed, target=target, steps=15)
         assert held(case.program, case.spikes, tmp_path, Record(spikes=True, final=True)) == [], seed
@@ -147,7 +147,7 @@ def test_pooled_sums_beyond_32_bits_are_refused() -> None:
     )
     (issue,) = FixedPointBackend().check(program)
     assert str(issue) == (
-        "n from input: an input value, summed over its pool (4294967040) exceeds 2147483647; scale the input"
+        "n from input: an input value, summed over its pooling window (4294967040) exceeds 2147483647; scale the input"
     )
 
 
@@ -182,7 +182,7 @@ def test_wide_layers_whose_membranes_are_small(dv: int, tmp_path: Path) -> None:
     """They take all integers in 64 bits, whatever their membranes would fit."""
     program = wide(tmp_path, [[300, -300], [150, 7]], 12, threshold=900, dv=dv)
     assert plan_of(program, 40).wide == {"n"}
-    assert not plan_of(program, 40).layers[0, LAYER["SMALL"]]
+    assert not plan_of(program, 40).layers["small"][0]
     given = np.random.default_rng(dv).integers(0, 2, (3, 40, 2))
     assert held(program, {"input": given}, tmp_path, EVERYTHING) == []
 
@@ -196,7 +196,7 @@ def test_small_layers_that_a_loop_makes_wide(tmp_path: Path) -> None:
     ]
     program = network(layers, target="int8")
     assert plan_of(program, 30).wide == {"a", "b"}
-    assert not plan_of(program, 30).layers[:, LAYER["SMALL"]].any()
+    assert not plan_of(program, 30).layers["small"].any()
     given = np.random.default_rng(0).integers(0, 2, (2, 30, 1))
     assert held(program, {"input": given}, tmp_path, EVERYTHING) == []
 
@@ -231,7 +231,7 @@ def test_counts_keep_neither_states_nor_weights(tmp_path: Path) -> None:
     assert counts.totals() == run_reference(case.program, case.spikes).counts.totals()
     held_by = {type(each).__name__ for each in reachable(counts)}
     assert "Seen" in held_by  # the walk goes far enough
-    assert not {"Results", "Plan", "Share", "Program", "Layer"} & held_by
+    assert not {"Results", "Plan", "Batch", "Program", "Layer"} & held_by
 
 
 def reachable(start: object) -> Iterator[object]:
@@ -255,7 +255,7 @@ def test_sums_that_16_bits_hold_only_in_rounds(parts: str, tmp_path: Path, monke
     """Hundreds of the largest weights meet in one neuron: matrices, convolutions of all options, several edges."""
     monkeypatch.setenv("NEUROPRIVACY_THREADS", parts)
     monkeypatch.setattr(engine, "_WORK_FOR_THREADS", 0)
-    monkeypatch.setattr(engine, "_WORK_FOR_PARTS", 0)
+    monkeypatch.setattr(engine, "_WORK_FOR_PARTITIONS", 0)
     generator = np.random.default_rng(0)
 
     def large(*shape: int) -> Int64:
@@ -298,7 +298,7 @@ def test_small_membranes_are_computed_as_all_others(tmp_path: Path) -> None:
                 bias=generator.integers(-9, 9, 9) * scale, reset="soft" if dv % 2 else "hard",
             )  # fmt: skip
             program = network([made], target="int8")
-            seen.add(int(plan_of(program, 30).layers[0, LAYER["SMALL"]]))
+            seen.add(int(plan_of(program, 30).layers["small"][0]))
             given = generator.integers(0, 2, (3, 30, 20))
             assert held(program, {"input": given}, tmp_path, EVERYTHING) == []
     assert seen == {0, 1}
@@ -315,7 +315,7 @@ def test_the_largest_membrane_of_which_one_product_fits_32_bits(v_init: int, tmp
     """4095 times 524,416 is the last below 2^31."""
     made = layer("n", [edge("input", [[1]])], threshold=2**30, dv=1, v_init=v_init)
     program = network([made], target="int8")
-    assert plan_of(program, 9).layers[0, LAYER["SMALL"]] == (abs(v_init) == 524_416)
+    assert plan_of(program, 9).layers["small"][0] == (abs(v_init) == 524_416)
     assert held(program, {"input": np.zeros((1, 9, 1), np.int64)}, tmp_path) == []
 
 

@@ -14,7 +14,7 @@ from neuroprivacy.runtime.compare import compare
 from neuroprivacy.runtime.reference import run_reference
 from neuroprivacy.testing.case import edge, layer, network
 from neuroprivacy_fixedpoint import FixedPointBackend, engine, plan, weights
-from neuroprivacy_fixedpoint.columns import EDGE, EVENTS, LAYER, STEPS, TILE
+from neuroprivacy_fixedpoint.columns import EVENTS, STEPS, TILE
 from neuroprivacy_fixedpoint.kernels import advance, compiled, events
 from neuroprivacy_fixedpoint.plan import plan_of
 
@@ -70,8 +70,8 @@ def test_tiles_of_all_kinds_of_neurons(target: str, size: int, tmp_path: Path) -
         again = [edge("a", matrix(generator, 30, size), delay=delay), edge("input", matrix(generator, 30, 70), delay=3)]
         program = network([first, layer("b", again, **varied(generator, 30, each=own, **common))], target=target)
         rows = plan_of(program, 20).layers
-        assert rows[:, LAYER["TILED"]].all()
-        assert tuple(rows[0, [LAYER[name] for name in ("KEEPS", "SMALL", "LEAKS")]]) == kind
+        assert rows["tiled"].all()
+        assert tuple(rows[name][0] for name in ("has_current", "small", "leaky")) == kind
         for rate in (0.05, 0.3, 1.0):
             given = (generator.random((3, 20, 70)) < rate).astype(np.int64)
             assert differences(program, {"input": given}, tmp_path) == [], (kind, rate)
@@ -87,7 +87,7 @@ def test_more_steps_than_are_listed_at_once(
 ) -> None:
     monkeypatch.setenv("NEUROPRIVACY_THREADS", parts)
     monkeypatch.setattr(engine, "_WORK_FOR_THREADS", 0)
-    monkeypatch.setattr(engine, "_WORK_FOR_PARTS", 0)
+    monkeypatch.setattr(engine, "_WORK_FOR_PARTITIONS", 0)
     generator = np.random.default_rng(steps)
     program = network(
         [
@@ -167,15 +167,15 @@ CONVOLUTIONS: dict[str, tuple[int, tuple[int, int, int], tuple[int, int], dict[s
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("guarded")
-@pytest.mark.parametrize("meeting", [0, weights._MEETING, 10**6])
+@pytest.mark.parametrize("meeting", [0, weights._COINCIDENT, 10**6])
 @pytest.mark.parametrize("options", CONVOLUTIONS.values(), ids=list(CONVOLUTIONS))
 def test_convolutions_in_tiles_and_scattered(
     options: Any, meeting: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Always, by how many events there are, and never; on one thread and on three; of which sums fit 16 bits or not."""
-    monkeypatch.setattr(weights, "_MEETING", meeting)
+    monkeypatch.setattr(weights, "_COINCIDENT", meeting)
     monkeypatch.setattr(engine, "_WORK_FOR_THREADS", 0)
-    monkeypatch.setattr(engine, "_WORK_FOR_PARTS", 0)
+    monkeypatch.setattr(engine, "_WORK_FOR_PARTITIONS", 0)
     channels, shape, kernel, others = options
     generator = np.random.default_rng(channels)
     used = set()
@@ -186,14 +186,14 @@ def test_convolutions_in_tiles_and_scattered(
         constants = varied(generator, size, threshold=high * 9)
         program = network([layer("a", [edge("input", linear, delay=0)], **constants)], target="int8")
         row = plan_of(program, 9).edges[0]
-        assert (row[EDGE["TILE"]] > 0) == (channels % 16 == 0 and "groups" not in others)
+        assert (row["tile"] > 0) == (channels % 16 == 0 and "groups" not in others)
         for rate in (0.0, 0.02, 0.3, 1.0):
             given = (generator.random((2, 5, linear.in_size)) < rate).astype(np.int64)
-            used |= {bool(row[EDGE["TILE"]]) and fires >= row[EDGE["CROWD"]] for fires in given.sum(axis=2).ravel()}
+            used |= {bool(row["tile"]) and fires >= row["density_threshold"] for fires in given.sum(axis=2).ravel()}
             for threads in ("1", "3"):
                 monkeypatch.setenv("NEUROPRIVACY_THREADS", threads)
                 assert differences(program, {"input": given}, tmp_path) == [], (low, rate, threads)
-    if row[EDGE["TILE"]]:
+    if row["tile"]:
         assert used == ({True} if meeting == 0 else {False} if meeting > 5 else {True, False})
 
 
@@ -205,7 +205,7 @@ def test_convolutions_whose_lists_hold_few_positions(
 ) -> None:
     """And several edges, of which one is a matrix, one is late, and one has values."""
     monkeypatch.setattr(plan, "_LISTED", listed)
-    monkeypatch.setattr(weights, "_MEETING", 0)
+    monkeypatch.setattr(weights, "_COINCIDENT", 0)
     generator = np.random.default_rng(listed)
     ports = (Port(name="x", shape=(40, 6, 6)), Port(name="y", shape=(9, 6, 6), high=200))
 

@@ -1,18 +1,20 @@
-"""The compiled kernels. `advance` is what Python calls: a range of layers over a range of steps.
+"""The compiled kernels. Python calls `advance`, which computes some layers over a time block.
 
-    events      which values of a source are not zero, for a layer or position by position
-    tiles       layers whose weights are matrices: the events of many steps, tile by tile of 64 neurons
-    sums        all other layers: step by step; sparse convolutions scatter their kernels,
-    conv_tiles  of crowded ones, what meets in a position is added for some channels at once
-    tile_sums   a tile of sums in registers
-    neurons     written once, for one neuron and for `lanes` of 64
-    counting    events, and the weights that they touched
-    vectors     what the functions that write LLVM's instructions share
+    arguments       named bundles of arrays
+    events          lists of the non-zero values of a source, for a layer or by position
+    tiles           dense layers: many time steps at once, in tiles of 64 neurons
+    synaptic_input  all other layers: synaptic input of one time step; convolutions scatter the kernel of each event
+    conv_tiles      convolutions above the density threshold: coincident events of a position are summed in registers
+    tile_sums       sums of one tile in registers
+    neurons         neuron dynamics, written once for one neuron and for 64 SIMD lanes
+    lanes           the type of 64 SIMD lanes
+    counting        events and synaptic operations
+    vectors         helpers of the functions that emit LLVM instructions
 
-All run on one core; `engine` spreads samples, or parts of a layer, over threads. A layer's neurons lie channels-last,
-so that the targets of one event lie side by side. Accumulators are as narrow as the sums of this step are proved to
-fit, or take its events in rounds of which each is; integers of the neurons are 32 or 64 bits wide, as the plan has
-proved. Nothing checks bounds: buffers are as long as `plan` makes them.
+A kernel runs on one core. `engine` distributes batches, or partitions of a layer, over threads. Neurons are laid out
+channels-last, so that the targets of one event are contiguous. The accumulator is the narrowest type that provably
+holds the synaptic input of the time step; 16 bits are also used in several rounds of fewer events. Neurons use 32- or
+64-bit integers, as the plan has proved sufficient. Kernels check no bounds: `plan` sizes the buffers.
 """
 
 from neuroprivacy_fixedpoint.kernels.advance import advance

@@ -1,7 +1,7 @@
-"""Convolutions, tile by tile: what meets in one position is listed, then added for some channels in registers.
+"""Convolutions in tiles of channels: the coincident events of a position are listed, then summed in registers.
 
-Events of the columns that a kernel row sees lie side by side in the list of all events, each with the place of its
-weights as if the kernel began at column 0: to list what meets in a position is to copy one piece for each kernel row.
+The events that one kernel row sees are contiguous in the list of all events, each with the offset of its weights for a
+kernel at column 0. The coincident events of a position are therefore one copied segment for each kernel row.
 """
 
 from __future__ import annotations
@@ -9,18 +9,12 @@ from __future__ import annotations
 from llvmlite import ir
 from numba import types
 
-from neuroprivacy_fixedpoint.columns import EDGE, EVENTS, STEPS
+from neuroprivacy_fixedpoint.columns import EVENTS, STEPS
 from neuroprivacy_fixedpoint.kernels.compiled import inner, intrinsic
 from neuroprivacy_fixedpoint.kernels.tile_sums import fill_up, tile_sum_kernel
 from neuroprivacy_fixedpoint.kernels.vectors import everywhere, place
 
-_OF_TILES, _REACH, _TILE = EDGE["OF_TILES"], EDGE["REACH"], EDGE["TILE"]
-_CHANNELS, _HEIGHT, _WIDTH = EDGE["CHANNELS"], EDGE["POOLED_HEIGHT"], EDGE["POOLED_WIDTH"]
-_KERNEL_ROWS, _KERNEL_COLUMNS = EDGE["KERNEL_ROWS"], EDGE["KERNEL_COLUMNS"]
-_STRIDE_ROWS, _STRIDE_COLUMNS = EDGE["STRIDE_ROWS"], EDGE["STRIDE_COLUMNS"]
-_PAD_ROWS, _PAD_COLUMNS = EDGE["PAD_ROWS"], EDGE["PAD_COLUMNS"]
-_DILATION_ROWS, _DILATION_COLUMNS = EDGE["DILATION_ROWS"], EDGE["DILATION_COLUMNS"]
-#: Events that are copied without asking whether there are more.
+#: Events copied at once.
 _AT_ONCE = 32
 
 _add_16, _add_32, _add_64 = (tile_sum_kernel(width, adds=True) for width in (16, 32, 64))
@@ -47,34 +41,34 @@ def _copy(typing, source, first, to, at, shift):
 
 @inner
 def _gather(edge, bases, starts, y, x, listed, found):
-    """Append what meets in output position (y, x), filled up to whole EVENTS with a row of zeros.
+    """Append the coincident events of output position (y, x), padded to a multiple of EVENTS.
 
-    One piece for each kernel row; where columns lie between those of the kernel, one for each place.
+    One segment for each kernel row; with dilated columns, one for each kernel entry.
     """
-    height, width, of_column = edge[_HEIGHT], edge[_WIDTH], edge[_CHANNELS] * edge[_TILE]
-    dilation, kernel_columns = edge[_DILATION_COLUMNS], edge[_KERNEL_COLUMNS]
-    top = y * edge[_STRIDE_ROWS] - edge[_PAD_ROWS]
-    column = x * edge[_STRIDE_COLUMNS] - edge[_PAD_COLUMNS]
+    height, width, of_column = edge.pooled_height, edge.pooled_width, edge.channels * edge.tile
+    dilation, kernel_columns = edge.dilation_columns, edge.kernel_columns
+    top = y * edge.stride_rows - edge.pad_rows
+    column = x * edge.stride_columns - edge.pad_columns
     pieces, columns = (1, kernel_columns) if dilation == 1 else (kernel_columns, 1)
     for j in range(pieces):
         begin, end = max(0, column), min(width, column + columns)
         shift, row = (j - column) * of_column, top
         if begin < end:
-            for _ in range(edge[_KERNEL_ROWS]):
+            for _ in range(edge.kernel_rows):
                 if row >= 0 and row < height:
                     first, last = starts[row * width + begin], starts[row * width + end]
                     for k in range(first, last, _AT_ONCE):
                         _copy(bases, k, listed, found + k - first, shift)
                     found += last - first
-                row += edge[_DILATION_ROWS]
+                row += edge.dilation_rows
                 shift += kernel_columns * of_column
         column += dilation
-    return fill_up(listed, found, edge[_REACH] * of_column)
+    return fill_up(listed, found, edge.taps * of_column)
 
 
 @inner
 def _add(weights, listed, begin, end, offset, tile, sums, at):
-    """Add events to one tile of whichever width."""
+    """Add events to one tile."""
     if tile == 64:
         _add_64(weights, listed, begin, end, offset, sums, at)
     elif tile == 32:
@@ -88,16 +82,16 @@ def add_conv_tiles(edge, weights, bases, starts, most, grid, limit, listed, ends
     """Add the events of a convolution to some output rows.
 
     Args:
-        bases: where the weights of each event would begin if the kernel began at column 0, position after position.
+        bases: offset of the weights of each event for a kernel at column 0, position after position.
         starts: where the events of each position begin; `most` is the most of one.
-        grid: the first output row and the one behind the last, columns and channels.
-        limit: how many are added in 16 bits; the sums of all are to fit what `sums` holds.
+        grid: first and end output row, columns, channels.
+        limit: events that are added in 16 bits at a time. The synaptic input must fit the type of `sums`.
         listed, ends: scratch.
     """
     low, high, columns, channels = grid
-    tile, first, last = edge[_TILE], low * columns, high * columns
-    of_tile = (edge[_REACH] * edge[_CHANNELS] + 1) * tile
-    largest = most * edge[_REACH] + _AT_ONCE + EVENTS
+    tile, first, last = edge.tile, low * columns, high * columns
+    of_tile = (edge.taps * edge.channels + 1) * tile
+    largest = most * edge.taps + _AT_ONCE + EVENTS
     limit = limit // EVENTS * EVENTS
     position = first
     while position < last:
@@ -109,7 +103,7 @@ def add_conv_tiles(edge, weights, bases, starts, most, grid, limit, listed, ends
             count += 1
         ends[count] = found
         for t in range(channels // tile):
-            offset = edge[_OF_TILES] + t * of_tile
+            offset = edge.tile_weights + t * of_tile
             for k in range(count):
                 at = (position + k - first) * channels + t * tile
                 begin, end = ends[k], ends[k + 1]

@@ -1,22 +1,20 @@
-"""The compiled counters: events of each value, then events of each source and the weights that they touch."""
+"""Event counters: of each value; then events of each source and synaptic operations of each edge."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from neuroprivacy_fixedpoint.columns import ITEM
 from neuroprivacy_fixedpoint.kernels.compiled import inlined, inner
 
-_GRADED, _FIRST, _SIZE, _REACH = (ITEM[n] for n in ("GRADED", "FIRST", "SIZE", "REACH"))
-#: Values whose events are counted at once: their counts stay in the first cache.
+#: Values counted at once, so that their counts stay in the L1 cache.
 _COUNTED = 2**14
 
 
 @inner
 def _add_totals(rows, begin, end, fresh, totals, scratch):
-    """Add to `totals`, int32 (values,), in how many of the rows begin ... end - 1 each value is not zero.
+    """Add to `totals`, int32 (values,), the number of rows begin ... end - 1 in which each value is not zero.
 
-    Some values at a time, counted in bytes of `scratch` while these lie in the cache.
+    Counts are held in bytes of `scratch` first, some values at a time.
     """
     bytes_ = scratch.view(np.uint8)
     counted = bytes_[: min(_COUNTED, bytes_.size, totals.size)]
@@ -35,39 +33,36 @@ def _add_totals(rows, begin, end, fresh, totals, scratch):
 
 
 @inner
-def _tally(totals, graded_totals, items, reach, tallied):
-    """For each item, the events of its source, or the weights that these touched."""
+def _tally(totals, graded_totals, items, fan_out, tallied):
+    """For each item, the events of a source or the synaptic operations of an edge."""
     for k in range(len(items)):
-        of = graded_totals if items[k, _GRADED] else totals
-        values = of[items[k, _FIRST] : items[k, _FIRST] + items[k, _SIZE]]
+        item = items[k]
+        of = graded_totals if item.graded else totals
+        values = of[item.first : item.first + item.size]
         found = np.int64(0)
-        if items[k, _REACH] < 0:
+        if item.fan_out < 0:
             for i in range(values.size):
                 found += values[i]
         else:
-            touched = reach[items[k, _REACH] :][: values.size]
+            touched = fan_out[item.fan_out :][: values.size]
             for i in range(values.size):
                 found += values[i] * touched[i]
         tallied[k] = found
 
 
 @inlined
-def count_rows(
-    fired, graded, begin, end, fresh, scratch, has_graded, totals, graded_totals, items, reach, tallied
-):  # fmt: skip
-    """Count the events of rows begin ... end - 1, and tally those of all rows until now.
+def count_rows(batch, begin, end, fresh, scratch, counters):
+    """Count the events of rows begin ... end - 1 of a batch, and tally those of all rows until now.
 
     Args:
-        fired: uint8 (samples, rows, values); likewise `graded`, int32, which is counted if `has_graded`.
-        fresh: whether samples begin: nothing has been counted.
+        batch: see `Buffers`; graded inputs are counted if there are any.
+        fresh: whether samples begin: totals start at 0.
         scratch: int32, overwritten.
-        totals: int32 (samples, values), in how many steps each value was not zero; written, as `graded_totals`.
-        items: int64 (items, ITEM), see `columns`.
-        reach: int64, the weights that one event of each value touches, edge after edge.
-        tallied: int64 (samples, items), events of a source, or the weights that they touched; written.
+        counters: see `Counters`; written.
     """
-    for s in range(len(fired)):
-        _add_totals(fired[s], begin, end, fresh, totals[s], scratch)
-        if has_graded:
-            _add_totals(graded[s], begin, end, fresh, graded_totals[s], scratch)
-        _tally(totals[s], graded_totals[s], items, reach, tallied[s])
+    totals, graded_totals, tallied = counters.totals, counters.graded_totals, counters.tallied
+    for s in range(len(batch.fired)):
+        _add_totals(batch.fired[s], begin, end, fresh, totals[s], scratch)
+        if counters.has_graded:
+            _add_totals(batch.graded[s], begin, end, fresh, graded_totals[s], scratch)
+        _tally(totals[s], graded_totals[s], counters.items, counters.fan_out, tallied[s])

@@ -1,4 +1,4 @@
-"""Lists of events: which values of a source are not zero in a step, for a whole layer or position by position."""
+"""Event lists: the non-zero values of a source in one time step, for a whole layer or by position."""
 
 from __future__ import annotations
 
@@ -7,17 +7,11 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from neuroprivacy_fixedpoint.columns import CONV, EDGE
+from neuroprivacy_fixedpoint.columns import CONV
 from neuroprivacy_fixedpoint.kernels.compiled import inlined, inner, intrinsic, machine_features
 from neuroprivacy_fixedpoint.kernels.vectors import everywhere, place
 
-_KIND, _SOURCE, _SOURCE_SIZE = EDGE["KIND"], EDGE["SOURCE"], EDGE["SOURCE_SIZE"]
-_CHANNELS, _HEIGHT, _WIDTH = EDGE["CHANNELS"], EDGE["HEIGHT"], EDGE["WIDTH"]
-_POOLED, _POOLED_HEIGHT, _POOLED_WIDTH = EDGE["POOLED"], EDGE["POOLED_HEIGHT"], EDGE["POOLED_WIDTH"]
-_POOL_ROWS, _POOL_COLUMNS = EDGE["POOL_ROWS"], EDGE["POOL_COLUMNS"]
-_POOL_STRIDE_ROWS, _POOL_STRIDE_COLUMNS = EDGE["POOL_STRIDE_ROWS"], EDGE["POOL_STRIDE_COLUMNS"]
-
-#: Channels from which on each position is looked at by itself.
+#: Least channels for which each position is scanned separately.
 _MANY = 8
 _ALL = np.uint64(2**64 - 1)
 
@@ -114,9 +108,9 @@ _put_places = _put_compressed if "+avx512vbmi2" in machine_features() else _put_
 
 @inlined
 def list_ones(row, first, size, number, step, index, found):
-    """Append step times the numbers of what is not zero among bytes, of which 64 at a time are looked at.
+    """Append step times the numbers of the non-zero bytes. 64 bytes are examined at a time.
 
-    Numbers are written without asking how many there are.
+    More numbers may be written than are counted.
 
     Args:
         row: bytes, in one row or some; `first` is the first one of all, `size` how many; 63 more can be read.
@@ -169,15 +163,15 @@ def list_values(source, size, index, value):
 @inner
 def pool(edge, source, pooled):
     """Sum one step over pooling windows, channels-last."""
-    channels, width = edge[_CHANNELS], edge[_WIDTH]
+    channels, width = edge.channels, edge.width
     target = 0
-    for row in range(edge[_POOLED_HEIGHT]):
-        for column in range(edge[_POOLED_WIDTH]):
+    for row in range(edge.pooled_height):
+        for column in range(edge.pooled_width):
             into = pooled[target : target + channels]
             into[:] = 0
-            for y in range(row * edge[_POOL_STRIDE_ROWS], row * edge[_POOL_STRIDE_ROWS] + edge[_POOL_ROWS]):
-                left = column * edge[_POOL_STRIDE_COLUMNS]
-                for x in range(left, left + edge[_POOL_COLUMNS]):
+            for y in range(row * edge.pool_stride_rows, row * edge.pool_stride_rows + edge.pool_rows):
+                left = column * edge.pool_stride_columns
+                for x in range(left, left + edge.pool_columns):
                     first = (y * width + x) * channels
                     of = source[first : first + channels]
                     for c in range(channels):
@@ -187,22 +181,22 @@ def pool(edge, source, pooled):
 
 @inlined
 def _numbering(edge, column, tile):
-    """Number of the first channel of a position, and the step from one to the next.
+    """Number of the first channel of a position, and the increment per channel.
 
-    Where a convolution is added up in tiles, events are numbered by where their weights lie in a row of positions.
+    For convolutions in tiles, an event's number is the offset of its weights in a row of positions.
     """
-    return (column * edge[_CHANNELS], tile) if tile else (0, 1)
+    return (column * edge.channels, tile) if tile else (0, 1)
 
 
 @inner
 def _list_positions(edge, row, first, index, starts, tile):
-    """Events of a convolution's source by position: which channels, `starts` (positions + 1); returns the most of one.
+    """List the channels of a convolution's source that fire, by position; returns the most events of one position.
 
     `_list_windows` gives the same for windows of one place, in 1.6 times the time.
     """
-    channels, width = edge[_CHANNELS], edge[_WIDTH]
+    channels, width = edge.channels, edge.width
     found = most = position = 0
-    for _ in range(edge[_HEIGHT]):
+    for _ in range(edge.height):
         for column in range(width):
             starts[position] = before = found
             number, step = _numbering(edge, column, tile)
@@ -215,17 +209,17 @@ def _list_positions(edge, row, first, index, starts, tile):
 
 @inner
 def _list_windows(edge, row, first, index, starts, tile):
-    """The same behind a pool: the channels of all places of a window; what fires at two of them stands there twice."""
-    channels, width = edge[_CHANNELS], edge[_WIDTH]
+    """The same after a sum pool. A channel is listed once for every spike in the window."""
+    channels, width = edge.channels, edge.width
     found = most = position = 0
-    for down in range(edge[_POOLED_HEIGHT]):
-        top = down * edge[_POOL_STRIDE_ROWS]
-        for aside in range(edge[_POOLED_WIDTH]):
-            left = aside * edge[_POOL_STRIDE_COLUMNS]
+    for down in range(edge.pooled_height):
+        top = down * edge.pool_stride_rows
+        for aside in range(edge.pooled_width):
+            left = aside * edge.pool_stride_columns
             starts[position] = before = found
             number, step = _numbering(edge, aside, tile)
-            for y in range(top, top + edge[_POOL_ROWS]):
-                for x in range(left, left + edge[_POOL_COLUMNS]):
+            for y in range(top, top + edge.pool_rows):
+                for x in range(left, left + edge.pool_columns):
                     at = first + (y * width + x) * channels
                     found = list_ones(row, at, channels, number, step, index, found)
             most = max(most, found - before)
@@ -237,9 +231,9 @@ def _list_windows(edge, row, first, index, starts, tile):
 @inner
 def _list_units_by_position(edge, source, index, starts, tile):
     """The same for few channels, from values that have been pooled."""
-    channels, width = edge[_CHANNELS], edge[_POOLED_WIDTH]
+    channels, width = edge.channels, edge.pooled_width
     found = most = position = 0
-    for _ in range(edge[_POOLED_HEIGHT]):
+    for _ in range(edge.pooled_height):
         for column in range(width):
             starts[position] = before = found
             found = _list_units(source, position * channels, channels, index, found)
@@ -254,11 +248,11 @@ def _list_units_by_position(edge, source, index, starts, tile):
 
 @inner
 def _list_by_position(edge, row, first, index, starts, tile):
-    """The same for few channels without a pool: all places are listed, and told apart afterwards."""
-    channels, width = edge[_CHANNELS], edge[_WIDTH]
-    found = list_ones(row, first, edge[_HEIGHT] * width * channels, 0, 1, index, 0)
+    """The same for few channels without a pool: the whole source is listed, then split by position."""
+    channels, width = edge.channels, edge.width
+    found = list_ones(row, first, edge.height * width * channels, 0, 1, index, 0)
     most = k = begin = position = 0
-    for _ in range(edge[_HEIGHT]):
+    for _ in range(edge.height):
         for column in range(width):
             starts[position] = before = k
             number, step = _numbering(edge, column, tile)
@@ -278,16 +272,16 @@ def list_events(edge, row, index, starts, value, tile):
 
     `tile` is the width of tiles, or 0, see `_numbering`.
     """
-    source, size = edge[_SOURCE], edge[_SOURCE_SIZE]
-    if edge[_KIND] != CONV:
+    source, size = edge.source, edge.source_size
+    if edge.kind != CONV:
         starts[0], starts[1] = 0, list_ones(row, source, size, 0, 1, index, 0)
         return 1, starts[1]
-    positions = edge[_POOLED_HEIGHT] * edge[_POOLED_WIDTH]
-    if edge[_CHANNELS] >= _MANY:
-        if edge[_POOLED]:
+    positions = edge.pooled_height * edge.pooled_width
+    if edge.channels >= _MANY:
+        if edge.pooled:
             return positions, _list_windows(edge, row, source, index, starts, tile)
         return positions, _list_positions(edge, row, source, index, starts, tile)
-    if edge[_POOLED]:
+    if edge.pooled:
         pool(edge, row[source : source + size], value)
         return positions, _list_units_by_position(edge, value, index, starts, tile)
     return positions, _list_by_position(edge, row, source, index, starts, tile)

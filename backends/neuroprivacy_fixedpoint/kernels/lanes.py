@@ -1,8 +1,8 @@
-"""Numbers that are TILE neurons at once: integers of 32 bits, and what is true of which of them.
+"""SIMD lanes: a type of TILE 32-bit integers, one for each neuron of a tile, and a mask of TILE bits.
 
-Functions that are written with `where`, `larger` and `size_of` compute one neuron or TILE of them, whichever they are
-given. The compiler cuts lanes into vectors as wide as the machine has them; a loop over neurons it makes vectors of by
-itself, but tests before each step of a tile whether arrays overlap, which took longer than the step.
+A function written with `where`, `larger` and `size_of` computes one neuron or TILE neurons, depending on its arguments.
+LLVM splits the lanes into vectors of the machine's width. Automatic vectorisation of a loop over neurons is slower: its
+test for overlapping arrays takes longer than one time step of a tile.
 """
 
 from __future__ import annotations

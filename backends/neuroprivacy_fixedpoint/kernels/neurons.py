@@ -1,4 +1,4 @@
-"""Neurons: currents, membranes, thresholds and resets, for some neurons over some steps."""
+"""Neuron dynamics: current, membrane, threshold and reset of some neurons over some time steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba.extending import overload
 
-from neuroprivacy_fixedpoint.columns import BLOCK, LAYER, NEVER, TILE
+from neuroprivacy_fixedpoint.columns import BLOCK, NEVER, TILE
 from neuroprivacy_fixedpoint.kernels.compiled import inlined, inner
 from neuroprivacy_fixedpoint.kernels.lanes import (
     as_lanes,
@@ -21,35 +21,30 @@ from neuroprivacy_fixedpoint.kernels.lanes import (
     where,
 )
 
-_KEEPS, _LEAKS, _SMALL, _DECAY_SHIFT = (LAYER[n] for n in ("KEEPS", "LEAKS", "SMALL", "DECAY_SHIFT"))
-_CONSTANTS = LAYER["THETA"]
-_SHIFT, _HALF, _LOWEST, _HIGHEST = (LAYER[n] for n in ("SHIFT", "HALF", "LOWEST", "HIGHEST"))
-_SOFT, _STRICT = LAYER["SOFT"], LAYER["STRICT"]
-
 #: No shift is larger: numba shifts 64 bits, the compiler then sees that 32 do (a third fewer operations).
 _WORD = 31
 
 
 @inlined
-def _decayed(x, keeps, kind):
-    """tz(x·keeps), 0 <= keeps <= 4096, within the width of `kind`: the upper and the lower 12 bits apart."""
+def _decayed(x, decay, kind):
+    """tz(x·decay / 4096), 0 <= decay <= 4096, within the width of `kind`, in two halves of 12 bits."""
     size = kind(size_of(x))
-    kept = kind(kind(kind(size >> 12) * keeps) + kind(kind(kind(size & 4095) * keeps) >> 12))
+    kept = kind(kind(kind(size >> 12) * decay) + kind(kind(kind(size & 4095) * decay) >> 12))
     return where(x >= 0, kept, kind(0 - kept))
 
 
 @inlined
-def _decayed_small(x, keeps, shift, kind):
-    """tz(x·keeps / 2^shift), of which the product is within the width of `kind`."""
-    kept = kind(kind(kind(size_of(x)) * keeps) >> (shift & _WORD))
+def _decayed_small(x, decay, shift, kind):
+    """tz(x·decay / 2^shift); the product fits the width of `kind`."""
+    kept = kind(kind(kind(size_of(x)) * decay) >> (shift & _WORD))
     return where(x >= 0, kept, kind(0 - kept))
 
 
-def _neuron_kernel(*, keeps: bool = False, leaks: bool = True, small: bool = False) -> tuple[Any, Any]:
-    """Neurons that keep a current or not, whose membrane leaks or not, or stays small: constants to the compiler."""
+def _neuron_kernel(*, has_current: bool = False, leaky: bool = True, small: bool = False) -> tuple[Any, Any]:
+    """Kernels for neurons with or without a synaptic current, leaky or not, or `small`: compile-time constants."""
 
     @inlined
-    def advanced(arrived, u, v, theta, bias, of_u, of_v, rule, kind):
+    def advanced(arrived, u, v, theta, bias, decay_u, decay_v, rule, kind):
         """One step of one neuron, or of lanes of them.
 
         Returns:
@@ -58,17 +53,17 @@ def _neuron_kernel(*, keeps: bool = False, leaks: bool = True, small: bool = Fal
         shift, half, lowest, highest, soft, strict, places = rule
         held = kind(kind(arrived) << (shift & _WORD))
         current = held
-        if keeps:
-            current = kind(held + _decayed(u, of_u, kind))
+        if has_current:
+            current = kind(held + _decayed(u, decay_u, kind))
             held = current
             if half != 0:
                 held = where(current > half, kind(current - 2 * half), current)
                 held = where(current <= -half, kind(current + 2 * half), held)
         kept = v
         if small:
-            kept = _decayed_small(v, of_v, places, kind)
-        elif leaks:
-            kept = _decayed(v, of_v, kind)
+            kept = _decayed_small(v, decay_v, places, kind)
+        elif leaky:
+            kept = _decayed(v, decay_v, kind)
         free = kind(kind(kept + held) + bias)
         m = free
         if not small:
@@ -83,9 +78,9 @@ def _neuron_kernel(*, keeps: bool = False, leaks: bool = True, small: bool = Fal
         """One step of neurons begin ... begin + u.size - 1 of a layer.
 
         Args:
-            sums: synaptic sums.
+            sums: synaptic input.
             u, v: state of these neurons, 32 or 64 bits; written, u where it is kept.
-            constants: the least v that fires, bias, what u keeps and what v keeps; the layer knows where its own lie.
+            constants: the least v that fires, bias, decay factors of u and v; the layer's record has the offsets.
             fired: uint8, written.
             seen: extremes and overflows (5); written.
         """
@@ -97,14 +92,14 @@ def _neuron_kernel(*, keeps: bool = False, leaks: bool = True, small: bool = Fal
             size = min(BLOCK, u.size - first)
             of = _places(layer, begin + first)
             theta, bias = constants[of[0] :][:size], constants[of[1] :][:size]
-            of_u, of_v = constants[of[2] :][:size], constants[of[3] :][:size]
+            decay_u, decay_v = constants[of[2] :][:size], constants[of[3] :][:size]
             a, uu, vv, out = sums[first:][:size], u[first:][:size], v[first:][:size], fired[first:][:size]
             wrapped = saturated = np.int32(0)
             for j in range(size):
                 held, after, m, fires, wraps_now, saturates = advanced(
-                    a[j], uu[j], vv[j], theta[j], bias[j], of_u[j], of_v[j], rule, kind
+                    a[j], uu[j], vv[j], theta[j], bias[j], decay_u[j], decay_v[j], rule, kind
                 )
-                if keeps:
+                if has_current:
                     uu[j] = held
                     top_u = larger(top_u, size_of(held))
                     wrapped += wraps_now
@@ -114,17 +109,16 @@ def _neuron_kernel(*, keeps: bool = False, leaks: bool = True, small: bool = Fal
             wraps += np.int64(wrapped)
             saturations += np.int64(saturated)
         seen[0], seen[2] = top_a, top_v
-        seen[1] = np.int64(top_u) if keeps else seen[0] << rule[0]
+        seen[1] = np.int64(top_u) if has_current else seen[0] << rule[0]
         seen[3] += wraps
         seen[4] += saturations
 
     @inner
     def in_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen):
-        """The same of whole tiles in one step, or of one tile, or less, in some: its states stay in registers.
+        """The same for whole tiles in one time step, or for at most one tile in several: states stay in registers.
 
-        No current is written where none is kept, see `last_current`.
-
-        What lies behind less than a tile is written, too: states that nobody reads, and no spikes.
+        Without a persistent current, u is not written, see `last_current`. States after an incomplete tile are
+        overwritten with unused values.
 
         Args:
             sums: of all neurons, or (steps · TILE,), 0 where there is no neuron; else as above, integers of 32 bits.
@@ -136,7 +130,7 @@ def _neuron_kernel(*, keeps: bool = False, leaks: bool = True, small: bool = Fal
         for first in range(0, u.size, TILE):
             of = _places(layer, begin + first)
             theta, bias = load_lanes(constants, of[0]), load_lanes(constants, of[1])
-            of_u, of_v = load_lanes(constants, of[2]), load_lanes(constants, of[3])
+            decay_u, decay_v = load_lanes(constants, of[2]), load_lanes(constants, of[3])
             uu, vv = load_lanes(u, first), load_lanes(v, first)
             if u.size - first < TILE:
                 there = lane_numbers() < u.size - first
@@ -145,20 +139,20 @@ def _neuron_kernel(*, keeps: bool = False, leaks: bool = True, small: bool = Fal
             for step in range(steps):
                 arrived = load_lanes(sums, first + step * TILE)
                 uu, vv, m, fires, wraps_now, saturates = advanced(
-                    arrived, uu, vv, theta, bias, of_u, of_v, rule, as_lanes
+                    arrived, uu, vv, theta, bias, decay_u, decay_v, rule, as_lanes
                 )
                 store_lanes(fired, (row + step) * fired.shape[1] + offset + first, fires)
                 top_a, top_v = larger(top_a, size_of(arrived)), larger(top_v, size_of(m))
-                if keeps:
+                if has_current:
                     top_u = larger(top_u, size_of(uu))
                     wraps += count_true(wraps_now)
                 if not small:
                     saturations += count_true(saturates)
-            if keeps:
+            if has_current:
                 store_lanes(u, first, uu)
             store_lanes(v, first, vv)
         seen[0], seen[2] = max(seen[0], largest_lane(top_a)), max(seen[2], largest_lane(top_v))
-        seen[1] = max(seen[1], largest_lane(top_u)) if keeps else seen[0] << rule[0]
+        seen[1] = max(seen[1], largest_lane(top_u)) if has_current else seen[0] << rule[0]
         seen[3] += wraps
         seen[4] += saturations
 
@@ -167,25 +161,25 @@ def _neuron_kernel(*, keeps: bool = False, leaks: bool = True, small: bool = Fal
 
 @inlined
 def _rule(layer, kind):
-    """What is the same for all neurons of a layer."""
+    """Constants that all neurons of a layer share."""
     return (
-        layer[_SHIFT], kind(layer[_HALF]), kind(layer[_LOWEST]), kind(layer[_HIGHEST]), kind(-layer[_SOFT]),
-        kind(layer[_STRICT]), layer[_DECAY_SHIFT],
+        layer.shift, kind(layer.half), kind(layer.lowest), kind(layer.highest), kind(-layer.soft),
+        kind(layer.strict), layer.decay_shift,
     )  # fmt: skip
 
 
 @inlined
 def _places(layer, at):
-    """Where threshold, bias and decays of a neuron lie. Each has an offset and a step; 0 repeats one block for all."""
+    """Offsets of a neuron's threshold, bias and decay factors. A step of 0 repeats one block for all neurons."""
     return (
-        layer[_CONSTANTS] + at * layer[_CONSTANTS + 1], layer[_CONSTANTS + 2] + at * layer[_CONSTANTS + 3],
-        layer[_CONSTANTS + 4] + at * layer[_CONSTANTS + 5], layer[_CONSTANTS + 6] + at * layer[_CONSTANTS + 7],
+        layer.theta + at * layer.theta_step, layer.bias + at * layer.bias_step,
+        layer.decay_u + at * layer.decay_u_step, layer.decay_v + at * layer.decay_v_step,
     )  # fmt: skip
 
 
-_with_current, _current_tiles = _neuron_kernel(keeps=True)
+_with_current, _current_tiles = _neuron_kernel(has_current=True)
 _leaking, _leaking_tiles = _neuron_kernel()
-_adding, _adding_tiles = _neuron_kernel(leaks=False)
+_adding, _adding_tiles = _neuron_kernel(leaky=False)
 _, _small_tiles = _neuron_kernel(small=True)
 
 
@@ -193,9 +187,9 @@ _, _small_tiles = _neuron_kernel(small=True)
 def _in_order(sums, u, v, constants, layer, begin, fired, row, offset, seen):
     """One step of neurons of whichever kind, one after another."""
     out = fired[row, offset : offset + u.size]
-    if layer[_KEEPS]:
+    if layer.has_current:
         _with_current(sums, u, v, constants, layer, begin, out, seen)
-    elif layer[_LEAKS]:
+    elif layer.leaky:
         _leaking(sums, u, v, constants, layer, begin, out, seen)
     else:
         _adding(sums, u, v, constants, layer, begin, out, seen)
@@ -204,11 +198,11 @@ def _in_order(sums, u, v, constants, layer, begin, fired, row, offset, seen):
 @inlined
 def neurons_in_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen):
     """One step of neurons of whichever kind, in tiles, or some steps of one tile or less."""
-    if layer[_KEEPS]:
+    if layer.has_current:
         _current_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen)
-    elif layer[_SMALL]:
+    elif layer.small:
         _small_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen)
-    elif layer[_LEAKS]:
+    elif layer.leaky:
         _leaking_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen)
     else:
         _adding_tiles(sums, steps, u, v, constants, layer, begin, fired, row, offset, seen)
@@ -236,6 +230,6 @@ def _neurons(sums, u, v, constants, layer, begin, fired, row, offset, seen):
 
 @inner
 def last_current(sums, u, shift):
-    """The current of neurons that keep none: what arrived in the last step."""
+    """The current of neurons without a persistent one: the synaptic input of the last time step."""
     for j in range(u.size):
         u[j] = u.dtype.type(sums[j]) << (shift & _WORD)

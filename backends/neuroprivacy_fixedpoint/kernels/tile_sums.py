@@ -1,4 +1,4 @@
-"""Sums of a tile of neurons, in registers, while the weights of one event after another are added."""
+"""Synaptic input of a tile of neurons, summed in registers over a list of events."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from neuroprivacy_fixedpoint.kernels.vectors import place
 
 @inlined
 def fill_up(listed, found, zeros):
-    """Fill a list up to whole EVENTS with `zeros`, where weights are that; returns how many are listed then."""
+    """Pad a list to a multiple of EVENTS with `zeros`, the offset of zero weights; returns its length."""
     for filler in range(EVENTS - 1):
         listed[found + filler] = zeros
     return (found + EVENTS - 1) // EVENTS * EVENTS
 
 
 def tile_sum_kernel(width: int, *, adds: bool) -> Any:
-    """Sums of a tile of so many neurons, which are written, or added to what is there."""
+    """A kernel that writes the sums of a tile of `width` neurons, or adds them."""
 
     @intrinsic
     def sum_tile(typing, weights, bases, first, end, offset, sums, at):

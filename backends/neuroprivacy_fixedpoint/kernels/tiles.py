@@ -1,23 +1,16 @@
-"""Layers whose weights are matrices, tile by tile: sums of some neurons over many steps, while their weights are near.
+"""Dense layers in tiles of neurons: many time steps of a tile are computed while its weights are in cache.
 
-The events of many steps are listed once. Tiles of sums stay in registers while the events of a step are added; then the
-states of their neurons do while the steps are gone through.
+The events of many time steps are listed once. The synaptic input of a tile stays in registers while the events of one
+time step are added. Its neurons' states then stay in registers over all these time steps.
 """
 
 from __future__ import annotations
 
-from neuroprivacy_fixedpoint.columns import EDGE, EVENTS, LAYER, STEPS, TILE
+from neuroprivacy_fixedpoint.columns import EVENTS, STEPS, TILE
 from neuroprivacy_fixedpoint.kernels.compiled import inlined, inner
 from neuroprivacy_fixedpoint.kernels.events import list_ones
 from neuroprivacy_fixedpoint.kernels.neurons import last_current, neurons_in_tiles
 from neuroprivacy_fixedpoint.kernels.tile_sums import fill_up, tile_sum_kernel
-
-_SOURCE, _SOURCE_SIZE, _DELAY = EDGE["SOURCE"], EDGE["SOURCE_SIZE"], EDGE["DELAY"]
-_WEIGHTS, _LIMIT = EDGE["WEIGHTS"], EDGE["LIMIT"]
-_FIRST_EDGE, _END_EDGE, _OFFSET, _STATE = (LAYER[n] for n in ("FIRST_EDGE", "END_EDGE", "OFFSET", "STATE"))
-_KEEPS, _SHIFT = LAYER["KEEPS"], LAYER["SHIFT"]
-_CHANNELS, _ROWS, _COLUMNS = LAYER["CHANNELS"], LAYER["ROWS"], LAYER["COLUMNS"]
-
 
 _write_tile, _add_tile = tile_sum_kernel(TILE, adds=False), tile_sum_kernel(TILE, adds=True)
 
@@ -29,16 +22,16 @@ def _list_rows(layer, edges, fired, row, end, listed, starts):
     At least one row, at most STEPS, as many as `listed` holds if all their sources fire. The events of an edge in one
     row are filled up to whole EVENTS with one behind its sources, of which the weights are zero.
     """
-    first, last = layer[_FIRST_EDGE], layer[_END_EDGE]
+    first, last = layer.first_edge, layer.end_edge
     largest = found = k = 0
     for e in range(first, last):
-        largest += edges[e, _SOURCE_SIZE] + TILE
+        largest += edges[e].source_size + TILE
     stop = row
     while stop < end and stop - row < STEPS and (stop == row or found + largest <= listed.size):
         for e in range(first, last):
-            starts[k], size = found, edges[e, _SOURCE_SIZE]
+            starts[k], size = found, edges[e].source_size
             # Where it lies among all bytes: to take a row out of an array costs as much as to look through it.
-            at = (stop - edges[e, _DELAY]) * fired.shape[1] + edges[e, _SOURCE]
+            at = (stop - edges[e].delay) * fired.shape[1] + edges[e].source
             found = list_ones(fired, at, size, 0, TILE, listed, found)
             found = fill_up(listed, found, size * TILE)
             k += 1
@@ -49,11 +42,11 @@ def _list_rows(layer, edges, fired, row, end, listed, starts):
 
 @inner
 def _sum_rows(layer, edges, weights, tile, rows, listed, starts, sums):
-    """Sums of one tile in all listed rows: as many events in 16 bits as these hold, then the next."""
-    first, last = layer[_FIRST_EDGE], layer[_END_EDGE]
+    """Synaptic input of one tile in all listed rows, at most `max_events` events in 16 bits at a time."""
+    first, last = layer.first_edge, layer.end_edge
     for e in range(first, last):
-        offset = edges[e, _WEIGHTS] + tile * (edges[e, _SOURCE_SIZE] + 1) * TILE
-        limit = edges[e, _LIMIT] // EVENTS * EVENTS
+        offset = edges[e].weights + tile * (edges[e].source_size + 1) * TILE
+        limit = edges[e].max_events // EVENTS * EVENTS
         k = e - first
         for step in range(rows):
             begin, end = starts[k], starts[k + 1]
@@ -67,21 +60,21 @@ def _sum_rows(layer, edges, weights, tile, rows, listed, starts, sums):
 
 
 @inlined
-def advance_tiles(
-    layer, low, high, begin, end, edges, weights, constants, fired, u, v, seen, listed, starts, sums
-):  # fmt: skip
-    """Compute rows begin ... end - 1 of tiles low ... high - 1 of a layer, one sample: some steps at a time."""
-    size = layer[_CHANNELS] * layer[_ROWS] * layer[_COLUMNS]
-    row = begin
+def advance_tiles(layer, low, high, span, network, sample, seen, scratch):
+    """Compute a time block of tiles low ... high - 1 of a layer for one sample, up to STEPS time steps at once."""
+    edges, constants, fired, u, v = network.edges, network.constants, sample.fired, sample.u, sample.v
+    listed, starts, sums, end = scratch.listed, scratch.starts, scratch.sums, span.end
+    size = layer.channels * layer.rows * layer.columns
+    row = span.begin
     while row < end:
         stop = _list_rows(layer, edges, fired, row, end, listed, starts)
         for tile in range(low, high):
-            _sum_rows(layer, edges, weights, tile, stop - row, listed, starts, sums)
+            _sum_rows(layer, edges, network.weights, tile, stop - row, listed, starts, sums)
             first = tile * TILE
-            own = slice(layer[_STATE] + first, layer[_STATE] + min(size, first + TILE))
+            own = slice(layer.state + first, layer.state + min(size, first + TILE))
             neurons_in_tiles(
-                sums, stop - row, u[own], v[own], constants, layer, first, fired, row, layer[_OFFSET] + first, seen
+                sums, stop - row, u[own], v[own], constants, layer, first, fired, row, layer.offset + first, seen
             )
-            if stop == end and not layer[_KEEPS]:
-                last_current(sums[(stop - row - 1) * TILE :], u[own], layer[_SHIFT])
+            if stop == end and not layer.has_current:
+                last_current(sums[(stop - row - 1) * TILE :], u[own], layer.shift)
         row = stop

@@ -1,4 +1,4 @@
-"""LLVM's vectors: what the intrinsics write alike."""
+"""LLVM vectors: helpers of the intrinsics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Some samples of a run: their buffers, and the calls that compute them a block of steps at a time."""
+"""A batch: the buffers of some samples, and the kernel calls that compute one time block after another."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Calls = Sequence[Callable[[], None]]
 
 
 class _Scratch:
-    """What one thread needs beside the buffers: event lists, values, and accumulators of 16 and 32 bits or twice 64."""
+    """Scratch memory of one thread: event lists, values, accumulators of 16 and 32 bits, or of 64."""
 
     def __init__(self, plan: Plan) -> None:
         self.lists, self.value = zeros((5, plan.events), np.int32), zeros(plan.events, np.int32)
@@ -26,42 +26,42 @@ class _Scratch:
         self.wide_sums = tuple(zeros((2, plan.largest if plan.wide else 0), np.int64))
 
 
-class Share:
-    """Buffers of some samples.
+class Batch:
+    """Buffers of a batch.
 
     Attributes:
-        fired: uint8 (samples, rows, bytes): `plan.history` earlier rows, then those of one block; likewise `graded`,
+        fired: uint8 (samples, rows, bytes): `plan.history` earlier rows, then those of a time block; likewise `graded`,
             int32 (samples, rows, values).
         states: u and v, int32 (samples, neurons); `wide_states` int64, of the layers that need it.
-        seen: int64 (parts, samples, layers, 5).
-        totals: int32 (samples, bytes): in how many steps each value was not zero; likewise `graded_totals`.
+        seen: int64 (partitions, samples, layers, 5).
+        totals: int32 (samples, bytes): time steps in which each value was not zero; likewise `graded_totals`.
         bytes: of `fired` and `graded`.
-        tallied: int64 (samples, items), what was tallied of all steps until now.
+        tallied: int64 (samples, items), counters of all time steps until now.
     """
 
-    def __init__(self, plan: Plan, samples: int, rows: int, parts: int) -> None:
+    def __init__(self, plan: Plan, samples: int, rows: int, partitions: int) -> None:
         # Not before there is something to run: it loads what is compiled.
         from neuroprivacy_fixedpoint import kernels
 
         self._kernels = kernels
-        self.plan, self.samples, self.rows, self.parts = plan, samples, rows, parts
+        self.plan, self.samples, self.rows, self.partitions = plan, samples, rows, partitions
         self.fired = zeros((samples, plan.history + rows, plan.width), np.uint8)
         self.graded = zeros((samples, plan.history + rows, plan.graded_width), np.int32)
         shape = (samples, plan.neurons)
         wide = shape if plan.wide else (0, 0)
         self.states = (zeros(shape, np.int32), zeros(shape, np.int32))
         self.wide_states = (zeros(wide, np.int64), zeros(wide, np.int64))
-        self.seen = zeros((parts, samples, len(plan.order), 5), np.int64)
+        self.seen = zeros((partitions, samples, len(plan.order), 5), np.int64)
         self.totals = zeros((samples, plan.width), np.int32)
         self.graded_totals = zeros((samples, plan.graded_width), np.int32)
         self.tallied = zeros((samples, len(plan.items.rows)), np.int64)
         self.bytes = self.fired.nbytes + self.graded.nbytes
-        self.scratch = [_Scratch(plan) for _ in range(parts)]
-        #: Whether samples begin with the next block, and whether anything stands in the rows before it.
+        self.scratch = [_Scratch(plan) for _ in range(partitions)]
+        #: Whether samples begin with the next time block, and whether the rows before it hold anything but zeros.
         self._fresh = self._follows = False
 
     def load(self, inputs: Mapping[str, NDArray[Any]], here: slice, first: int, count: int) -> None:
-        """Take steps first ... first + count - 1 of some inputs, (samples, T, values) by port; silence follows them.
+        """Load time steps first ... first + count - 1 of the inputs, (samples, T, values) by port; then zeros.
 
         New samples begin with step 0.
         """
@@ -92,7 +92,7 @@ class Share:
                 buffer[:, history + taken : history + count, at : at + layout.size] = 0
 
     def compute(self, count: int, together: Callable[[Calls], None]) -> None:
-        """Compute a block of so many rows; `together` runs one call for each part of a layer at the same time."""
+        """Compute a time block. `together` runs the calls of all partitions of a layer."""
         begin = self.plan.history
         end = begin + count
         if self._at_once:
@@ -100,33 +100,33 @@ class Share:
             self._advance(0, layers, loop, wide, begin, end, counts=True)
             return
         for first, last, loop, wide in self.plan.stages:
-            if loop or self.parts == 1:
+            if loop or self.partitions == 1:
                 self._advance(first, last, loop, wide, begin, end)
             else:
-                whole = partial(self._advance, first, last, loop, wide, begin, end, parts=self.parts)
-                together([partial(whole, part=part) for part in range(self.parts)])
+                whole = partial(self._advance, first, last, loop, wide, begin, end, partitions=self.partitions)
+                together([partial(whole, partition=partition) for partition in range(self.partitions)])
         self._advance(0, 0, False, False, begin, end, counts=True)
 
     @cached_property
     def _at_once(self) -> tuple[int, bool, bool] | None:
-        """How many layers, whether they form a loop, and whether wide, where one thread computes all in one call."""
+        """(layers, whether they form a loop, whether they are wide) if one call computes them all, else None."""
         stages = self.plan.stages
         loop, wide = stages[0][2:]
-        if self.parts > 1 or (len(stages) > 1 and {stage[2:] for stage in stages} != {(False, wide)}):
+        if self.partitions > 1 or (len(stages) > 1 and {stage[2:] for stage in stages} != {(False, wide)}):
             return None
         return len(self.plan.order), loop, wide
 
     def _advance(
-        self, first: int, last: int, loop: bool, wide: bool, begin: int, end: int, *, part: int = 0, parts: int = 1,
-        counts: bool = False,
+        self, first: int, last: int, loop: bool, wide: bool, begin: int, end: int, *, partition: int = 0,
+        partitions: int = 1, counts: bool = False,
     ) -> None:  # fmt: skip
         self._kernels.advance(
-            first, last, loop, part, parts, begin, end, self._fresh, counts, *self._arrays[wide][part]
+            first, last, loop, counts, partition, partitions, begin, end, self._fresh, *self._arrays[wide][partition]
         )  # fmt: skip
 
     @cached_property
     def _arrays(self) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-        """What each part hands to the kernel, narrow and wide."""
+        """Arguments of the kernel for each partition, narrow and wide, as `kernels.arguments` names them."""
         plan = self.plan
         both = (
             (plan.weights, plan.constants, self.states, [each.sums for each in self.scratch]),
@@ -134,24 +134,27 @@ class Share:
         )
         narrow, wide = (
             [
-                (plan.layers, plan.edges, weights, constants, plan.u_init, plan.v_init, self.fired, self.graded,
-                 *states, self.seen[part], self.scratch[part].lists, self.scratch[part].value, *sums[part],
-                 self.scratch[part].listed, self.scratch[part].starts, bool(plan.graded), self.totals,
-                 self.graded_totals, plan.items.rows, plan.items.reach, self.tallied)
-                for part in range(self.parts)
+                (
+                    (plan.layers, plan.edges, weights, constants, plan.u_init, plan.v_init),
+                    (self.fired, self.graded, *states, seen),
+                    (scratch.lists, scratch.value, *accumulators, scratch.listed, scratch.starts),
+                    (bool(plan.graded), self.totals, self.graded_totals, plan.items.rows, plan.items.fan_out,
+                     self.tallied),
+                )
+                for scratch, seen, accumulators in zip(self.scratch, self.seen, sums, strict=True)
             ]
             for weights, constants, states, sums in both
         )  # fmt: skip
         return narrow, wide
 
     def fired_of(self, name: str, count: int) -> NDArray[np.generic]:
-        """Spikes of a layer in this block, (samples, count, neurons); to be copied."""
+        """Spikes of a layer in this time block, (samples, count, neurons); to be copied."""
         plan = self.plan
         at, layout = plan.spikes[name], plan.layouts[name]
         return layout.outside(self.fired[:, plan.history : plan.history + count, at : at + layout.size])
 
     def totals_of(self, name: str) -> Int64:
-        """In how many steps the neurons of a layer fired, (samples, neurons)."""
+        """Spike counts of a layer, (samples, neurons)."""
         at, layout = self.plan.spikes[name], self.plan.layouts[name]
         return np.asarray(layout.outside(self.totals[:, at : at + layout.size]), np.int64)
 

@@ -1,30 +1,15 @@
-"""Synaptic sums of one step: rows of weights, kernels of convolutions, event by event or times a value."""
+"""Synaptic input of one time step: weight rows and convolution kernels, added per event or times a graded value."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from neuroprivacy_fixedpoint.columns import CONV, EDGE, LARGEST, LAYER, TILE
+from neuroprivacy_fixedpoint.columns import CONV, LARGEST, TILE
 from neuroprivacy_fixedpoint.kernels.compiled import inlined, inner
 from neuroprivacy_fixedpoint.kernels.conv_tiles import add_conv_tiles
 from neuroprivacy_fixedpoint.kernels.events import count_ones, list_events, list_values, pool
 
-_KIND, _GRADED, _SOURCE, _SOURCE_SIZE, _DELAY = (
-    EDGE[n] for n in ("KIND", "GRADED", "SOURCE", "SOURCE_SIZE", "DELAY")
-)  # fmt: skip
-_WEIGHTS, _LIMIT, _REACH, _ROW = (EDGE[n] for n in ("WEIGHTS", "LIMIT", "REACH", "ROW"))
-_TILE, _CROWD = EDGE["TILE"], EDGE["CROWD"]
-_CHANNELS, _POOLED = EDGE["CHANNELS"], EDGE["POOLED"]
-_POOLED_HEIGHT, _POOLED_WIDTH = EDGE["POOLED_HEIGHT"], EDGE["POOLED_WIDTH"]
-_GROUP_IN, _GROUP_OUT = EDGE["GROUP_IN"], EDGE["GROUP_OUT"]
-_KERNEL_ROWS, _KERNEL_COLUMNS = EDGE["KERNEL_ROWS"], EDGE["KERNEL_COLUMNS"]
-_STRIDE_ROWS, _STRIDE_COLUMNS = EDGE["STRIDE_ROWS"], EDGE["STRIDE_COLUMNS"]
-_PAD_ROWS, _PAD_COLUMNS = EDGE["PAD_ROWS"], EDGE["PAD_COLUMNS"]
-_DILATION_ROWS, _DILATION_COLUMNS = EDGE["DILATION_ROWS"], EDGE["DILATION_COLUMNS"]
-_FIRST_EDGE, _END_EDGE, _SHORT = LAYER["FIRST_EDGE"], LAYER["END_EDGE"], LAYER["SHORT"]
-_L_CHANNELS, _L_ROWS, _L_COLUMNS = LAYER["CHANNELS"], LAYER["ROWS"], LAYER["COLUMNS"]
-
-#: Events of each position that a round of sums has to take to be faster than sums in 32 bits: measured on kernels of
+#: Least events of each position in a round of 16-bit sums that make it faster than 32-bit sums: measured on kernels of
 #: 3 x 3 to 16 x 16, of which 7 x 7 breaks even.
 _FEWEST = 4
 
@@ -62,8 +47,8 @@ def _add_rows(weights, bases, first, end, offset, length, target, into):
 @inlined
 def _add_dense(edge, weights, size, low, high, bases, first, end, into):
     """Add the part low ... high - 1 of one weight row per event; of whole rows also the zeros behind them."""
-    length = edge[_ROW] if high - low == size else high - low
-    _add_rows(weights, bases, first, end, edge[_WEIGHTS] + low, length, 0, into)
+    length = edge.row_length if high - low == size else high - low
+    _add_rows(weights, bases, first, end, edge.weights + low, length, 0, into)
 
 
 @inner
@@ -71,7 +56,7 @@ def _add_dense_values(edge, weights, low, high, index, value, found, into):
     """The same for events with values."""
     one, size, events = np.uint64(1), np.uint64(high - low), np.uint64(found)
     two, three, four = np.uint64(2), np.uint64(3), np.uint64(4)
-    k, base, row = np.uint64(0), edge[_WEIGHTS] + low, edge[_ROW]
+    k, base, row = np.uint64(0), edge.weights + low, edge.row_length
     while k + four <= events:
         b0, b1 = np.uint64(base + index[k] * row), np.uint64(base + index[k + one] * row)
         b2, b3 = np.uint64(base + index[k + two] * row), np.uint64(base + index[k + three] * row)
@@ -89,17 +74,17 @@ def _add_dense_values(edge, weights, low, high, index, value, found, into):
 @inlined
 def _row_reached(edge, y, i, low, high):
     """The output row of low ... high - 1 that source row y reaches through kernel row i; -1 if none."""
-    down = y + edge[_PAD_ROWS] - i * edge[_DILATION_ROWS]
-    row = down // edge[_STRIDE_ROWS]
-    return row if low <= row < high and row * edge[_STRIDE_ROWS] == down else -1
+    down = y + edge.pad_rows - i * edge.dilation_rows
+    row = down // edge.stride_rows
+    return row if low <= row < high and row * edge.stride_rows == down else -1
 
 
 @inlined
 def _column_reached(edge, left, j, columns_out):
     """The output column that a padded source column reaches through the kernel's column j from the right; or -1."""
-    aside = left - (edge[_KERNEL_COLUMNS] - 1 - j) * edge[_DILATION_COLUMNS]
-    column = aside // edge[_STRIDE_COLUMNS]
-    return column if aside >= 0 and column < columns_out and column * edge[_STRIDE_COLUMNS] == aside else -1
+    aside = left - (edge.kernel_columns - 1 - j) * edge.dilation_columns
+    column = aside // edge.stride_columns
+    return column if aside >= 0 and column < columns_out and column * edge.stride_columns == aside else -1
 
 
 @inner
@@ -110,10 +95,10 @@ def _add_conv(
 
     Where columns are neither strided, dilated nor grouped, the outputs of one kernel row lie side by side.
     """
-    height, width = edge[_POOLED_HEIGHT], edge[_POOLED_WIDTH]
-    kernel_rows, kernel_columns = edge[_KERNEL_ROWS], edge[_KERNEL_COLUMNS]
-    group_in, group_out = edge[_GROUP_IN], edge[_GROUP_OUT]
-    stride, dilation = edge[_STRIDE_COLUMNS], edge[_DILATION_COLUMNS]
+    height, width = edge.pooled_height, edge.pooled_width
+    kernel_rows, kernel_columns = edge.kernel_rows, edge.kernel_columns
+    group_in, group_out = edge.group_in, edge.group_out
+    stride, dilation = edge.stride_columns, edge.dilation_columns
     side_by_side = stride == 1 and dilation == 1 and group_out == channels
     for y in range(height):
         if firsts[y * width] == ends[(y + 1) * width - 1]:
@@ -123,12 +108,12 @@ def _add_conv(
             if row < 0:
                 continue
             line = ((row - low) * columns_out) * channels
-            kernel = edge[_WEIGHTS] + i * kernel_columns * group_out
+            kernel = edge.weights + i * kernel_columns * group_out
             for x in range(width):
                 first, end = firsts[y * width + x], ends[y * width + x]
                 if first == end:
                     continue
-                left = x + edge[_PAD_COLUMNS]
+                left = x + edge.pad_columns
                 if side_by_side:
                     column = left - kernel_columns + 1
                     skipped = max(0, -column)
@@ -152,20 +137,20 @@ def _add_conv(
 @inner
 def _add_conv_values(edge, weights, index, value, found, low, high, columns_out, channels, into):
     """The same for events with values; `index` counts (row, column, channel)."""
-    width, of_position = edge[_POOLED_WIDTH], edge[_CHANNELS]
-    kernel_rows, kernel_columns = edge[_KERNEL_ROWS], edge[_KERNEL_COLUMNS]
-    group_in, group_out = edge[_GROUP_IN], edge[_GROUP_OUT]
+    width, of_position = edge.pooled_width, edge.channels
+    kernel_rows, kernel_columns = edge.kernel_rows, edge.kernel_columns
+    group_in, group_out = edge.group_in, edge.group_out
     for k in range(found):
         p = index[k] // of_position
         channel = index[k] - p * of_position
         y = p // width
-        left = p - y * width + edge[_PAD_COLUMNS]
+        left = p - y * width + edge.pad_columns
         x = value[k]
         for i in range(kernel_rows):
             row = _row_reached(edge, y, i, low, high)
             if row < 0:
                 continue
-            first = edge[_WEIGHTS] + (channel * kernel_rows + i) * kernel_columns * group_out
+            first = edge.weights + (channel * kernel_rows + i) * kernel_columns * group_out
             for j in range(kernel_columns):
                 column = _column_reached(edge, left, j, columns_out)
                 if column < 0:
@@ -180,7 +165,7 @@ def _add_conv_values(edge, weights, index, value, found, low, high, columns_out,
 @inlined
 def _place_rows(edge, index, found, bases):
     """Where the weights of each event begin."""
-    row = edge[_ROW]
+    row = edge.row_length
     for k in range(found):
         bases[k] = index[k] * row
 
@@ -188,44 +173,43 @@ def _place_rows(edge, index, found, bases):
 @inlined
 def _add_units(edge, layer, weights, low, high, index, firsts, ends, bases, into):
     """Add the events firsts ... ends - 1 of each position of one edge, ones all; a matrix has one position."""
-    if edge[_KIND] == CONV:
-        _add_conv(edge, weights, index, firsts, ends, bases, low, high, layer[_L_COLUMNS], layer[_L_CHANNELS], into)
+    if edge.kind == CONV:
+        _add_conv(edge, weights, index, firsts, ends, bases, low, high, layer.columns, layer.channels, into)
     else:
-        line = layer[_L_COLUMNS] * layer[_L_CHANNELS]
-        _add_dense(edge, weights, line * layer[_L_ROWS], low * line, high * line, bases, firsts[0], ends[0], into)
+        line = layer.columns * layer.channels
+        _add_dense(edge, weights, line * layer.rows, low * line, high * line, bases, firsts[0], ends[0], into)
 
 
 @inner
-def _most_met(edge, starts, low, high, columns_out):
-    """The most events that one neuron of output rows low ... high - 1 of a convolution sees."""
-    height, width = edge[_POOLED_HEIGHT], edge[_POOLED_WIDTH]
+def _most_coincident(edge, starts, low, high, columns_out):
+    """The most coincident events of one neuron in output rows low ... high - 1 of a convolution."""
+    height, width = edge.pooled_height, edge.pooled_width
     most = 0
     for row in range(low, high):
         for column in range(columns_out):
-            met = 0
-            for i in range(edge[_KERNEL_ROWS]):
-                y = row * edge[_STRIDE_ROWS] - edge[_PAD_ROWS] + i * edge[_DILATION_ROWS]
+            coincident = 0
+            for i in range(edge.kernel_rows):
+                y = row * edge.stride_rows - edge.pad_rows + i * edge.dilation_rows
                 if y < 0 or y >= height:
                     continue
-                for j in range(edge[_KERNEL_COLUMNS]):
-                    x = column * edge[_STRIDE_COLUMNS] - edge[_PAD_COLUMNS] + j * edge[_DILATION_COLUMNS]
+                for j in range(edge.kernel_columns):
+                    x = column * edge.stride_columns - edge.pad_columns + j * edge.dilation_columns
                     if x >= 0 and x < width:
-                        met += starts[y * width + x + 1] - starts[y * width + x]
-            most = max(most, met)
+                        coincident += starts[y * width + x + 1] - starts[y * width + x]
+            most = max(most, coincident)
     return most
 
 
 @inlined
-def _rounds(edge, met):
-    """In how many rounds, each of which 16 bits hold, the events that meet in one neuron are to be added; 0 for none.
+def _rounds(edge, coincident):
+    """The number of rounds in which 16 bits hold the coincident events of one neuron; 0 if 32-bit sums are faster.
 
-    A round takes an equal share of the events of each of `reach` positions, rounded up. Where that is few events, sums
-    in 32 bits are faster.
+    A round takes an equal fraction of the events of each of `taps` positions, rounded up.
     """
-    if met <= edge[_LIMIT]:
+    if coincident <= edge.max_events:
         return 1
-    spare = edge[_LIMIT] - edge[_REACH]
-    return -((edge[_REACH] - met) // spare) if spare >= _FEWEST * edge[_REACH] else 0
+    spare = edge.max_events - edge.taps
+    return -((edge.taps - coincident) // spare) if spare >= _FEWEST * edge.taps else 0
 
 
 @inner
@@ -249,54 +233,54 @@ def _add_in_rounds(
 @inner
 def _add_values(edge, layer, weights, low, high, index, value, found, into):
     """Add the events of one edge that have values."""
-    if edge[_KIND] == CONV:
-        _add_conv_values(edge, weights, index, value, found, low, high, layer[_L_COLUMNS], layer[_L_CHANNELS], into)
+    if edge.kind == CONV:
+        _add_conv_values(edge, weights, index, value, found, low, high, layer.columns, layer.channels, into)
     else:
-        line = layer[_L_COLUMNS] * layer[_L_CHANNELS]
+        line = layer.columns * layer.channels
         _add_dense_values(edge, weights, low * line, high * line, index, value, found, into)
 
 
 @inlined
-def sum_step(
-    layer, edges, low, high, row, fired, graded, weights, index, starts, ends, bases, cuts, value, short_sums,
-    sums, listed, bounds,
-):  # fmt: skip
-    """Synaptic sums of one step for output rows low ... high - 1; returns whether `short_sums` holds them."""
+def sum_step(layer, low, high, row, network, sample, scratch):
+    """Synaptic input of output rows low ... high - 1 in one time step; returns whether `short_sums` holds it."""
+    edges, weights, lists, value = network.edges, network.weights, scratch.lists, scratch.value
+    short_sums, sums, listed, bounds = scratch.short_sums, scratch.sums, scratch.listed, scratch.starts
+    index, starts, ends, bases, cuts = lists[0], lists[1], lists[1, 1:], lists[2], lists[3:]
     # Sums up to the end of a tile are 0: see `neurons`.
-    size = ((high - low) * layer[_L_COLUMNS] * layer[_L_CHANNELS] + TILE - 1) // TILE * TILE
-    single = layer[_END_EDGE] - layer[_FIRST_EDGE] == 1
-    short = layer[_SHORT] != 0
+    size = ((high - low) * layer.columns * layer.channels + TILE - 1) // TILE * TILE
+    single = layer.end_edge - layer.first_edge == 1
+    short = layer.short != 0
     if short:
         short_sums[:size] = 0
     elif not single:
         sums[:size] = 0
-    for e in range(layer[_FIRST_EDGE], layer[_END_EDGE]):
+    for e in range(layer.first_edge, layer.end_edge):
         edge = edges[e]
-        past = row - edge[_DELAY]
-        if edge[_GRADED]:
-            source = graded[past, edge[_SOURCE] : edge[_SOURCE] + edge[_SOURCE_SIZE]]
-            if edge[_POOLED]:
+        past = row - edge.delay
+        if edge.graded:
+            source = sample.graded[past, edge.source : edge.source + edge.source_size]
+            if edge.pooled:
                 pool(edge, source, value)
                 # The list is written over its own source, never ahead of what is read.
-                found = list_values(value, edge[_CHANNELS] * edge[_POOLED_HEIGHT] * edge[_POOLED_WIDTH], index, value)
+                found = list_values(value, edge.channels * edge.pooled_height * edge.pooled_width, index, value)
             else:
-                found = list_values(source, edge[_SOURCE_SIZE], index, value)
+                found = list_values(source, edge.source_size, index, value)
             if single:
                 sums[:size] = 0
             _add_values(edge, layer, weights, low, high, index, value, found, sums)
             continue
-        fires, tile = fired[past], edge[_TILE]
-        if tile and count_ones(fires, edge[_SOURCE], edge[_SOURCE_SIZE]) < edge[_CROWD]:
+        fires, tile = sample.fired[past], edge.tile
+        if tile and count_ones(fires, edge.source, edge.source_size) < edge.density_threshold:
             tile = 0
         positions, most = list_events(edge, fires, index, starts, value, tile)
         if not tile:
             _place_rows(edge, index, starts[positions], bases)
         rounds = 1
         if not short and (single or not tile):
-            met = most * edge[_REACH]
-            if met > edge[_LIMIT] and edge[_KIND] == CONV:
-                met = _most_met(edge, starts, low, high, layer[_L_COLUMNS])
-            rounds = _rounds(edge, met)
+            coincident = most * edge.taps
+            if coincident > edge.max_events and edge.kind == CONV:
+                coincident = _most_coincident(edge, starts, low, high, layer.columns)
+            rounds = _rounds(edge, coincident)
             if single:
                 short = rounds == 1
                 if short:
@@ -304,11 +288,11 @@ def sum_step(
                 else:
                     sums[:size] = 0
         if tile:
-            grid = (low, high, layer[_L_COLUMNS], layer[_L_CHANNELS])
+            grid = (low, high, layer.columns, layer.channels)
             if short:
                 add_conv_tiles(edge, weights, index, starts, most, grid, LARGEST, listed, bounds, short_sums)
             else:
-                add_conv_tiles(edge, weights, index, starts, most, grid, edge[_LIMIT], listed, bounds, sums)
+                add_conv_tiles(edge, weights, index, starts, most, grid, edge.max_events, listed, bounds, sums)
         elif short:
             _add_units(edge, layer, weights, low, high, index, starts, ends, bases, short_sums)
         elif rounds > 0:
@@ -322,11 +306,11 @@ def sum_step(
 
 @inner
 def same_input(layer, edges, row, graded):
-    """Whether every source of a layer that sees only graded inputs holds what it held a step before."""
-    for e in range(layer[_FIRST_EDGE], layer[_END_EDGE]):
+    """Whether all graded sources of a layer have the values of the time step before."""
+    for e in range(layer.first_edge, layer.end_edge):
         edge = edges[e]
-        now, before = graded[row - edge[_DELAY]], graded[row - edge[_DELAY] - 1]
-        for i in range(edge[_SOURCE], edge[_SOURCE] + edge[_SOURCE_SIZE]):
+        now, before = graded[row - edge.delay], graded[row - edge.delay - 1]
+        for i in range(edge.source, edge.source + edge.source_size):
             if now[i] != before[i]:
                 return False
     return True
