@@ -37,7 +37,7 @@ class Source:
 
     @property
     def width(self) -> int:
-        """Elements of one time step."""
+        """Number of array elements that hold one time step."""
         return (self.size + 7) // 8 if self.bits else self.size
 
     @property

@@ -27,7 +27,7 @@ class _Scratch:
 
 
 class Batch:
-    """Buffers of a batch.
+    """The arrays that the kernels need to compute one batch of samples.
 
     Attributes:
         fired: uint8 (samples, rows, bytes): `plan.history` earlier rows, then those of a time block; likewise `graded`,

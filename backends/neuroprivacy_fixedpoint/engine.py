@@ -40,7 +40,7 @@ def threads() -> int:
 
 
 def run_program(program: Program, inputs: Mapping[str, NDArray[Any]], record: Record) -> Results:
-    """Run all samples.
+    """Run all samples, in batches on several threads.
 
     Args:
         program: what to run.
@@ -94,14 +94,14 @@ def _apart(pool: ThreadPoolExecutor, calls: Calls) -> None:
 
 
 def _together(calls: Calls) -> None:
-    """Run calls one after another."""
+    """Run several calls one after another, as one task of the thread pool."""
     for call in calls:
         call()
 
 
 @cache
 def _pool(size: int) -> ThreadPoolExecutor:
-    """A pool of threads."""
+    """The thread pool, kept from run to run."""
     return ThreadPoolExecutor(size, thread_name_prefix="neuroprivacy-fixedpoint")
 
 

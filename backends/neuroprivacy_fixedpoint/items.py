@@ -16,7 +16,7 @@ from neuroprivacy_fixedpoint.layout import Layout
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Items:
-    """The counters.
+    """The event counters of a Program.
 
     Attributes:
         rows: records, see `columns`.
@@ -37,7 +37,7 @@ def make_items(
     fan_out, end = [], 0
 
     def place(name: str, at: int) -> tuple[int, ...]:
-        """The fields of a counter."""
+        """The fields of one counter record."""
         return name in graded, (graded if name in graded else spikes)[name], layouts[name].size, at
 
     names = [*(port.name for port in program.inputs), *(layer.name for layer in program.layers)]

@@ -31,7 +31,7 @@ class Layout:
 
     @cached_property
     def plain(self) -> bool:
-        """Whether channels-last is C order."""
+        """Whether the channels-last order equals the plain C order."""
         return self.grid[0] == 1 or self.grid[1] * self.grid[2] == 1
 
     def inside(self, values: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -33,7 +33,7 @@ _LISTED = 2**15
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
-    """A Program for the kernels.
+    """A Program laid out as arrays for the kernels.
 
     Attributes:
         order: the layers in the order of the rows of `layers`; `numbers` names their places.
@@ -109,7 +109,7 @@ def plan_of(program: Program, steps: int) -> Plan:
 
 
 def make_plan(program: Program, *, steps: int | None) -> Plan:
-    """Lay a Program out.
+    """Lay a Program out as arrays for the kernels.
 
     Args:
         program: what to run.

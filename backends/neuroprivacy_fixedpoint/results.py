@@ -65,7 +65,7 @@ class Results:
     def __init__(
         self, program: Program, plan: Plan, samples: int, steps: int, record: Record, *, at_once: bool
     ) -> None:
-        """Of a run.
+        """Allocate the result arrays of a run.
 
         Args:
             program, plan: what runs.

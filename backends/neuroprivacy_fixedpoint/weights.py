@@ -20,7 +20,7 @@ _COINCIDENT = 5
 
 
 class Weights:
-    """Collects the weights."""
+    """Collects the weights of all edges in two arrays: narrow (8 bits) and wide (32 bits)."""
 
     def __init__(self) -> None:
         self.narrow: list[NDArray[np.int8]] = []
@@ -56,7 +56,7 @@ class Weights:
             row["tile_weights"] = self._place(_pack_conv_tiles(edge.map, tile), edge, wide=False)
 
     def _place(self, packed: NDArray[np.generic], edge: Edge, *, wide: bool) -> int:
-        """Append weights; returns their offset."""
+        """Append weights to an array and return their offset."""
         begin = self.ends[wide]
         behind = -packed.size % LINE  # the next begin where a line does
         flat = np.pad(packed.reshape(-1), (0, behind))

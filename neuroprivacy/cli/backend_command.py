@@ -17,7 +17,7 @@ def command() -> None:
 @command.command("list")
 @options.as_json
 def list_backends(as_json: bool) -> None:
-    """Installed backends, shipped and third-party."""
+    """List the installed backends, shipped and third-party."""
     from importlib.metadata import entry_points
 
     from neuroprivacy.runtime.backend import GROUP

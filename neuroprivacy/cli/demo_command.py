@@ -54,7 +54,7 @@ def command(
 
 
 def demo_result(report: dict[str, Any], out: Path) -> dict[str, Any]:
-    """What `--json` prints."""
+    """The object that `--json` prints."""
     return {
         "accuracy": {stage["name"]: stage["accuracy"] for stage in report["stages"]},
         "backends": {k: {"samples": v["samples"], "identical": v["identical"]} for k, v in report["backends"].items()},

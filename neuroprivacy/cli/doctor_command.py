@@ -39,7 +39,7 @@ def command(as_json: bool) -> None:
 
 
 def _diagnose(name: str) -> dict[str, object]:
-    """Whether a backend runs one small network."""
+    """Check whether a backend runs one small network."""
     from neuroprivacy.core.errors import NeuroPrivacyError
     from neuroprivacy.testing.conformance import try_backend
 

@@ -15,12 +15,12 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 class WeightBits(click.ParamType[Any]):
-    """2 ... 8, or `ternary`."""
+    """Click type of `--weight-bits`: 2 ... 8, or `ternary`."""
 
     name = "bits"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The word, or the number."""
+        """Convert the option's text to a number, or keep the word `ternary`."""
         if value == "ternary" or isinstance(value, int):
             return value
         try:
@@ -82,7 +82,7 @@ def lowering(command: Decorated) -> Decorated:
 
     @wraps(command)
     def wrapped(**given: Any) -> Any:
-        """Gather the options into one argument."""
+        """Gather the lowering options into one `LowerOptions` argument."""
         choices = {name: given.pop(name) for name in (*_NAMES, "calibration")}
         return command(choices=choices, **given)
 

@@ -55,7 +55,7 @@ reset = click.option(
 
 
 def out(default: str) -> Callable[[Decorated], Decorated]:
-    """The output folder."""
+    """The option `--out`: the output folder."""
     return click.option("--out", type=FOLDER, default=Path(default), show_default=True, help="Folder to write.")
 
 

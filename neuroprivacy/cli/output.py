@@ -19,7 +19,7 @@ def show(result: Mapping[str, Any], *, as_json: bool, text: str) -> None:
 
 
 def table(rows: Sequence[Sequence[object]], *, header: Sequence[str]) -> str:
-    """Plain aligned columns."""
+    """Format rows as plain aligned columns."""
     cells = [list(header), *[[str(cell) for cell in row] for row in rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
@@ -47,11 +47,11 @@ def progress_bars() -> Iterator[Callable[[str], Progress]]:
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
 
         def stage(name: str) -> Progress:
-            """The bar of one stage."""
+            """Show a progress bar for one stage."""
             task = bars.add_task(name, text="")
 
             def advance(done: int, total: int, text: str) -> None:
-                """Update the bar."""
+                """Update the progress bar."""
                 bars.update(task, completed=done, total=total, text=text)
 
             return advance

@@ -45,7 +45,7 @@ def command(model: Path, out: Path, target: str, choices: dict[str, Any], as_jso
 
 
 def _text(placed: Placement) -> str:
-    """The placement for a terminal."""
+    """Format the placement for a terminal."""
     names = ["name", "cores", "neurons", "synapses", "weights", "memory_bits", "fan_in", "fan_out", "axons_in",
              "axons_out", "delay_slots"]  # fmt: skip
     layers = [

@@ -20,7 +20,7 @@ command.add_command(check)
 @command.command("list")
 @options.as_json
 def list_targets(as_json: bool) -> None:
-    """Shipped targets."""
+    """List the shipped targets."""
     from neuroprivacy.targets.spec import load_target, target_names
 
     found = {name: load_target(name).title for name in target_names()}

@@ -52,7 +52,7 @@ def command(
 
 
 def _layers(described: dict[str, Any], names: tuple[str, ...]) -> str:
-    """A row for each layer."""
+    """The table of layers, one row each."""
     rows = [
         [each["layer"], *(f"{100 * rate:.2f}" for rate in each["rates"]), f"{100 * each['differing']:.3f}",
          *(f"{100 * share:.0f}" for share in each["use"] or (float("nan"),) * 3), each["saturations"], each["wraps"],

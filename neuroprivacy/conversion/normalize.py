@@ -76,7 +76,7 @@ class _Making:
     renamed: dict[str, str] = field(default_factory=dict)
 
     def add(self, node: Node) -> None:
-        """One node of the ANN."""
+        """Add the spiking form of one node of the ANN."""
         if node.kind == "input":
             self._put(node, None, self.spikes, 1.0)
         elif node.kind == "add":

@@ -30,7 +30,7 @@ _SAMPLED = 2_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThresholdMethod:
-    """How thresholds are found.
+    """How `convert` finds thresholds.
 
     Attributes:
         name: see the module's table.

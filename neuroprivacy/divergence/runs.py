@@ -96,7 +96,7 @@ def _aligned(name: str, lowered: Lowered, inputs: Mapping[str, Int64], result: R
     scales = {layer.name: np.array(layer.scale) / (1 << shift) for layer in lowered.program.layers}
 
     def moved(arrays: Mapping[str, NDArray[Number]]) -> dict[str, NDArray[Number]]:
-        """The time steps that answer the input's."""
+        """The time steps that answer the input, without the network's latency."""
         return {n: a[:, latency[n] : latency[n] + steps] for n, a in arrays.items()}
 
     def real(arrays: Mapping[str, Int64] | None) -> dict[str, Float64] | None:

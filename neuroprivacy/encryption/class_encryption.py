@@ -33,7 +33,7 @@ from neuroprivacy.training.network import shifted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncryptionSettings:
-    """How to retrain.
+    """Settings of class encryption training.
 
     Attributes:
         mix: m, weight of the distillation loss; 0 is training on labels alone.
@@ -52,7 +52,7 @@ class EncryptionSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightChange:
-    """How far a weight matrix moved.
+    """How far the retraining moved a weight matrix.
 
     Attributes:
         relative_distance: norm of the change, as a share of the norm of the weights before.
@@ -172,7 +172,7 @@ def readout_scale(net: SpikingNetwork, teacher: nn.Module, images: Tensor, *, ba
 
 
 def weight_change(before: SpikingNetwork, after: SpikingNetwork) -> dict[str, WeightChange]:
-    """Parameter name -> relative distance and cosine between two networks' weights."""
+    """Compare two networks' weights: parameter name -> relative distance and cosine."""
     old = dict(before.named_parameters())
     table: dict[str, WeightChange] = {}
     for name, new in after.named_parameters():

@@ -105,7 +105,7 @@ class ImageNetwork:
         return to_nir(net)
 
     def calibration(self, graph: nir.NIRGraph, images: NDArray[np.float32]) -> dict[str, Int64]:
-        """The images as they would be sent."""
+        """The calibration images, encoded as the network receives them."""
         return encode_for(graph, images)
 
     def predicted(self, artifact: Artifact, images: NDArray[np.float32]) -> Int64:

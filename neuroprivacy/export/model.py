@@ -43,7 +43,7 @@ def torch_run(
         return None
 
     def run(inputs: Mapping[str, NDArray[np.int64]]) -> dict[str, NDArray[np.uint8]]:
-        """Layer -> (samples, time steps, neurons)."""
+        """Run the float network and record its spikes: layer -> (samples, time steps, neurons)."""
         port = lowered.program.inputs[0]
         return recorded_spikes(
             load_checkpoint(model).spiking, inputs[port.name], scale=port.scale, split=lowered.real_network.signed_split

@@ -48,7 +48,7 @@ def to_nir(net: nn.Module, *, input_shape: Sequence[int] | None = None, dt_s: fl
     writer = GraphWriter(nodes)
 
     def make(node: Node, shape: Shape) -> nir.NIRNode:
-        """One layer."""
+        """Make the NIR node of one layer."""
         return node_of(node.name, net.layers[node.name], shape, dt_s)
 
     def nothing(_: Node) -> Mapping[str, Any]:
@@ -66,7 +66,7 @@ def to_nir(net: nn.Module, *, input_shape: Sequence[int] | None = None, dt_s: fl
 
 
 def _reset(net: SpikingNetwork) -> Reset:
-    """The one reset rule of all neurons; that of the settings where there are none.
+    """The reset rule that all neurons share; that of the settings if there are no neurons.
 
     Raises:
         UnsupportedNode: two populations differ in it.
@@ -87,7 +87,7 @@ def _without_reshaping(net: SpikingNetwork) -> tuple[list[Node], list[str]]:
     passed = {node.name: node.sources[0] for node in net.nodes if isinstance(net.module_of(node.name), left_out)}
 
     def source(name: str) -> str:
-        """What a node reads in place of what is passed over."""
+        """The node that is read once layers without an effect at inference are passed over."""
         return source(passed[name]) if name in passed else name
 
     nodes = [

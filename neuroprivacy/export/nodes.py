@@ -35,7 +35,7 @@ def weight_of(module: nn.Linear | nn.Conv1d | nn.Conv2d) -> tuple[NDArray[np.flo
 
 
 def node_of(name: str, module: nn.Module, shape: tuple[int, ...], dt_s: float) -> nir.NIRNode:
-    """One layer as a node.
+    """Make the NIR node of one layer.
 
     Args:
         name: of the layer, for refusals.

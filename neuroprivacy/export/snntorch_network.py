@@ -77,12 +77,12 @@ def snntorch_to_nir(module: nn.Module, *, input_shape: Shape, dt_s: float = DEFA
             _check_neuron(node.name, layers.modules[node.name])
 
     def make(node: Node, given: Shape) -> nir.NIRNode:
-        """One layer or population."""
+        """Make the NIR node of one layer or population."""
         made = layers.modules[node.name]
         return _neuron(node.name, made, given, dt_s) if node.kind == "neuron" else node_of(node.name, made, given, dt_s)
 
     def feedback(node: Node) -> dict[str, Any]:
-        """What leads from a population back to itself."""
+        """The NIR nodes that lead from a population back to itself."""
         return _feedback(node.name, layers.modules[node.name], node.shape) if node.kind == "neuron" else {}
 
     writer = GraphWriter(layers.nodes)
@@ -174,7 +174,7 @@ def _is_rsynaptic(module: Any) -> bool:
 
 
 def _common_reset(neurons: dict[str, Any]) -> Reset | None:
-    """The one rule of all neurons; None where there are none."""
+    """The reset rule that all neurons share; None if there are no neurons."""
     first: dict[Reset, str] = {}
     for name, module in neurons.items():
         first.setdefault(_reset(name, module), name)
@@ -224,7 +224,7 @@ def _neuron(name: str, module: Any, shape: Shape, dt_s: float) -> nir.NIRNode:
 
 
 def _unit_gain(step: float) -> float:
-    """What times a step is 1, or the closest below."""
+    """The value whose product with a time step is 1, or the closest below 1."""
     r = 1 / step
     return float(np.nextafter(r, 0)) if r * step > 1 else r
 
@@ -241,7 +241,7 @@ def _constant(decay: NDArray[np.float64], dt_s: float) -> tuple[NDArray[np.float
 
 
 def _recurrent(name: str, module: Any, shape: Shape) -> nir.NIRNode:
-    """What leads from a neuron's spikes back to it, one step later."""
+    """The NIR nodes that lead from a neuron's spikes back to it, one time step later."""
     path = module.recurrent
     if not module.all_to_all:
         return nir.Scale(scale=_full(name, "V", path.V, shape).astype(np.float32))

@@ -114,7 +114,7 @@ def _backward(before, given, gradient, theta, beta, soft, detached, code, scale,
 
 
 def is_compiled(current: torch.Tensor, surrogate: Surrogate) -> bool:
-    """Whether this form computes such a scan."""
+    """Whether the compiled scan supports this neuron and device."""
     return current.device.type == "cpu" and current.dtype == torch.float32 and surrogate.name in CODES
 
 
@@ -133,7 +133,7 @@ def backward(
     before: Float32, given: Float32, gradient: Float32, *, theta: float, beta: float, soft: bool, detached: bool,
     surrogate: Surrogate, wants_theta: bool,
 ) -> float:  # fmt: skip
-    """Its gradient with respect to the current, (T, neurons), written; returns the threshold's, or 0."""
+    """Write the gradient with respect to the current, (T, neurons); returns that of the threshold, or 0."""
     code, scale = CODES[surrogate.name], np.float32(surrogate.scale)
 
     def part(first: int, end: int) -> float:

@@ -40,7 +40,7 @@ _HIDDEN = {"mlp": (128,), "convnet": (128,), "vgg5": (1024,), "vgg9": (1024,), "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
-    """What a network is made of; plain values, stored in checkpoints.
+    """The architecture of a network; plain values, stored in checkpoints.
 
     Attributes:
         family: `mlp`, `convnet`, `vgg5`, `vgg9`, `vgg11` or `vgg16`.
@@ -72,7 +72,7 @@ class ModelSpec:
 
 
 def family_names() -> tuple[str, ...]:
-    """Names of the families."""
+    """The names of all network families."""
     return tuple(_HIDDEN)
 
 
@@ -181,7 +181,7 @@ def sequential_network(spec: SpikingSpec, layers: Mapping[str, nn.Module], *, in
 
 
 def _layers(spec: ModelSpec) -> Iterator[tuple[str, nn.Module]]:
-    """Named layers, in order."""
+    """The layers of a family with their names, in order."""
     shape = spec.input_shape
     if spec.signed_input:
         yield "signed", SignedInput()
@@ -220,6 +220,6 @@ def _layers(spec: ModelSpec) -> Iterator[tuple[str, nn.Module]]:
 
 
 def count_parameters(net: nn.Module) -> int:
-    """Number of trainable values."""
+    """Count the trainable parameters."""
     with torch.no_grad():
         return sum(p.numel() for p in net.parameters())

@@ -27,7 +27,7 @@ _LEAST_WIDTH = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class IntegerNeuron:
-    """One layer's integers.
+    """The integer constants of one layer's neurons.
 
     Attributes:
         rule: the target's arithmetic.
@@ -107,7 +107,7 @@ def _of_neurons(value: int | Tensor, activation: Tensor) -> Tensor:
 
 
 class _IntegerScan(torch.autograd.Function):
-    """The scan over time."""
+    """The scan over time in integers, with a surrogate gradient."""
 
     @staticmethod
     def forward(
@@ -139,7 +139,7 @@ class _IntegerScan(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        """Keep what the backward needs."""
+        """Store what the backward pass needs."""
         _, ctx.neuron, ctx.derivative, weight_scale = inputs
         ctx.save_for_backward(*output, weight_scale)
         ctx.mark_non_differentiable(output[1])
@@ -147,7 +147,7 @@ class _IntegerScan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_spikes: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
-        """Gradient of the activation."""
+        """Gradient with respect to the activation."""
         if grad_spikes is None:
             return (None,) * 4
         spikes, before, weight_scale = ctx.saved_tensors

@@ -22,7 +22,7 @@ Kind = Literal["input", "layer", "relu", "neuron", "add"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One node of a network.
+    """One node of a network's graph: an input, layer, population or sum.
 
     Attributes:
         name: its name; that of its module, if it has one.

@@ -182,7 +182,7 @@ class SpikingNeuron(nn.Module):
 
     @property
     def is_plain(self) -> bool:
-        """Whether the compiled scan computes it."""
+        """Whether the compiled scan can compute this neuron."""
         constants = (self.beta, self.alpha, self.gain, self.v_bias, self.v_init)
         scalars = not any(isinstance(value, Tensor) for value in constants) and self.threshold.ndim == 0
         return scalars and self.fires and constants[1:] == (0.0, 1.0, 0.0, 0.0)
@@ -247,7 +247,7 @@ class _Spike(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, given: Tensor) -> tuple[Tensor, Tensor | None, None]:
-        """Gradients of membrane and threshold."""
+        """Gradients with respect to the membrane and the threshold."""
         v, threshold = ctx.saved_tensors
         of_v = given * ctx.surrogate.derivative(v, threshold)
         of_threshold = -of_v.sum_to_size(threshold.shape) if ctx.needs_input_grad[1] else None

@@ -63,12 +63,12 @@ class Plan:
 
     @property
     def populations(self) -> tuple[Population, ...]:
-        """All of them, in order."""
+        """All populations, in the network's order."""
         return tuple(population for members, _ in self.groups for population in members)
 
 
 def plan(nodes: Sequence[Node], layers: Mapping[str, nn.Module], outputs: Sequence[str]) -> Plan:
-    """The populations of a network.
+    """Find the populations of a network, their sources and latencies.
 
     Args:
         nodes: in the order of the network; neurons may read later neurons.
@@ -95,7 +95,7 @@ def plan(nodes: Sequence[Node], layers: Mapping[str, nn.Module], outputs: Sequen
 
 
 def check_nodes(nodes: Sequence[Node], layers: Mapping[str, nn.Module], outputs: Sequence[str]) -> None:
-    """Refuse what is no network.
+    """Refuse nodes that do not form a network.
 
     Raises:
         ConfigurationError: a node reads an unknown node or a later layer, lacks its module, has a name that is taken or

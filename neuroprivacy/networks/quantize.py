@@ -100,7 +100,7 @@ def _with_factors(net: SpikingNetwork) -> tuple[list[Node], dict[str, nn.Module]
 
 
 def _plain(module: nn.Module) -> nn.Module:
-    """A copy with real weights."""
+    """A copy of the network with its real weights."""
     if isinstance(module, QuantizedScale):
         return Scale(module.factor)
     if hasattr(module, "quant_weight") and isinstance(module, WEIGHTED):

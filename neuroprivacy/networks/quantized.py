@@ -25,7 +25,7 @@ _WEIGHT_SCALE = "weight_scale"
 
 
 def check_weight_bits(bits: WeightBits | None) -> None:
-    """Refuse what is no width.
+    """Refuse a weight width that is not supported.
 
     Raises:
         ConfigurationError: it is neither None, `ternary` nor 2 ... 8.
@@ -76,7 +76,7 @@ def _quantizer(bits: WeightBits, *, by_channel: bool) -> Any:
     width = 2 if bits == "ternary" else bits
 
     class Quantizer(Int8WeightPerTensorFloat):  # type: ignore[misc]
-        """Weights of this width."""
+        """Rounds weights to a width, with a straight-through gradient."""
 
         bit_width = width
         narrow_range = bits == "ternary"

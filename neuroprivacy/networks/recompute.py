@@ -114,17 +114,17 @@ class _Recomputed(torch.autograd.Function):
 
 
 def _slices(size: int, width: int) -> list[slice]:
-    """Of the batch."""
+    """Divide a batch into slices of at most `width` samples."""
     return [slice(first, min(first + width, size)) for first in range(0, size, width)]
 
 
 def _sum(total: Tensor | None, more: Tensor | None) -> Tensor | None:
-    """Of gradients, either of which there may not be."""
+    """The sum of two gradients, either of which may be None."""
     return more if total is None else total if more is None else total.add_(more)
 
 
 def _random_state(device: torch.device) -> Tensor:
-    """Of the generator that masks on that device are drawn from."""
+    """The state of the random generator that dropout draws its masks from on that device."""
     return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
 
 

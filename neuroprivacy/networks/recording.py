@@ -13,7 +13,7 @@ from neuroprivacy.networks.spiking import SpikingNetwork
 def recorded_spikes(
     net: SpikingNetwork, values: NDArray[np.int64], *, scale: float, split: bool = False
 ) -> dict[str, NDArray[np.uint8]]:
-    """Spikes of every layer.
+    """Run the network and record the spikes of every layer.
 
     Args:
         net: the network; it is run on its device, in eval mode.

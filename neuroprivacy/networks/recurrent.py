@@ -23,7 +23,7 @@ ALPHA, BETA, READOUT_BETA = 1 - 1638 / 4096, 1 - 410 / 4096, 1 - 205 / 4096
 
 
 def recurrent_network(*, inputs: int, hidden: int, outputs: int, time_steps: int, seed: int) -> SpikingNetwork:
-    """A fresh network.
+    """Build a recurrent network with new weights.
 
     Args:
         inputs: values of one row.

@@ -86,7 +86,7 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_spikes: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
-        """Gradients of current and threshold."""
+        """Gradients with respect to the current and the threshold."""
         if grad_spikes is None:
             return (None,) * 6
         before, threshold = ctx.saved_tensors
@@ -145,7 +145,7 @@ class _Gradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *_: Tensor) -> tuple[Tensor | None, ...]:
-        """There is none.
+        """Second derivatives are not available.
 
         Raises:
             NotImplementedError: always.

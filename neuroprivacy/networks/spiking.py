@@ -35,7 +35,7 @@ Memo = dict[tuple[str, float], Tensor]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SpikingOutput:
-    """Result of a forward pass.
+    """The result of a forward pass.
 
     Attributes:
         readout: (batch, outputs): membrane after the last time step, or number of spikes.
@@ -47,7 +47,7 @@ class SpikingOutput:
 
 
 class SpikingNetwork(nn.Module):
-    """A spiking network.
+    """A spiking neural network on a graph of layers, run over T time steps.
 
     Attributes:
         spec: settings of neurons, coding, time steps, readout and quantization.
@@ -114,7 +114,7 @@ class SpikingNetwork(nn.Module):
     def forward(
         self, x: Tensor | Mapping[str, Tensor], *, schedule: Schedule | None = None, record: bool = False
     ) -> SpikingOutput:
-        """Run over time.
+        """Run the network over all time steps.
 
         Args:
             x: (T, batch, *input shape), input of each time step; or (1, batch, *input shape), constant over
@@ -187,7 +187,7 @@ class SpikingNetwork(nn.Module):
         return result
 
     def _reader(self, population: Population, values: Mapping[str, Tensor], chip: bool) -> Read:
-        """What a population reads of whole runs, on a chip later by the difference of latencies."""
+        """Builds a population's input for all time steps, on a chip shifted by the difference of latencies."""
 
         def read(source: str, delay: float) -> Tensor:
             """An input or the spikes of a population, delayed."""
@@ -223,7 +223,7 @@ class SpikingNetwork(nn.Module):
         self, t: int, population: Population, outputs: Mapping[str, Sequence[Tensor]], outside: Mapping[str, Tensor],
         batch: int, like: Tensor, chip: bool,
     ) -> Read:  # fmt: skip
-        """What a population of a loop reads in time step t."""
+        """Builds the input of a population in a loop, for time step t."""
 
         def read(source: str, delay: float) -> Tensor:
             """(1, batch, ...); zeros before the first time step."""
@@ -280,7 +280,7 @@ class SpikingNetwork(nn.Module):
         return result
 
     def _integer_form(self, population: Population) -> IntegerForm | None:
-        """How a population is computed in integers, if it is."""
+        """The integer constants of a population; None if it is computed in floats."""
         if self.spec.state_target is None:
             return None
         return IntegerForm(
@@ -324,7 +324,7 @@ class SpikingNetwork(nn.Module):
         return value(population.current)[0]
 
     def _recomputes(self, x: Tensor) -> bool:
-        """Whether gradient checkpointing is used: by `recompute`, or by the memory that the pass needs."""
+        """Whether gradient checkpointing is used: as `recompute` says, or by the memory that the pass needs."""
         if self.recompute is not None:
             return self.recompute
         neurons = sum(math.prod(self._by_name[name].shape) for name in self.neurons())

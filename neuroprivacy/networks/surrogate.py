@@ -67,7 +67,7 @@ def surrogate_names() -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surrogate:
-    """A surrogate by name.
+    """A surrogate gradient, chosen by name.
 
     Attributes:
         name: one of `surrogate_names()`, or `snntorch:` and a function of `snntorch.surrogate` with its defaults.

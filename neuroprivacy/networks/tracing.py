@@ -329,7 +329,7 @@ class _Walker:
 
 
 def _line(node: fx.Node) -> str:
-    """Where in the user's code an operation stands, as the end of a sentence."""
+    """The line of the user's code that an operation stands in, as the end of a sentence."""
     lines = [line.strip() for line in (node.stack_trace or "").splitlines()]
     for at, line in enumerate(lines):
         if line.startswith("File ") and "/torch/" not in line:

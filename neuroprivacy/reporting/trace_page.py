@@ -67,7 +67,7 @@ def divergence_chart(trace: Mapping[str, Any]) -> Markup | None:
 
 
 def _spikes(axes: Any, spikes: Sequence[Sequence[float]], begin: int, end: int, drawn: list[float]) -> None:
-    """Spikes of both sides as ticks above the membranes."""
+    """Draw the spikes of both runs as ticks above the membranes."""
     low, high = (min(drawn), max(drawn)) if drawn else (0.0, 1.0)
     height = max(high - low, 1e-9)
     for side, colour in enumerate((ANN, SNN)):

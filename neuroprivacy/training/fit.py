@@ -28,7 +28,7 @@ _STATE = "training.pt"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitSettings:
-    """How to train.
+    """Settings of training.
 
     Attributes:
         epochs: passes over the data.

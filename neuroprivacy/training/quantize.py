@@ -17,7 +17,7 @@ from neuroprivacy.training.quantized_start import quantized_start
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class QuantizedTraining:
-    """Result of quantization-aware training.
+    """The result of quantization-aware training.
 
     Attributes:
         network: with quantized weights and the target's integer neurons, on the CPU, in eval mode.

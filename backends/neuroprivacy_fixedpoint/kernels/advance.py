@@ -65,7 +65,7 @@ def _advance_layer(n, span, network, sample, scratch):
 
 @inner
 def _sample(batch, s):
-    """Buffers of one sample."""
+    """The buffers of one sample of the batch."""
     return Buffers(batch.fired[s], batch.graded[s], batch.u[s], batch.v[s], batch.seen[s])
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 
 class Network(NamedTuple):
-    """Arrays of a Program.
+    """The arrays of a Program: layers, edges, weights and constants.
 
     Attributes:
         layers, edges: records, see `columns`.
@@ -83,7 +83,7 @@ class Counters(NamedTuple):
 
 
 class Span(NamedTuple):
-    """What one call computes of a layer.
+    """The part of a layer's output and the time steps that one call computes.
 
     Attributes:
         partition, partitions: one of so many partitions of its output rows, or tiles.

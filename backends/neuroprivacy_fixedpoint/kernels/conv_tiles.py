@@ -68,7 +68,7 @@ def _gather(edge, bases, starts, y, x, listed, found):
 
 @inner
 def _add(weights, listed, begin, end, offset, tile, sums, at):
-    """Add events to one tile."""
+    """Add the weights of events to the sums of one tile."""
     if tile == 64:
         _add_64(weights, listed, begin, end, offset, sums, at)
     elif tile == 32:

@@ -33,7 +33,7 @@ def _mask(typing, row, at):
 
 @intrinsic
 def _count_bits(typing, mask):
-    """How many bits of a mask are set."""
+    """Number of bits that are set in a mask."""
 
     def generate(context, builder, signature, given):
         """One instruction, where the machine has it."""
@@ -127,7 +127,7 @@ def list_ones(row, first, size, number, step, index, found):
 
 @inner
 def count_ones(row, first, size):
-    """How many bytes are not zero; up to the next multiple of 64 there are no others."""
+    """Number of bytes that are not zero; the array is zero up to the next multiple of 64."""
     found = np.int64(0)
     for at in range(first, first + size, 64):
         found += _count_bits(_mask(row, at))

@@ -33,7 +33,7 @@ _LANES, _MASK = _Vector("Lanes", 32), _Vector("Mask", 1)
 
 @register_model(_Vector)
 class _VectorModel(models.PrimitiveModel):
-    """One value of LLVM."""
+    """Represents lanes as a single LLVM vector."""
 
     def __init__(self, manager: Any, kind: _Vector) -> None:
         super().__init__(manager, kind, ir.VectorType(ir.IntType(kind.bits), TILE))
@@ -63,7 +63,7 @@ def _binary(result: Any, build: Callable[[Any, Any, Any], Any]) -> Any:
 
     @intrinsic
     def apply(typing, a, b):
-        """Lane by lane."""
+        """Apply the operation lane by lane."""
 
         def generate(context, builder, signature, given):
             """Numbers become lanes."""
@@ -75,13 +75,13 @@ def _binary(result: Any, build: Callable[[Any, Any, Any], Any]) -> Any:
 
 
 def _are_lanes(a: Any, b: Any) -> bool:
-    """Whether lanes meet lanes or a number."""
+    """Whether both operands are lanes, or one of them is a number."""
     kinds = [a, b]
     return _LANES in kinds and all(kind is _LANES or isinstance(kind, types.Integer) for kind in kinds)
 
 
 def _compare(sign: str) -> Callable[[Any, Any, Any], Any]:
-    """How lanes are compared."""
+    """Emit the comparison of lanes."""
     return lambda builder, a, b: builder.icmp_signed(sign, a, b)
 
 
@@ -91,7 +91,7 @@ def _define(of: Any, result: Any, build: Callable[[Any, Any, Any], Any]) -> None
 
     @overload(of)
     def operate(a, b):
-        """Only where one is lanes."""
+        """Type the operation where at least one operand is lanes."""
         return (lambda a, b: apply(a, b)) if _are_lanes(a, b) else None
 
 
@@ -147,7 +147,7 @@ def as_lanes(typing, number):
 
 @intrinsic
 def lane_numbers(typing):
-    """0 ... TILE - 1."""
+    """The index of each lane: 0 ... TILE - 1."""
 
     def generate(context, builder, signature, given):
         """A constant."""
@@ -184,18 +184,18 @@ def where(condition: Any, a: Any, b: Any) -> Any:
 
 
 def larger(a: Any, b: Any) -> Any:
-    """The larger one."""
+    """The larger of two values, lane by lane."""
     return max(a, b)
 
 
 def size_of(x: Any) -> Any:
-    """|x|."""
+    """The absolute value, lane by lane."""
     return abs(x)
 
 
 @overload(where)
 def _where(condition, a, b):
-    """Of lanes or numbers."""
+    """Implements `where` for lanes and for numbers."""
     if condition is _MASK:
         return lambda condition, a, b: _choose(condition, a, b)
     return lambda condition, a, b: a if condition else b
@@ -203,7 +203,7 @@ def _where(condition, a, b):
 
 @overload(larger)
 def _larger(a, b):
-    """Of lanes or numbers."""
+    """Implements `larger` for lanes and for numbers."""
     if a is _LANES:
         return lambda a, b: _choose(a > b, a, b)
     return lambda a, b: max(a, b)
@@ -211,7 +211,7 @@ def _larger(a, b):
 
 @overload(size_of)
 def _size_of(x):
-    """Of lanes or numbers."""
+    """Implements `size_of` for lanes and for numbers."""
     if x is _LANES:
         return lambda x: _choose(x < 0, 0 - x, x)
     return lambda x: abs(x)
@@ -219,7 +219,7 @@ def _size_of(x):
 
 @intrinsic
 def largest_lane(typing, lanes):
-    """The largest of all lanes."""
+    """The maximum over all lanes."""
 
     def generate(context, builder, signature, given):
         """Halves are compared with each other until one lane is left."""

@@ -164,7 +164,7 @@ def _add_conv_values(edge, weights, index, value, found, low, high, columns_out,
 
 @inlined
 def _place_rows(edge, index, found, bases):
-    """Where the weights of each event begin."""
+    """Compute where the weights of each event begin."""
     row = edge.row_length
     for k in range(found):
         bases[k] = index[k] * row
@@ -306,7 +306,7 @@ def sum_step(layer, low, high, row, network, sample, scratch):
 
 @inner
 def same_input(layer, edges, row, graded):
-    """Whether all graded sources of a layer have the values of the time step before."""
+    """Whether all graded sources of a layer send the values of the time step before."""
     for e in range(layer.first_edge, layer.end_edge):
         edge = edges[e]
         now, before = graded[row - edge.delay], graded[row - edge.delay - 1]

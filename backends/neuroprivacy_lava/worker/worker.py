@@ -61,7 +61,7 @@ def lava_classes():
     from lava.utils.weightutils import SignMode
 
     class Recorded(PyLifModelBitAcc):
-        """Lava's bit-accurate LIF that keeps what it did."""
+        """Lava's bit-accurate LIF process that records its spikes and states."""
 
         def run_spk(self):
             super().run_spk()
