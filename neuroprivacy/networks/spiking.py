@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from neuroprivacy.core.errors import ConfigurationError
+from neuroprivacy.networks.integer_current import constant_current, current_scale
 from neuroprivacy.networks.layer_graph import Node, Shape
 from neuroprivacy.networks.layers import Delay
 from neuroprivacy.networks.neuron import IntegerForm, SpikingNeuron, State
 from neuroprivacy.networks.populations import Population, check_nodes, latency_of, plan
-from neuroprivacy.networks.quantized import QuantizedScale, input_scale, layer_scale
+from neuroprivacy.networks.quantized import QuantizedScale
 from neuroprivacy.networks.recompute import exceeds_memory, recomputed
 from neuroprivacy.networks.spec import Schedule, SpikingSpec
 from neuroprivacy.program.encoder import DIRECT_HIGH
@@ -285,43 +286,12 @@ class SpikingNetwork(nn.Module):
             return None
         return IntegerForm(
             target=load_target(self.spec.state_target), weight_scale=self.current_scale(population.current),
-            bias=self._constant_current(population),
+            bias=constant_current(population.current, population.members, self._by_name, self.module_of),
         )  # fmt: skip
 
     def current_scale(self, name: str) -> Tensor:
         """The real value of one integer of a node's value on a chip, float64; broadcasts over the node's shape."""
-        node = self._by_name[name]
-        if node.kind == "input":
-            return torch.tensor(input_scale(self.spec.coding), dtype=torch.float64)
-        if node.kind == "neuron":
-            return torch.ones((), dtype=torch.float64)
-        before = self.current_scale(node.sources[0])
-        module = self.module_of(name)
-        if isinstance(module, nn.Flatten | nn.Unflatten) and before.numel() > 1:
-            before = before.expand(self._by_name[node.sources[0]].shape).reshape(node.shape)
-        return before if module is None else before * layer_scale(module)
-
-    @torch.no_grad()
-    def _constant_current(self, population: Population) -> Tensor | None:
-        """The constant part of a population's current, made by its biases, (*shape); None for none."""
-        modules = [self.module_of(name) for name in population.members]
-        if all(getattr(module, "bias", None) is None for module in modules):
-            return None
-        like = next(p for m in modules if m is not None for p in m.parameters())
-
-        def value(name: str) -> Tensor:
-            """A node's value without input; dropout is left out."""
-            node = self._by_name[name]
-            if node.kind in ("input", "neuron"):
-                return like.new_zeros(1, *node.shape)
-            parts = [value(source) for source in node.sources]
-            module = self.module_of(name)
-            if module is None:
-                return sum(parts[1:], start=parts[0])
-            result: Tensor = parts[0] if isinstance(module, nn.Dropout | Delay) else module(parts[0])
-            return result
-
-        return value(population.current)[0]
+        return current_scale(name, self._by_name, self.module_of, self.spec.coding)
 
     def _recomputes(self, x: Tensor) -> bool:
         """Whether gradient checkpointing is used: as `recompute` says, or by the memory that the pass needs."""
