@@ -59,7 +59,7 @@ def _text(placed: Placement) -> str:
          f"{100 * use.used / use.limit:.1f} %" if use.limit else "-", use.standing or "-"]
         for use in placed.uses
     ]  # fmt: skip
-    issues = [f"{'does not fit' if issue.fatal else 'remark'}: {issue}" for issue in placed.issues]
+    issues = [f"{'does not fit' if issue.fatal else 'warning'}: {issue}" for issue in placed.issues]
     parts = [
         placed.sentence(),
         table(layers, header=header),

@@ -25,7 +25,7 @@ _ALWAYS = (
 
 
 def notes(program: Program, *, total: Work, chip: ChipCosts | None) -> tuple[str, ...]:
-    """The remarks that hold for every report, then those that this Program calls for."""
+    """The notes that hold for every report, then those that this Program calls for."""
     found = list(_ALWAYS)
     if total.graded_operations:
         found.append(

@@ -106,7 +106,7 @@ def test_an_exported_network(tmp_path: Path, cli) -> None:
     ended = cli("target", "check", tmp_path / "x", "--out", tmp_path / "map")
     assert (ended.code, ended.out.splitlines()[0]) == (0, "It fits loihi2 on 1 core.")
     other = cli("target", "check", tmp_path / "x", "--target", "loihi1", "--out", tmp_path / "map")
-    assert "remark: network: was lowered for loihi2; on loihi1 its integers would be others" in other.out
+    assert "warning: network: was lowered for loihi2; on loihi1 its integers would be others" in other.out
 
 
 @pytest.mark.parametrize("target", ["speck", "xylo"])

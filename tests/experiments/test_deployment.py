@@ -1,4 +1,4 @@
-"""The whole way as one function: stages are kept, taken up again, and never mixed up; disagreement is a failure."""
+"""The whole way as one function: stages are stored, resumed and never mixed up; disagreement is a failure."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -142,7 +142,7 @@ def test_what_splitting_cannot_help_is_said() -> None:
     assert sum(core.neurons for core in placed.cores) == 6
 
 
-def test_secondary_limits_give_remarks() -> None:
+def test_secondary_limits_give_warnings() -> None:
     placed = place(network((5000,), layer("a", dense(2, 5000), "input")))
     assert placed.fits
     assert placed.doubtful
