@@ -115,7 +115,7 @@ def test_the_weights_are_the_anns_and_the_ann_is_not_changed() -> None:
 @pytest.mark.parametrize("reset", ["hard", "soft"])
 @pytest.mark.parametrize("method", ["max", "percentile", "max-input", "matched"])
 @pytest.mark.parametrize("batch_norm", [False, True])
-@pytest.mark.parametrize("family", ["mlp", "convnet", "vgg5"])
+@pytest.mark.parametrize("family", ["mlp", "convnet", pytest.param("vgg5", marks=pytest.mark.slow)])
 def test_biases_and_batch_norm_keep_the_answer(family: str, batch_norm: bool, method: str, reset: str) -> None:
     """With many time steps the readout is the ANN's logits, whatever biases and batch norm there are."""
     shape = (16,) if family == "mlp" else (1, 8, 8)

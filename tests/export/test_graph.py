@@ -34,7 +34,11 @@ def spikes_of(net: SpikingNetwork, graph: RandomGraph, options: LowerOptions) ->
     return {name: s.swapaxes(0, 1).flatten(2).numpy() for name, s in found.items()}
 
 
-@pytest.mark.parametrize("seeds", [range(first, first + 20) for first in range(0, 200, 20)], ids=str)
+@pytest.mark.parametrize(
+    "seeds",
+    [range(10), *(pytest.param(range(s, s + 10), marks=pytest.mark.slow) for s in range(10, 200, 10))],
+    ids=str,
+)
 def test_every_spike_is_that_of_the_float_interpretation(seeds: range) -> None:
     """200 random graphs: every primitive, joins, loops, delays, nesting, several ends; and back again."""
     fired = ties = 0

@@ -95,6 +95,7 @@ def differing(net: SpikingNetwork, target: str, bits: int, x: np.ndarray) -> tup
     return wrong, fired, (got.readout * np.array(program.layers[-1].scale)).argmax(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize(("target", "reset"), [("loihi2", "hard"), ("loihi2-soft", "soft"), ("int8", "hard")])
 def test_a_converted_residual_network_deploys_exactly(target: str, reset: str, bits: int, tmp_path: Path) -> None:
