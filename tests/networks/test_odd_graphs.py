@@ -136,6 +136,12 @@ def test_many_linear_sums_in_a_row_are_planned_at_once() -> None:
         ([node("input", "input"), node("keys", "layer", "input")], None, "keys: torch takes no module of this name"),
         ([node("input", "input"), *[node("l", "layer", "input")] * 2], None, "l: two nodes have this name"),
         ([node("input", "input"), node("l", "layer", "input")], ["m"], "outputs: no node is named m"),
+        (
+            [node("input", "input"), node("n", "neuron", "input", "n")],
+            None,
+            "n: has 2 sources and reads one; put a sum",
+        ),
+        ([node("input", "input"), node("sum", "add")], None, "sum: is a sum without sources"),
     ],
 )
 def test_what_is_no_network_is_refused(nodes: list[Node], outputs: list[str] | None, text: str) -> None:
