@@ -181,6 +181,20 @@ def test_a_layer_may_be_called_output() -> None:
     torch.testing.assert_close(from_nir(to_nir(net))(events()).readout, net(events()).readout)
 
 
+def test_values_that_are_read_as_maps_are_exported() -> None:
+    """NIR has no Unflatten: neurons, convolutions and pools behind one state the shape that they read."""
+    torch.manual_seed(0)
+    layers = {
+        "maps": nn.Unflatten(1, (1, 2, 3)), "n": SpikingNeuron(threshold=0.2, beta=torch.rand(1, 2, 3)),
+        "conv": nn.Conv2d(1, 2, 2), "m": SpikingNeuron(threshold=0.1), "flat": nn.Flatten(), "fc": nn.Linear(4, 6),
+        "again": nn.Unflatten(1, (1, 2, 3)), "conv2": nn.Conv2d(1, 1, 2), "flat2": nn.Flatten(),
+        "k": SpikingNeuron(threshold=0.1), "out": nn.Linear(2, 3),
+    }  # fmt: skip
+    net = sequential_network(SpikingSpec(time_steps=8, coding=None), layers, input_shape=(6,))
+    x = (torch.rand(8, 5, 6) > 0.4).float()
+    torch.testing.assert_close(from_nir(to_nir(net))(x).readout, net(x).readout)
+
+
 @pytest.mark.parametrize(
     ("layer", "text"),
     [
