@@ -89,7 +89,7 @@ class IntegerForm:
         if alpha != 0 and (self.bias is not None or not self.target.current_bits):
             raise ConfigurationError(
                 f"state target: neurons with a synaptic current are trained in integers of {self.target.name} only "
-                "without biases, where the target keeps a current; quantize the weights alone (state_target=None)"
+                "without biases, where the target has a current; quantize the weights alone (state_target=None)"
             )
         assert isinstance(beta, float)
         assert isinstance(alpha, float)
