@@ -96,10 +96,10 @@ def _verdict(claim: Claim, result: dict[str, Any] | None) -> Verdict:
     if found is None:
         return Verdict(text=text, asked=asked, measured="not measured in one run", met="not run")
     met = "met" if found.middle >= claim.least else "missed"
-    return Verdict(text=text, asked=asked, measured=_told(found, percent=claim.percent), met=met)
+    return Verdict(text=text, asked=asked, measured=_formatted(found, percent=claim.percent), met=met)
 
 
-def _told(found: Spread, *, percent: bool) -> str:
+def _formatted(found: Spread, *, percent: bool) -> str:
     if percent:
         return f"{found.middle:.0%} [{found.low:.0%}-{found.high:.0%}]"
     digits = "{:,.2f}x [{:,.2f}-{:,.2f}]" if found.middle < 10 else "{:,.0f}x [{:,.0f}-{:,.0f}]"

@@ -29,8 +29,8 @@ def measure_memory(*, steps: int = STEPS, batches: tuple[int, ...] = BATCHES) ->
     for batch in batches:
         for way in WAYS:
             command = [sys.executable, "-W", "ignore", "-m", "benchmarks.deep_memory", str(batch), str(steps), way]
-            told = subprocess.run(command, check=True, capture_output=True, text=True)
-            cases.append({"batch": batch, "way": way, **json.loads(told.stdout)})
+            finished = subprocess.run(command, check=True, capture_output=True, text=True)
+            cases.append({"batch": batch, "way": way, **json.loads(finished.stdout)})
     return {"steps": steps, "threads": THREADS, "cases": cases, "machine": machine(), "versions": versions()}
 
 

@@ -35,7 +35,7 @@ def measure(item: Item, chosen: tuple[str, ...], prepared: Prepared, effort: Eff
         chosen: keys of the competitors.
         prepared: the files of its workload.
         effort: how long.
-        tell: told what is going on.
+        tell: receives a line of progress.
     """
     rows: dict[str, dict[str, Any]] = {}
     workers: dict[str, Worker] = {}
@@ -65,8 +65,8 @@ def measure(item: Item, chosen: tuple[str, ...], prepared: Prepared, effort: Eff
                 rows["ours"].update(workers["ours"].ask({"do": "parts", "calls": _PARTS}, timeout_s=_TIMEOUT_S))
         for key in _CONTINUED & workers.keys():
             with _failing(key, rows, workers, tell):
-                told = workers[key].ask({"do": "fired"}, timeout_s=_TIMEOUT_S)
-                rows[key]["carried"] = _carried(told, prepared, _inputs(COMPETITORS[key], item, prepared))
+                answer = workers[key].ask({"do": "fired"}, timeout_s=_TIMEOUT_S)
+                rows[key]["carried"] = _carried(answer, prepared, _inputs(COMPETITORS[key], item, prepared))
                 rows[key]["rates"] = rows[key]["carried"]["rates"]
     finally:
         for worker in workers.values():
@@ -138,7 +138,7 @@ def _inputs(competitor: Competitor, item: Item, prepared: Prepared) -> Path:
     return prepared.inputs(item, competitor.short_steps.get(item.workload.name, steps))
 
 
-def _carried(told: dict[str, Any], prepared: Prepared, inputs: Path) -> dict[str, Any]:
+def _carried(answer: dict[str, Any], prepared: Prepared, inputs: Path) -> dict[str, Any]:
     """All spikes since the start against those of our backend on the same Program and one long sample.
 
     A pool is a process of its own in Lava and costs one more step; the Program is given the same delay.
@@ -153,15 +153,15 @@ def _carried(told: dict[str, Any], prepared: Prepared, inputs: Path) -> dict[str
     )
     program = replace(program, layers=layers, latency=program.latency + len(pooled))
     spikes = load_arrays(inputs)["spikes"]
-    steps = int(told["steps"])
+    steps = int(answer["steps"])
     long = spikes.reshape(1, -1, *spikes.shape[2:])[:, :steps]
     with tempfile.TemporaryDirectory(prefix="neuroprivacy-bench-") as folder:
         artifact = build(program, backend="fixedpoint", folder=Path(folder))
         found = run(artifact, spikes=long, record=Record(spikes=True)).layer_spikes
     assert found is not None
     ours = {name: int(array[:, :steps].sum()) for name, array in found.items()}
-    rates = {name: count / (steps * program.sizes[name]) for name, count in told["fired"].items()}
-    return {"equal": ours == told["fired"], "steps": steps, "spikes": sum(ours.values()), "rates": rates}
+    rates = {name: count / (steps * program.sizes[name]) for name, count in answer["fired"].items()}
+    return {"equal": ours == answer["fired"], "steps": steps, "spikes": sum(ours.values()), "rates": rates}
 
 
 def _plain(message: str) -> str:

@@ -320,9 +320,9 @@ def _work(row: dict[str, Any], item: dict[str, Any], time: Spread) -> str:
     if "flop" in row:
         return f"{row['flop'] / median(row['seconds']) / 1e9:.0f} GFLOP/s"
     if "carried" in row:
-        told = row["carried"]
-        equal = "equal to ours" if told["equal"] else "NOT equal to ours"
-        return f"{_rates(row['rates'])}; {told['spikes']:,} spikes of {told['steps']} steps {equal}"
+        carried = row["carried"]
+        equal = "equal to ours" if carried["equal"] else "NOT equal to ours"
+        return f"{_rates(row['rates'])}; {carried['spikes']:,} spikes of {carried['steps']} steps {equal}"
     if not row.get("rates"):
         return ""
     differs = row["rates_differ"]

@@ -37,6 +37,11 @@ def test_every_command_line_parses(line: str) -> None:
     command.make_context(words[0], words[1:])
 
 
+def test_every_command_line_runs_without_a_download() -> None:
+    datasets = {words[words.index("--dataset") + 1] for words in map(shlex.split, LINES) if "--dataset" in words}
+    assert datasets <= {"digits", "iris", "breast-cancer"}
+
+
 def test_options_that_the_text_names_exist() -> None:
     known = {"--debug", "--quiet", "--help", "--version"}
     context = click.Context(cli)

@@ -38,8 +38,8 @@ class Counted(PyLifModelBitAcc):
         super().run_spk()
         self.fired = getattr(self, "fired", 0) + int(self.s_out_buff.sum())
         if self.time_step % self.proc_params["every"] == 0:
-            told = {"fired": self.fired, "steps": int(self.time_step), "neurons": int(self.s_out_buff.size)}
-            Path(self.proc_params["path"]).write_text(json.dumps(told))
+            counts = {"fired": self.fired, "steps": int(self.time_step), "neurons": int(self.s_out_buff.size)}
+            Path(self.proc_params["path"]).write_text(json.dumps(counts))
 
 
 class Lava(Simulator):
@@ -117,13 +117,13 @@ class Lava(Simulator):
 
     def fired(self, request: dict[str, Any]) -> dict[str, Any]:
         """Spikes of every layer in all steps so far, and how many steps these are."""
-        told = {
+        counts = {
             layer["name"]: json.loads((Path(self.scratch.name) / layer["name"]).read_text())
             for layer in self.task.layers
         }
         return {
-            "fired": {name: each["fired"] for name, each in told.items()},
-            "steps": next(iter(told.values()))["steps"],
+            "fired": {name: each["fired"] for name, each in counts.items()},
+            "steps": next(iter(counts.values()))["steps"],
         }
 
 

@@ -148,12 +148,12 @@ def serve(kind: type[Simulator], *, end: Any = None) -> None:
         kind: the simulator.
         end: called at the end, where more than this process must end.
     """
-    asked, told = os.dup(0), os.dup(1)
+    request_fd, answer_fd = os.dup(0), os.dup(1)
     os.dup2(2, 1)
     # Child processes of a simulator must find no pipe of ours here.
     sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
     server = _Server(kind)
-    with os.fdopen(asked, encoding="utf-8") as requests, os.fdopen(told, "w", encoding="utf-8") as answers:
+    with os.fdopen(request_fd, encoding="utf-8") as requests, os.fdopen(answer_fd, "w", encoding="utf-8") as answers:
         for line in requests:
             try:
                 answer = {"ok": True, **server.answer(json.loads(line))}

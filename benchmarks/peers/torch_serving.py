@@ -87,8 +87,8 @@ class TorchSimulator(Simulator):
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
             self.call(batch)
         assert seen.profiler is not None
-        told = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
-        held = np.cumsum([event.nbytes() for event in sorted(told, key=lambda event: event.start_ns())])
+        events = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
+        held = np.cumsum([event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())])
         return {"tensor_bytes": int(held.max(initial=0))}
 
 

@@ -18,6 +18,8 @@ from neuroprivacy.graph.metadata import DEFAULT_DT_S, GraphInfo
 from neuroprivacy.kernels.neuron import Reset
 from neuroprivacy.networks import Node, SpikingNetwork
 from neuroprivacy.networks.layer_graph import Shape
+from neuroprivacy.networks.layers import Delay, Scale
+from neuroprivacy.networks.quantized import QuantizedScale
 
 
 def to_nir(net: nn.Module, *, input_shape: Sequence[int] | None = None, dt_s: float = DEFAULT_DT_S) -> nir.NIRGraph:
@@ -46,10 +48,15 @@ def to_nir(net: nn.Module, *, input_shape: Sequence[int] | None = None, dt_s: fl
         raise ConfigurationError(f"input shape: the network's is {tuple(net.input_shape)}; leave it out")
     nodes, outputs = _without_reshaping(net)
     writer = GraphWriter(nodes)
+    shapes = {node.name: node.shape for node in net.nodes}
+    read_shapes = {node.name: shapes[node.sources[0]] for node in net.nodes if node.sources}
 
     def make(node: Node, shape: Shape) -> nir.NIRNode:
         """Make the NIR node of one layer."""
-        return node_of(node.name, net.layers[node.name], shape, dt_s)
+        module = net.layers[node.name]
+        # NIR has no Unflatten: the node behind one states the shape in which it reads the values.
+        as_written = isinstance(module, nn.Flatten | Scale | QuantizedScale | Delay)
+        return node_of(node.name, module, shape if as_written else read_shapes[node.name], dt_s)
 
     def nothing(_: Node) -> Mapping[str, Any]:
         """Recurrent connections are nodes of the network itself."""

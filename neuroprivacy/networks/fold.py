@@ -27,7 +27,7 @@ def folded(where: str, before: object, norm: nn.BatchNorm1d | nn.BatchNorm2d) ->
         norm: taken with its running statistics.
 
     Raises:
-        UnsupportedNode: there is no layer with real weights before it, or it keeps no statistics.
+        UnsupportedNode: there is no layer with real weights before it, or it has no running statistics.
     """
     if not isinstance(before, WEIGHTED):
         raise UnsupportedNode(
@@ -39,7 +39,7 @@ def folded(where: str, before: object, norm: nn.BatchNorm1d | nn.BatchNorm2d) ->
             "quantize and train on"
         )
     if norm.running_mean is None or norm.running_var is None:
-        raise UnsupportedNode(f"{where}: keeps no running statistics; train with track_running_stats=True")
+        raise UnsupportedNode(f"{where}: has no running statistics; train with track_running_stats=True")
     copy = plain_copy(before)
     copy.weight, copy.bias = fuse_conv_bn_weights(  # a linear layer is a convolution of one position
         copy.weight, copy.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias

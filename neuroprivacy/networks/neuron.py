@@ -89,7 +89,7 @@ class IntegerForm:
         if alpha != 0 and (self.bias is not None or not self.target.current_bits):
             raise ConfigurationError(
                 f"state target: neurons with a synaptic current are trained in integers of {self.target.name} only "
-                "without biases, where the target keeps a current; quantize the weights alone (state_target=None)"
+                "without biases, where the target has a current; quantize the weights alone (state_target=None)"
             )
         assert isinstance(beta, float)
         assert isinstance(alpha, float)
@@ -236,14 +236,20 @@ def _is(value: float | Tensor, number: float) -> bool:
 
 
 class _Spike(torch.autograd.Function):
-    """v > θ for thresholds that differ by neuron."""
+    """v > θ for thresholds that differ by neuron; `torch.func` differentiates it and maps it over samples."""
+
+    generate_vmap_rule = True
 
     @staticmethod
-    def forward(ctx: Any, v: Tensor, threshold: Tensor, surrogate: Surrogate) -> Tensor:
+    def forward(v: Tensor, threshold: Tensor, surrogate: Surrogate) -> Tensor:
         """Spikes of the type of v."""
-        ctx.save_for_backward(v, threshold)
-        ctx.surrogate = surrogate
         return (v > threshold).to(v.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Save membrane and threshold."""
+        v, threshold, ctx.surrogate = inputs
+        ctx.save_for_backward(v, threshold)
 
     @staticmethod
     def backward(ctx: Any, given: Tensor) -> tuple[Tensor, Tensor | None, None]:

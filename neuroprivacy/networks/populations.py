@@ -114,6 +114,10 @@ def check_nodes(nodes: Sequence[Node], layers: Mapping[str, nn.Module], outputs:
             raise ConfigurationError(f"{node.name}: torch takes no module of this name; choose another")
         if missing := [s for s in node.sources if s not in known and getattr(by_name.get(s), "kind", "") != "neuron"]:
             raise ConfigurationError(f"{node.name}: reads {', '.join(missing)}, which no earlier node computes")
+        if node.kind in ("layer", "neuron") and len(node.sources) != 1:
+            raise ConfigurationError(f"{node.name}: has {len(node.sources)} sources and reads one; put a sum before it")
+        if node.kind == "add" and not node.sources:
+            raise ConfigurationError(f"{node.name}: is a sum without sources")
         if node.kind in ("layer", "neuron") and node.name not in layers:
             raise ConfigurationError(f"{node.name}: has no module")
         if node.kind == "neuron" and not isinstance(layers[node.name], SpikingNeuron):

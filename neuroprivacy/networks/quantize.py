@@ -59,11 +59,8 @@ def quantize_weights(
         found.update(_quantized({name: layers[name] for name in names}, bits, most))
     made = SpikingNetwork(spec, nodes, found, outputs=net.outputs)
     made.recompute = net.recompute
-    return made.to(_device(net)).eval()
-
-
-def _device(net: nn.Module) -> torch.device:
-    return next((p.device for p in net.parameters()), torch.device("cpu"))
+    like = next(net.parameters(), torch.zeros(0))
+    return made.to(like.device, like.dtype).eval()
 
 
 def _with_factors(net: SpikingNetwork) -> tuple[list[Node], dict[str, nn.Module]]:
@@ -206,7 +203,7 @@ def _exact(name: str, layer: nn.Module, layers: Mapping[str, nn.Module], bits: W
     high = 1 if bits == "ternary" else 2 ** (bits - 1) - 1
     scale = layer.factor.abs().max() / high
     factors = torch.cat([each.factor.reshape(-1) for each in layers.values() if isinstance(each, Scale)])
-    if not bool((factors == factors[0]).all()):
+    if not factors.is_meta and not bool((factors == factors[0]).all()):
         raise ConfigurationError(f"{name}: factors alone lead into its population; give it a layer with weights")
     register_weight_scale(layer, scale)
     return layer
@@ -248,4 +245,6 @@ def clamp_biases(net: SpikingNetwork) -> None:
             # A little less, for single precision.
             limit = scale.reshape(-1) * (1 - 1e-5) * largest / (1 << target.activation_shift) / len(biased)
             assert module.bias is not None
+            if limit.numel() > 1:  # flattened maps have a scale for each value; a channel has one bias
+                limit = limit.reshape(len(module.bias), -1).amin(1)
             module.bias.clamp_(-limit.to(module.bias), limit.to(module.bias))

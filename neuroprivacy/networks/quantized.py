@@ -58,6 +58,7 @@ def quantized_layer(
         )  # fmt: skip
     else:
         made = qnn.QuantLinear(layer.in_features, layer.out_features, bias=bias, weight_quant=quantizer)
+    made.to(layer.weight.dtype)
     with torch.no_grad():
         made.weight.copy_(layer.weight)
         if layer.bias is not None:
@@ -66,7 +67,7 @@ def quantized_layer(
     made.register_load_state_dict_post_hook(_keep_scales)  # brevitas makes new parameters then
     if shared_with is None:
         fit_scale(made)
-    return made  # type: ignore[no-any-return]
+    return made.to(layer.weight.dtype)  # type: ignore[no-any-return]  # brevitas makes scales in single precision
 
 
 def _quantizer(bits: WeightBits, *, by_channel: bool) -> Any:

@@ -421,7 +421,7 @@ class Calls(nn.Module):
         (nn.Conv2d(5, 2, 3), r"1: does not take values of shape \(2, 8, 8\)"),
         (nn.Flatten(2), "1: flattens some dimensions only"),
         (nn.Sequential(nn.ReLU(), nn.BatchNorm2d(2)), "1_1: batch norm does not follow a convolution or linear"),
-        (nn.BatchNorm2d(2, track_running_stats=False), "1: keeps no running statistics"),
+        (nn.BatchNorm2d(2, track_running_stats=False), "1: has no running statistics"),
     ],
 )
 def test_layers_without_a_form_are_refused_with_a_remedy(layer: nn.Module, text: str) -> None:

@@ -221,3 +221,25 @@ def test_a_spike_has_no_second_derivative() -> None:
     (first,) = torch.autograd.grad(SpikingNeuron()(current).sum() ** 2, current, create_graph=True)
     with pytest.raises(NotImplementedError, match="no derivative of its own"):
         first.sum().backward()
+
+
+@pytest.mark.parametrize("learn", [False, True])
+def test_torch_func_takes_thresholds_that_differ_by_neuron(learn: bool) -> None:
+    """The gradients of each sample, with respect to its current and to learned thresholds, are those of autograd."""
+    neuron = SpikingNeuron(threshold=torch.rand(5) + 0.2, alpha=0.3, beta=torch.rand(5), learn_threshold=learn)
+    currents, weights = torch.rand(3, 6, 1, 5), torch.rand(6, 1, 5)
+
+    def loss(threshold: Tensor, current: Tensor) -> Tensor:
+        spikes = torch.func.functional_call(neuron, {"threshold": threshold}, (current,))
+        return (spikes * weights).sum() ** 2
+
+    theta = neuron.threshold.detach()
+    of = (0, 1) if learn else 1
+    found = torch.func.vmap(torch.func.grad(loss, argnums=of), in_dims=(None, 0))(theta, currents)
+    for i, current in enumerate(currents):
+        inputs = [theta.clone().requires_grad_(True), current.clone().requires_grad_(True)]
+        wanted = torch.autograd.grad(loss(*inputs), inputs)
+        torch.testing.assert_close(
+            [each[i] for each in found] if learn else [found[i]], list(wanted)[0 if learn else 1 :]
+        )
+        assert wanted[1].any()

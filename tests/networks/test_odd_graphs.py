@@ -136,6 +136,12 @@ def test_many_linear_sums_in_a_row_are_planned_at_once() -> None:
         ([node("input", "input"), node("keys", "layer", "input")], None, "keys: torch takes no module of this name"),
         ([node("input", "input"), *[node("l", "layer", "input")] * 2], None, "l: two nodes have this name"),
         ([node("input", "input"), node("l", "layer", "input")], ["m"], "outputs: no node is named m"),
+        (
+            [node("input", "input"), node("n", "neuron", "input", "n")],
+            None,
+            "n: has 2 sources and reads one; put a sum",
+        ),
+        ([node("input", "input"), node("sum", "add")], None, "sum: is a sum without sources"),
     ],
 )
 def test_what_is_no_network_is_refused(nodes: list[Node], outputs: list[str] | None, text: str) -> None:
@@ -173,6 +179,20 @@ def test_two_reset_rules_are_not_exported() -> None:
 def test_a_layer_may_be_called_output() -> None:
     net = chain("output", threshold=0.3)
     torch.testing.assert_close(from_nir(to_nir(net))(events()).readout, net(events()).readout)
+
+
+def test_values_that_are_read_as_maps_are_exported() -> None:
+    """NIR has no Unflatten: neurons, convolutions and pools behind one state the shape that they read."""
+    torch.manual_seed(0)
+    layers = {
+        "maps": nn.Unflatten(1, (1, 2, 3)), "n": SpikingNeuron(threshold=0.2, beta=torch.rand(1, 2, 3)),
+        "conv": nn.Conv2d(1, 2, 2), "m": SpikingNeuron(threshold=0.1), "flat": nn.Flatten(), "fc": nn.Linear(4, 6),
+        "again": nn.Unflatten(1, (1, 2, 3)), "conv2": nn.Conv2d(1, 1, 2), "flat2": nn.Flatten(),
+        "k": SpikingNeuron(threshold=0.1), "out": nn.Linear(2, 3),
+    }  # fmt: skip
+    net = sequential_network(SpikingSpec(time_steps=8, coding=None), layers, input_shape=(6,))
+    x = (torch.rand(8, 5, 6) > 0.4).float()
+    torch.testing.assert_close(from_nir(to_nir(net))(x).readout, net(x).readout)
 
 
 @pytest.mark.parametrize(

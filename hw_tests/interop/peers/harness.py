@@ -4,7 +4,7 @@
     python <peer>_peer.py read FILE INPUT.npz OUT.npz [FILE ...]    our files, through its own importer
 
 `write` leaves in FOLDER `peer.json` (versions, what the peer computes) and for each network NAME.json, NAME.nir and
-NAME.npz (inputs, spikes). `read` leaves beside each OUT.npz (spikes) an OUT.json. What fails is told in the JSON.
+NAME.npz (inputs, spikes). `read` leaves beside each OUT.npz (spikes) an OUT.json. The JSON states what fails.
 """
 
 from __future__ import annotations
